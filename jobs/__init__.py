@@ -1,0 +1,1 @@
+"""Long computations outside the page script, and what they leave on disk."""

@@ -1,0 +1,115 @@
+"""Finished pieces on disk, found again by what made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import uuid
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+#: Results written between two looks at the folder's size.
+_PRUNE_EVERY = 100
+
+
+def key_of(**facts: Any) -> str:
+    """32 hex digits that stand for `facts` (plain data): digest of weights, image id, method, parameters, target."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class ResultStore:
+    """Arrays and a few plain facts under a key: in memory while they are fresh, on disk until space runs out.
+
+    `max_bytes` bounds the folder: the least recently used results go first. Safe for many threads. What it hands out
+    is read-only, since others may hold the same arrays.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, max_in_memory: int = 256) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._memory: OrderedDict[str, Arrays] = OrderedDict()
+        self._max_in_memory = max_in_memory
+        self._guard = threading.Lock()
+        self._n_written = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob("*/*.partial"):
+            unfinished.unlink(missing_ok=True)
+        self.prune()
+
+    def get(self, key: str) -> Arrays | None:
+        """What `put` stored under `key`; `None` when there is nothing (whole) there."""
+        path = self._path(key)
+        with self._guard:
+            fresh = self._memory.get(key)
+        try:
+            os.utime(path)  # what was used last is pruned last
+            if fresh is not None:
+                return self._remember(key, fresh)
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except OSError:
+            return None
+        except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
+            path.unlink(missing_ok=True)  # half-written by a dying machine: as if it were not there
+            return None
+        return self._remember(key, arrays)
+
+    def put(self, key: str, **arrays: np.ndarray) -> None:
+        """Store `arrays` under `key`, whole or not at all."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        self._remember(key, {name: np.array(array) for name, array in arrays.items()})
+        with self._guard:
+            self._n_written += 1
+            full = self._n_written % _PRUNE_EVERY == 0
+        if full:
+            self.prune()
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).exists()
+
+    def prune(self) -> None:
+        """Delete the least recently used results until the folder fits its bound."""
+        found = []
+        for file in self.folder.glob("*/*.npz"):
+            try:
+                status = file.stat()
+            except FileNotFoundError:  # another thread was faster
+                continue
+            found.append((status.st_mtime_ns, status.st_size, file))
+        used = 0
+        for _, size, file in sorted(found, reverse=True):
+            used += size
+            if used > self.max_bytes:
+                file.unlink(missing_ok=True)
+                with self._guard:
+                    self._memory.pop(file.stem, None)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npz"
+
+    def _remember(self, key: str, arrays: Arrays) -> Arrays:
+        for array in arrays.values():
+            array.flags.writeable = False
+        with self._guard:
+            self._memory[key] = arrays
+            self._memory.move_to_end(key)
+            while len(self._memory) > self._max_in_memory:
+                self._memory.popitem(last=False)
+        return dict(arrays)
