@@ -1,0 +1,187 @@
+"""Models × images -> answers, chunk by chunk on disk: what is finished is never worked out again.
+
+Each chunk of images is decoded once for all models, ahead of the forward passes, and every model's answers to it
+become one Parquet file. A run that was killed goes on at the first missing file; batches are the same then as in an
+unbroken run, so the answers are too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bank.bank import Bank, Loan, check_output, normalise
+from bank.card import ModelCard
+from bank.errors import InputError
+from bank.images import ImageSet
+from bank.labels import name_key
+from bank.preprocess import Preprocessing
+from suggestion.table import NONE, TOP_K, Predictions, combine
+
+CHUNK = 256
+BATCH = 32
+
+#: Batches decoded ahead of the forward passes, and threads that do it.
+_AHEAD = 2
+_N_THREADS = 2
+
+#: A batch as each distinct preprocessing sees it: (B, h, w, C) uint8.
+Crops = dict[Preprocessing, np.ndarray]
+Report = Callable[[int, int], None]
+
+
+def score(
+    bank: Bank,
+    cards: Sequence[ModelCard],
+    images: ImageSet,
+    folder: Path,
+    report: Report = lambda done, total: None,
+    chunk: int = CHUNK,
+) -> dict[str, str]:
+    """Score every model on every image that `folder` does not hold yet.
+
+    `report(done, total)` counts image × model pairs and may raise to stop. Returns the models that could not go on
+    (digest -> reason); all others are complete.
+    """
+    failed: dict[str, str] = {}
+    todo = {card: _missing(card, images, folder, chunk) for card in cards}
+    total = len(images) * len(cards)
+    done = total - sum(min(chunk, len(images) - start) for starts in todo.values() for start in starts)
+    report(done, total)
+    starts = sorted({start for missing in todo.values() for start in missing})
+    with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="decode") as pool:
+        plan = [(start, [card for card in cards if start in todo[card]]) for start in starts]
+        batches = _decoded_ahead(pool, images, plan, chunk)
+        for start, wanting in plan:
+            stop = min(start + chunk, len(images))
+            answers: dict[ModelCard, list[tuple[Tensor, Tensor]]] = {card: [] for card in wanting}
+            for first in range(start, stop, BATCH):
+                crops, size = next(batches), min(BATCH, stop - first)
+                inputs = {p: normalise(c, p, bank.device) for p, c in crops.items()}
+                for card in wanting:
+                    if card.digest not in failed:
+                        try:
+                            with bank.lend(card) as loan:
+                                answers[card].append(_answer(loan, inputs[card.preprocessing]))
+                        except InputError as error:
+                            failed[card.digest] = str(error)
+                    done += size
+                    report(done, total)
+            for card in wanting:
+                if card.digest not in failed:
+                    _write(_part(card, images, folder, start), _frame(card, images, start, answers[card]))
+    for card in cards:
+        if card.digest not in failed:
+            _merge(card, images, folder, chunk)
+    return failed
+
+
+def load(cards: Sequence[ModelCard], images: ImageSet, folder: Path) -> Predictions | None:
+    """The table of models that were scored on `images`; `None` while one of them is not complete."""
+    files = [_whole(card, images, folder) for card in cards]
+    if not cards or not all(file.exists() for file in files):
+        return None
+    return combine(cards, images, [pd.read_parquet(file) for file in files])
+
+
+def scored(card: ModelCard, images: ImageSet, folder: Path) -> bool:
+    """Whether the model's answers to all images are there."""
+    return _whole(card, images, folder).exists()
+
+
+def _decoded_ahead(
+    pool: ThreadPoolExecutor, images: ImageSet, plan: list[tuple[int, list[ModelCard]]], chunk: int
+) -> Iterator[Crops]:
+    """The batches of the plan in order, each decoded while the models work on those before it."""
+
+    def crops_of(index: int, preprocessings: list[Preprocessing]) -> list[np.ndarray]:
+        image = images.image(index)
+        return [preprocessing.crop(image) for preprocessing in preprocessings]
+
+    def requests() -> Iterator[tuple[list[Preprocessing], list[Future[list[np.ndarray]]]]]:
+        for start, wanting in plan:
+            distinct = list(dict.fromkeys(card.preprocessing for card in wanting))
+            stop = min(start + chunk, len(images))
+            for first in range(start, stop, BATCH):
+                indices = range(first, min(first + BATCH, stop))
+                yield distinct, [pool.submit(crops_of, index, distinct) for index in indices]
+
+    upcoming = requests()
+    waiting = deque(request for _, request in zip(range(_AHEAD), upcoming, strict=False))
+    while waiting:
+        distinct, futures = waiting.popleft()
+        rows = [future.result() for future in futures]
+        if (request := next(upcoming, None)) is not None:
+            waiting.append(request)
+        yield {p: np.stack([row[i] for row in rows]) for i, p in enumerate(distinct)}
+
+
+def _answer(loan: Loan, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities (B, classes) and the classes in falling order (B, k), on the CPU; halves when memory runs out."""
+    try:
+        with torch.inference_mode():
+            logits = loan.logits(inputs)
+            check_output(logits, len(inputs), loan.card.name)
+            probability = logits.softmax(1)
+            return probability.cpu(), probability.topk(min(TOP_K, loan.card.n_classes)).indices.cpu()
+    except torch.OutOfMemoryError:
+        if len(inputs) == 1:
+            raise
+        halves = [_answer(loan, half) for half in inputs.chunk(2)]
+        return torch.cat([p for p, _ in halves]), torch.cat([t for _, t in halves])
+
+
+def _frame(card: ModelCard, images: ImageSet, start: int, answers: list[tuple[Tensor, Tensor]]) -> pd.DataFrame:
+    """Answers of one model to one chunk as a table, in the model's own class numbers."""
+    probability = torch.cat([p for p, _ in answers]).numpy()
+    top = torch.cat([t for _, t in answers]).numpy().astype(np.int32)
+    rows = np.arange(len(top))
+    numbers = {name_key(name): index for index, name in enumerate(card.class_names)}
+    labels = images.labels[start : start + len(top)]
+    true = np.array([numbers.get(name_key(label), NONE) if label else NONE for label in labels])
+    frame = pd.DataFrame({"true_probability": np.where(true == NONE, np.nan, probability[rows, true])})
+    for rank in range(TOP_K):
+        known = rank < top.shape[1]
+        frame[f"class_{rank + 1}"] = top[:, rank] if known else np.full(len(top), NONE, dtype=np.int32)
+        frame[f"probability_{rank + 1}"] = probability[rows, top[:, rank]] if known else np.float32(0)
+    return frame.astype({"true_probability": np.float32})
+
+
+def _whole(card: ModelCard, images: ImageSet, folder: Path) -> Path:
+    return folder / images.digest / f"{card.digest}.parquet"
+
+
+def _part(card: ModelCard, images: ImageSet, folder: Path, start: int) -> Path:
+    return folder / images.digest / card.digest / f"{start:08d}.parquet"
+
+
+def _missing(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> set[int]:
+    """First images of the chunks that are not on disk."""
+    if scored(card, images, folder):
+        return set()
+    return {start for start in range(0, len(images), chunk) if not _part(card, images, folder, start).exists()}
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    """Whole or not at all, so that a kill leaves no half file that looks finished."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    frame.to_parquet(partial, index=False)
+    partial.replace(path)
+
+
+def _merge(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> None:
+    """One file for a complete model, instead of one per chunk."""
+    if scored(card, images, folder):
+        return
+    parts = [_part(card, images, folder, start) for start in range(0, len(images), chunk)]
+    _write(_whole(card, images, folder), pd.concat([pd.read_parquet(part) for part in parts]))
+    shutil.rmtree(parts[0].parent)

@@ -1,0 +1,31 @@
+"""What to explain: each model's own answer, one class for all, the true class, or the runner-up."""
+
+from __future__ import annotations
+
+from bank.card import ModelCard
+from bank.labels import name_key
+from suggestion.table import NONE, Predictions
+
+#: Kinds of target, as pages and command lines name them.
+TOP, ONE_CLASS, TRUE, RUNNER_UP = "top", "class", "true", "runner-up"
+
+
+def target_of(
+    predictions: Predictions, row: int, card: ModelCard, kind: str = TOP, class_name: str | None = None
+) -> int | str:
+    """The class index, in the model's own numbering, to explain for the image in `row`; or the reason there is none."""
+    position = predictions.models.index(card.digest)
+    if kind == ONE_CLASS:
+        wanted = class_name or ""
+    else:
+        number = {
+            TOP: predictions.top[row, position, 0],
+            RUNNER_UP: predictions.top[row, position, 1],
+            TRUE: predictions.true[row],
+        }[kind]
+        if number == NONE:
+            return "The true class of this picture is unknown." if kind == TRUE else "The model has no runner-up."
+        wanted = predictions.classes[number]
+    own = {name_key(name): index for index, name in enumerate(card.class_names)}
+    index = own.get(name_key(wanted))
+    return f"{card.name} does not know the class {wanted!r}." if index is None else index

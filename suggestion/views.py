@@ -1,0 +1,136 @@
+"""What the charts of the suggestion page show, as arrays over a table of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from suggestion.table import NONE, Predictions
+
+#: Mean top-1 probability from which the models count as sure.
+SURE = 0.7
+
+#: The four quadrants: (sure, agreed) -> words.
+QUADRANTS = {
+    (True, True): "sure and agreed",
+    (True, False): "sure but split",
+    (False, True): "unsure, agreed",
+    (False, False): "unsure and split",
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a person wants to see; classes by number, `alone` by the model's position."""
+
+    true_class: int | None = None
+    predicted_class: int | None = None
+    errors: bool = False
+    disagreements: bool = False
+    alone: int | None = None
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points of the suggestion chart.
+
+    `index` (P,) positions in the table, `confidence` (P,) float32 mean top-1 probability in [0, 1], `n_classes` (P,)
+    int32 distinct predicted classes, `y` (P,) float32 the same, jittered so that points don't hide each other.
+    """
+
+    index: np.ndarray
+    confidence: np.ndarray
+    n_classes: np.ndarray
+    y: np.ndarray
+    counts: dict[str, int]
+
+
+def mean_confidence(predictions: Predictions) -> np.ndarray:
+    """(N,) float32: mean over the models of their top-1 probability (iNNvestigate-GUI, section 4.3, x axis)."""
+    return predictions.confidence.mean(axis=1)
+
+
+def n_predicted_classes(predictions: Predictions) -> np.ndarray:
+    """(N,) int32: number of distinct top classes over the models (iNNvestigate-GUI, section 4.3, y axis)."""
+    ranked = np.sort(predictions.predicted, axis=1)
+    return (1 + (np.diff(ranked, axis=1) != 0).sum(axis=1)).astype(np.int32)
+
+
+def keep(predictions: Predictions, filters: Filters) -> np.ndarray:
+    """(N,) bool: the images that pass all filters."""
+    kept = np.ones(len(predictions), dtype=bool)
+    if filters.true_class is not None:
+        kept &= predictions.true == filters.true_class
+    if filters.predicted_class is not None:
+        kept &= (predictions.predicted == filters.predicted_class).any(axis=1)
+    if filters.errors:
+        kept &= predictions.errors.any(axis=1)
+    if filters.disagreements:
+        kept &= n_predicted_classes(predictions) > 1
+    if filters.alone is not None:
+        kept &= alone(predictions, filters.alone)
+    return kept
+
+
+def alone(predictions: Predictions, model: int) -> np.ndarray:
+    """(N,) bool: all the other models agree with each other, and not with this one."""
+    others = np.delete(predictions.predicted, model, axis=1)
+    if others.shape[1] == 0:
+        return np.zeros(len(predictions), dtype=bool)
+    agreed = (others == others[:, :1]).all(axis=1)
+    return agreed & (others[:, 0] != predictions.predicted[:, model])
+
+
+def scatter(predictions: Predictions, kept: np.ndarray, seed: int = 0) -> Scatter:
+    """The chart's points for the images in `kept` (N,) bool, and how many lie in each quadrant."""
+    confidence, n_classes = mean_confidence(predictions), n_predicted_classes(predictions)
+    jitter = np.random.default_rng(seed).uniform(-0.36, 0.36, len(predictions)).astype(np.float32)
+    index = np.flatnonzero(kept)
+    sure, agreed = confidence[index] >= SURE, n_classes[index] == 1
+    counts = {words: int(((sure == s) & (agreed == a)).sum()) for (s, a), words in QUADRANTS.items()}
+    return Scatter(index, confidence[index], n_classes[index], (n_classes + jitter)[index], counts)
+
+
+def accuracy(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Share of right answers (M,) float64 and number of images behind it (M,) int64.
+
+    Counted over the images whose true class is known and among the model's classes; NaN where there are none.
+    """
+    counted = ~np.isnan(predictions.true_probability)
+    right = (predictions.predicted == predictions.true[:, None]) & counted
+    n_counted = counted.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(n_counted > 0, right.sum(axis=0) / np.maximum(n_counted, 1), np.nan), n_counted
+
+
+def agreement(predictions: Predictions) -> np.ndarray:
+    """(M, M) float64 in [0, 1]: share of images on which each pair of models gives the same top class."""
+    predicted = predictions.predicted
+    return (predicted[:, :, None] == predicted[:, None, :]).mean(axis=0)
+
+
+def where_they_differ(predictions: Predictions, first: int, second: int) -> np.ndarray:
+    """Positions of the images on which two models give different answers, those of which both are sure first."""
+    differ = np.flatnonzero(predictions.predicted[:, first] != predictions.predicted[:, second])
+    surest = predictions.confidence[differ][:, [first, second]].min(axis=1)
+    return differ[np.argsort(-surest, kind="stable")]
+
+
+def label_difference(predictions: Predictions, model: int) -> np.ndarray:
+    """(N,) float32 in [0, 1]: label minus prediction, 1 − p(true class); NaN where there is no label.
+
+    0: sure of the true class; 1: sure of something else (iNNvestigate-GUI, section 4.3, single model).
+    """
+    return 1 - predictions.true_probability[:, model]
+
+
+def histogram(
+    values: np.ndarray, n_bins: int = 20, bounds: tuple[float, float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (n_bins + 1,) and the bin (N,) int64 of each value, `NONE` for NaN."""
+    finite = values[np.isfinite(values)]
+    low, high = bounds or ((finite.min(), finite.max()) if len(finite) else (0.0, 1.0))
+    edges = np.linspace(low, high if high > low else low + 1, n_bins + 1)
+    bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, n_bins - 1)
+    return edges, np.where(np.isfinite(values), bins, NONE)
