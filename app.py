@@ -1,0 +1,20 @@
+"""Parallax: see where several image classifiers disagree on a data set, and why."""
+
+import streamlit as st
+
+from pages.parts import state
+from pages.parts.sidebar import sidebar
+
+st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
+st.logo("pages/parts/logo.svg", size="large")
+
+page = st.navigation(
+    {
+        "Set up": [st.Page("pages/setup/upload.py", title="Upload", icon=":material/upload:", default=True)],
+        "Find": [st.Page("pages/find/suggestion.py", title="Suggestion", icon=":material/scatter_plot:")],
+        "Explain": [st.Page("pages/explain/compare.py", title="Compare", icon=":material/compare:")],
+    }
+)
+state.remember()
+sidebar()
+page.run()

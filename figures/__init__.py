@@ -1,0 +1,1 @@
+"""Arrays and tables in, plotly figures and pictures out; no Streamlit here."""

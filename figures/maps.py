@@ -1,0 +1,73 @@
+"""Raw attribution maps as pictures: scaling, colouring, laying over the photograph."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from figures.colours import UNSEEN, colour_table
+
+
+def map_scale(maps: list[np.ndarray], percentile: float = 99.5) -> float:
+    """The magnitude that gets the full colour: a high percentile of |value|, so that one pixel cannot blind the rest.
+
+    `maps` (H, W) float32 each, NaN where unseen; one map for its own scale, several for a shared one. 0 where there
+    is nothing to show.
+    """
+    values = np.concatenate([np.abs(m[np.isfinite(m)]) for m in maps]) if maps else np.zeros(0)
+    if not values.size:
+        return 0.0
+    scale = float(np.percentile(values, percentile))
+    return scale or float(values.max())
+
+
+def has_evidence(attribution: np.ndarray) -> bool:
+    """Whether a map (H, W) says anything at all; an all-zero map is said, not drawn."""
+    return bool(np.nanmax(np.abs(attribution), initial=0.0) > 0)
+
+
+def colour_map(attribution: np.ndarray, signed: bool, scale: float, overlay: bool) -> np.ndarray:
+    """A map (H, W) float32 in the picture's pixels -> (H, W, 4) uint8 RGBA.
+
+    Values beyond `scale` get the full colour. As an overlay, the less a place says, the clearer it is; alone, the map
+    is opaque. What the model never saw (NaN) is grey: half clear over the picture.
+    """
+    unseen = ~np.isfinite(attribution)
+    share = np.where(unseen, 0.0, attribution) / (scale or 1.0)
+    share = share.clip(-1, 1) if signed else np.abs(share).clip(0, 1)
+    steps = ((share + 1) / 2 if signed else share) * 255
+    rgba = np.empty((*attribution.shape, 4), dtype=np.uint8)
+    rgba[..., :3] = colour_table(signed)[steps.round().astype(np.uint8)]
+    rgba[..., 3] = (255 * np.sqrt(np.abs(share))).astype(np.uint8) if overlay else 255
+    rgba[unseen] = (*UNSEEN, 130 if overlay else 255)
+    return rgba
+
+
+def over(image: np.ndarray, rgba: np.ndarray, opacity: float) -> np.ndarray:
+    """A coloured map (H, W, 4) uint8 laid over a picture (H, W, 3) uint8 -> (H, W, 3) uint8."""
+    alpha = rgba[..., 3:].astype(np.float32) / 255 * opacity
+    return (image * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
+
+
+def shrink(image: np.ndarray, side_px: int) -> np.ndarray:
+    """A picture (H, W, 3) uint8 with no side above `side_px`."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Pixels (H, W, 3 or 4) uint8 as a WebP data URI, for a figure or a component."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=85, method=0)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def to_png(pixels: np.ndarray) -> bytes:
+    """Pixels (H, W, 3 or 4) uint8 as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,182 @@
+"""The charts of the suggestion page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from suggestion.views import QUADRANTS, SURE, Scatter
+
+_INK = "rgba(128,128,128,0.9)"
+
+
+def scatter_figure(scatter: Scatter, n_models: int, picked: Sequence[int] = ()) -> go.Figure:
+    """Mean confidence against number of predicted classes (iNNvestigate-GUI, Fig. 2), with the quadrants named.
+
+    `picked` are positions in the table that get a ring. Drawn by WebGL: 50,000 points stay fluid.
+    """
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scattergl(
+            x=scatter.confidence,
+            y=scatter.y,
+            mode="markers",
+            marker={"size": 7 if len(scatter.index) < 5000 else 4, "color": "#0072B2", "opacity": 0.55},
+            hoverinfo="none",
+            name="images",
+        )
+    )
+    rings = np.flatnonzero(np.isin(scatter.index, list(picked)))
+    if len(rings):
+        ring = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": "#D55E00", "width": 2}}
+        figure.add_trace(
+            go.Scattergl(
+                x=scatter.confidence[rings],
+                y=scatter.y[rings],
+                mode="markers",
+                marker=ring,
+                hoverinfo="skip",
+                name="picks",
+            )
+        )
+    top = max(2, n_models)
+    low = min(float(scatter.confidence.min(initial=1.0)) - 0.03, SURE - 0.12)
+    figure.add_shape(
+        type="line", x0=SURE, x1=SURE, y0=0.25, y1=top + 0.65, line={"color": _INK, "width": 1, "dash": "dot"}
+    )
+    figure.add_shape(type="line", x0=low, x1=1.02, y0=1.5, y1=1.5, line={"color": _INK, "width": 1, "dash": "dot"})
+    for (sure, agreed), words in QUADRANTS.items():
+        figure.add_annotation(
+            x=1.015 if sure else low,
+            y=0.28 if agreed else top + 0.62,
+            xanchor="right" if sure else "left",
+            yanchor="bottom" if agreed else "top",
+            text=f"<b>{words}</b> ({scatter.counts[words]:,})",
+            showarrow=False,
+            font={"size": 13},
+            bgcolor="rgba(127,127,127,0.14)",
+        )
+    figure.update_layout(
+        height=450,
+        margin={"l": 50, "r": 10, "t": 32, "b": 45},
+        showlegend=False,
+        dragmode="select",
+        clickmode="event+select",
+        hovermode="closest",
+        uirevision="suggestion",
+        xaxis={"title": "mean confidence (top-1 probability)", "range": [low, 1.02], "zeroline": False},
+        yaxis={
+            "title": "classes predicted",
+            "range": [0.25, top + 0.65],
+            "tickvals": list(range(1, top + 1)),
+            "zeroline": False,
+            "showgrid": False,
+        },
+    )
+    return figure
+
+
+def histogram_figure(
+    edges: np.ndarray, bins: np.ndarray, groups: dict[str, np.ndarray], colours: dict[str, str], title: str
+) -> go.Figure:
+    """Stacked bars over `edges` (B + 1,): how many images of each group, (N,) bool each, fall into each bin."""
+    centres, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
+    figure = go.Figure()
+    for name, members in groups.items():
+        counts = np.bincount(bins[members & (bins >= 0)], minlength=len(centres))
+        hover = f"%{{y}} images, {name}<br>%{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}<extra></extra>"
+        figure.add_trace(
+            go.Bar(
+                x=centres,
+                y=counts,
+                width=widths * 0.94,
+                name=name,
+                marker={"color": colours[name]},
+                customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+                hovertemplate=hover,
+            )
+        )
+    figure.update_layout(
+        barmode="stack",
+        height=360,
+        margin={"l": 50, "r": 10, "t": 10, "b": 45},
+        clickmode="event+select",
+        dragmode=False,
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+        xaxis={"title": title},
+        yaxis={"title": "images"},
+    )
+    return figure
+
+
+def accuracy_figure(
+    names: Sequence[str], accuracy: np.ndarray, n_counted: np.ndarray, colours: Sequence[str]
+) -> go.Figure:
+    """One bar per model: share of right answers (M,) in [0, 1] over `n_counted` (M,) labelled images."""
+    texts = [f"{a:.1%} of {n:,}" if n else "no label it knows" for a, n in zip(accuracy, n_counted, strict=True)]
+    figure = go.Figure(
+        go.Bar(
+            x=np.nan_to_num(accuracy),
+            y=list(names),
+            orientation="h",
+            marker={"color": list(colours)},
+            text=texts,
+            textposition="auto",
+            insidetextanchor="start",
+            hoverinfo="skip",
+        )
+    )
+    figure.update_layout(
+        height=70 + 34 * len(names),
+        margin={"l": 10, "r": 10, "t": 10, "b": 40},
+        xaxis={"range": [0, 1], "tickformat": ".0%", "title": "right answers"},
+        yaxis={"autorange": "reversed", "automargin": True},
+    )
+    return figure
+
+
+def agreement_figure(names: Sequence[str], agreement: np.ndarray) -> go.Figure:
+    """A matrix (M, M) in [0, 1] of how often each pair of models gives the same answer; cells can be clicked."""
+    n_models = len(names)
+    rows, columns = np.divmod(np.arange(n_models * n_models), n_models)
+    values = agreement.reshape(-1)
+    span = values.min(), max(values[rows != columns].max(initial=0), values.min() + 1e-6)
+    figure = go.Figure(
+        go.Scatter(  # squares instead of a heatmap, whose cells cannot be selected
+            x=columns,
+            y=rows,
+            mode="markers+text",
+            marker={
+                "symbol": "square",
+                "size": max(34, min(64, 260 // n_models)),
+                "color": [
+                    _tint((v - span[0]) / (span[1] - span[0])) if r != c else "rgba(127,127,127,0.12)"
+                    for v, r, c in zip(values, rows, columns, strict=True)
+                ],
+            },
+            text=[f"{v:.0%}" if r != c else "" for v, r, c in zip(values, rows, columns, strict=True)],
+            textfont={"color": "#102A3A"},
+            hovertext=[
+                f"{names[r]} and {names[c]}: {v:.1%} the same" for v, r, c in zip(values, rows, columns, strict=True)
+            ],
+            hoverinfo="text",
+        )
+    )
+    ticks = {"tickvals": list(range(n_models)), "ticktext": list(names), "showgrid": False, "zeroline": False}
+    figure.update_layout(
+        height=80 + 62 * n_models,
+        margin={"l": 10, "r": 10, "t": 10, "b": 30},
+        clickmode="event+select",
+        dragmode=False,
+        xaxis={**ticks, "range": [-0.6, n_models - 0.4], "automargin": True},
+        yaxis={**ticks, "range": [n_models - 0.4, -0.6], "automargin": True},
+    )
+    return figure
+
+
+def _tint(share: float) -> str:
+    """A blue that dark words can be read on, stronger for a larger `share` in [0, 1]; the same on both themes."""
+    return str(sample_colorscale([[0, "#E4EFF7"], [1, "#6FB1DD"]], [float(share)])[0])

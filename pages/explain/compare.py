@@ -1,0 +1,182 @@
+"""Compare: every model's explanation of the picks, side by side."""
+
+import streamlit as st
+
+from bank.errors import InputError
+from explainers.registry import METHODS
+from figures.compare import Panel, compare_figure, single_figure
+from pages.parts import cached, chart_events, compare_grid, scoring_job, state
+from pages.parts.compare_grid import TARGETS, Choice
+from pages.parts.controls import layer_chooser, settings_of
+from pages.parts.waiting import run_and_wait
+from suggestion.table import Predictions, shared_classes
+
+DEFAULT_METHODS = ["grad-cam", "occlusion"]
+VIEWS = ["overlay", "map", "picture"]
+
+
+def choose() -> Choice:
+    """The toolbar: methods, target, scale; settings and layers folded."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        methods = st.multiselect(
+            "Methods",
+            list(METHODS),
+            default=DEFAULT_METHODS,
+            format_func=lambda m: METHODS[m].title,
+            key="compare_methods",
+            persist_state="session",
+        )
+        target = st.selectbox(
+            "Explain",
+            list(TARGETS),
+            format_func=lambda kind: TARGETS[kind],
+            key="compare_target",
+            persist_state="session",
+        )
+        one_class = None
+        if target == "class":
+            known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
+            one_class = st.selectbox("Class", known, key="compare_class", persist_state="session")
+        scale = st.segmented_control(
+            "Scale",
+            ["per map", "shared"],
+            default="per map",
+            required=True,
+            key="compare_scale",
+            persist_state="session",
+            help="Shared: magnitudes compare over the models of a row.",
+        )
+    with st.expander("Layers and settings of the methods"):
+        st.caption("Layer that Grad-CAM and the activation look at")
+        with st.grid(len(cards), gap="small"):
+            layers = {card.digest: layer_chooser(card, "compare_layer") for card in cards}
+        chosen = {}
+        for name in methods:
+            st.markdown(f"**{METHODS[name].title}**")
+            with st.grid(4, gap="small"):
+                chosen[name] = settings_of(METHODS[name], "compare_setting")
+    return Choice(tuple(methods), target, one_class, scale == "shared", layers, chosen)
+
+
+def pager() -> str:
+    """Which of the picks is on show."""
+    mine.at = min(mine.at, len(mine.picks) - 1)
+    image_id = mine.picks[mine.at]
+    row = images.index(image_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Previous",
+            icon=":material/chevron_left:",
+            key="compare_back",
+            disabled=mine.at == 0,
+            on_click=turn,
+            args=(-1,),
+        )
+        st.markdown(f"**{mine.at + 1} / {len(mine.picks)}**")
+        st.button(
+            "Next",
+            icon=":material/chevron_right:",
+            key="compare_on",
+            disabled=mine.at + 1 == len(mine.picks),
+            on_click=turn,
+            args=(1,),
+        )
+        st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
+    return image_id
+
+
+def turn(step: int) -> None:
+    mine.at += step
+
+
+def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
+    """The figure; while maps are being worked out it is drawn anew as they come."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control(
+            "View", VIEWS, default="overlay", required=True, key="compare_view", persist_state="session"
+        )
+        opacity = st.slider(
+            "Opacity",
+            0.0,
+            1.0,
+            0.8,
+            0.05,
+            key="compare_opacity",
+            persist_state="session",
+            width=220,
+            disabled=view != "overlay",
+        )
+        parts = choice, cards, images, image_id, table
+        st.download_button(
+            "Picture (PNG)",
+            lambda: compare_grid.to_png_file(*parts, opacity),
+            f"{image_id}.png",
+            "image/png",
+            key="compare_png",
+            icon=":material/download:",
+        )
+        st.download_button(
+            "Raw maps (npz)",
+            lambda: compare_grid.to_npz_file(*parts),
+            f"{image_id}.npz",
+            key="compare_npz",
+            icon=":material/download:",
+        )
+    compare_grid.progress(polled)
+    shown = compare_grid.build(*parts, view)
+    strength = opacity if view == "overlay" else 1.0
+    st.plotly_chart(
+        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength),
+        key="compare_chart",
+        config={"scrollZoom": True, "displaylogo": False},
+        alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
+    )
+    chart_events.on_click("compare_chart", "compare_clicks", expand)
+    if mine.expanded is not None:
+        (row, column), mine.expanded = mine.expanded, None
+        full_width(
+            f"{shown.rows[row].title} · {cards[column].name}", shown.rows[row].panels[column], shown.size, strength
+        )
+
+
+def expand(place: list[int]) -> None:
+    """A click on a panel's corner: show it at full width."""
+    mine.expanded = (int(place[0]), int(place[1]))
+
+
+@st.dialog("Full width", width="large")
+def full_width(title: str, panel: Panel, size: tuple[int, int], opacity: float) -> None:
+    st.markdown(f"**{title}** · {panel.caption}")
+    st.plotly_chart(single_figure(panel, size, opacity), key="compare_single", config={"scrollZoom": True})
+
+
+def nothing_picked(table: Predictions) -> None:
+    st.markdown("No pictures are picked yet. Pick some on the Suggestion page, or start with six that deserve a look.")
+    with st.container(horizontal=True):
+        if st.button("Take six that deserve a look", type="primary", key="compare_six"):
+            mine.pick(compare_grid.six_to_look_at(table, images))
+            st.rerun()
+        if st.button("Go to suggestions", key="compare_suggestions"):
+            st.switch_page("pages/find/suggestion.py")
+
+
+mine, images, cards = state.work(), state.images(), state.cards()
+st.title("What do they look at?")
+if not cards:
+    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.stop()
+table = cached.predictions(cards, images)
+if table is None:
+    st.markdown("The models' answers come first.")
+    run_and_wait(scoring_job.job(), "compare", "interactive")
+elif not mine.picks:
+    nothing_picked(table)
+else:
+    try:
+        choice = choose()
+        picture = pager()
+        compare_grid.submit(choice, cards, images, table)
+        pace = compare_grid.pace()
+        st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")

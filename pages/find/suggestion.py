@@ -1,0 +1,159 @@
+"""Suggestion: which images deserve a look, by how sure and how united the models are."""
+
+import streamlit as st
+
+from figures.suggestion import accuracy_figure, agreement_figure, scatter_figure
+from pages.parts import cached, chart_events, scoring_job, state
+from pages.parts.gallery import gallery, picks_bar
+from pages.parts.one_model import one_model
+from pages.parts.preview import preview
+from pages.parts.waiting import run_and_wait
+from suggestion.table import Predictions, shared_classes
+from suggestion.views import Filters, accuracy, agreement, keep, scatter, where_they_differ
+
+ANY = "any"
+
+
+def filters(predictions: Predictions) -> Filters:
+    """The row of filters over the chart."""
+    present = sorted(set(predictions.true[predictions.labelled].tolist()))
+    answered = sorted(set(predictions.predicted.reshape(-1).tolist()))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        true_class = class_filter("True class", predictions, present, "suggestion_true")
+        predicted = class_filter("Predicted class", predictions, answered, "suggestion_predicted")
+        names = dict(enumerate(predictions.model_names))
+        alone = None
+        if len(names) > 2:
+            alone = st.selectbox(
+                "Alone in its answer",
+                [None, *names],
+                format_func=lambda m: ANY if m is None else names[m],
+                key="suggestion_alone",
+                persist_state="session",
+                help="This model against all the others, who agree.",
+            )
+        errors = st.toggle("Only errors", key="suggestion_errors", persist_state="session", disabled=not present)
+        split = st.toggle("Only disagreements", key="suggestion_split", persist_state="session")
+    return Filters(true_class, predicted, errors, split, alone)
+
+
+def class_filter(title: str, predictions: Predictions, numbers: list[int], key: str) -> int | None:
+    return st.selectbox(
+        title,
+        [None, *numbers],
+        format_func=lambda c: ANY if c is None else predictions.classes[c],
+        key=key,
+        persist_state="session",
+        disabled=not numbers,
+    )
+
+
+@st.fragment
+def several_models(predictions: Predictions) -> None:
+    chosen = filters(predictions)
+    points = scatter(predictions, keep(predictions, chosen))
+    mine.drawn = tuple(points.index.tolist())
+    picked = [images.index(image_id) for image_id in mine.picks]
+    chart, side = st.columns([5, 2], gap="medium")
+    with chart:
+        st.plotly_chart(
+            scatter_figure(points, len(predictions.models), picked),
+            key="suggestion_scatter",
+            on_select=take_selected,
+            alt="Mean confidence of the models against the number of classes they predict, one point an image",
+        )
+        st.caption(
+            f"{len(points.index):,} of {len(predictions):,} images. Right: sure of their answers; up: the models give "
+            "different answers (points are spread within a row). Hover to see, click or drag a box to pick."
+        )
+    with side:
+        hovered(predictions)
+    picks_bar(images)
+    gallery(predictions, images)
+
+
+@st.fragment
+def hovered(predictions: Predictions) -> None:
+    """The picture under the mouse; only this part runs again when the mouse moves on."""
+    place = chart_events.on_hover("suggestion_scatter", key="suggestion_hover")
+    row = mine.drawn[place[1]] if place and place[0] == 0 and place[1] < len(mine.drawn) else None
+    preview(predictions, images, row)
+
+
+def take_selected() -> None:
+    """Points that were clicked, boxed or lassoed become picks."""
+    points = st.session_state["suggestion_scatter"].selection.points
+    rows = [
+        mine.drawn[p["point_index"]] for p in points if p["curve_number"] == 0 and p["point_index"] < len(mine.drawn)
+    ]
+    left_out = mine.pick([images.ids[row] for row in rows])
+    if left_out:
+        st.toast(f"{state.MAX_PICKS} picks at most: {left_out:,} more were left out. Choose a smaller box.")
+
+
+def beyond_the_paper(predictions: Predictions) -> None:
+    """Each model's accuracy, and who agrees with whom."""
+
+    def take_pair() -> None:
+        for point in st.session_state["suggestion_agreement"].selection.points:
+            rows = where_they_differ(predictions, *divmod(point["point_index"], len(predictions.models)))
+            mine.pick([images.ids[row] for row in rows[:12]])
+
+    names, colours = predictions.model_names, [mine.colour(digest) for digest in predictions.models]
+    left, right = st.columns(2, gap="large")
+    if predictions.labelled.any():
+        with left:
+            st.subheader("How often each model is right")
+            shares, counts = accuracy(predictions)
+            st.plotly_chart(accuracy_figure(names, shares, counts, colours), key="suggestion_accuracy")
+    with right if predictions.labelled.any() else left:
+        st.subheader("Who agrees with whom")
+        st.plotly_chart(
+            agreement_figure(names, agreement(predictions)), key="suggestion_agreement", on_select=take_pair
+        )
+        st.caption("Share of images with the same answer. Click a cell: images on which the two differ become picks.")
+
+
+def not_scored() -> None:
+    """No table yet: the job that makes it, or the button that starts one."""
+    job = cached.jobs().find(scoring_job.key(cards, images))
+    if job is None:
+        st.markdown(f"{len(images):,} pictures of {images.name} wait for the answers of {len(cards)} models.")
+        if st.button("Score them now", type="primary", key="suggestion_score"):
+            scoring_job.submit()
+            st.rerun()
+    elif job.result:
+        for digest, reason in job.result.items():
+            st.error(f"{cached.card(digest).name} is left out: {reason}", icon=":material/error:")
+        st.button(
+            "Switch it off and go on", key="suggestion_without", on_click=mine.switched_off.update, args=(job.result,)
+        )
+    else:
+        run_and_wait(scoring_job.job(), "suggestion")
+
+
+mine, images, cards = state.work(), state.images(), state.cards()
+st.title("Which images deserve a look?")
+table = cached.predictions(cards, images)
+if not cards:
+    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+elif table is None:
+    not_scored()
+else:
+    if len(cards) > 1 and not shared_classes(cards):
+        st.warning("These models have no class in common: they disagree on every image.")
+    views = ["Several models", "One model"] if len(cards) > 1 else ["One model"]
+    view = st.segmented_control(
+        "View",
+        views,
+        default=views[0],
+        required=True,
+        key="suggestion_view",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if view == "Several models":
+        several_models(table)
+        beyond_the_paper(table)
+    else:
+        one_model(table, images, cards)

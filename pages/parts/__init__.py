@@ -1,0 +1,1 @@
+"""What pages share: the session, the caches, widgets made from parameters, small components."""

@@ -1,0 +1,128 @@
+"""Every cache of the app: what a server keeps once for all its visitors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from bank.bank import Bank
+from bank.card import ModelCard
+from bank.demo.images import demo_image_set
+from bank.demo.nets import NETS
+from bank.errors import InputError
+from bank.images import ImageSet
+from bank.loaders import demo
+from bank.settings import settings
+from explainers.cells import Cell, find
+from figures.maps import data_uri, shrink
+from jobs.queue import JobQueue
+from jobs.results import ResultStore
+from suggestion import scoring
+from suggestion.table import Predictions
+
+
+@st.cache_resource(show_spinner=False)
+def bank() -> Bank:
+    """The server's models, each loaded once."""
+    return Bank()
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobQueue:
+    """The server's workers: scoring in the background never keeps a map waiting."""
+    return JobQueue(background=1, interactive=1)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> ResultStore:
+    """Finished maps and activations."""
+    return ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
+
+
+def predictions_folder() -> Path:
+    """Where scoring leaves its tables."""
+    return settings().data_folder / "predictions"
+
+
+@st.cache_resource(show_spinner="Hanging the demo pictures …")
+def demo_images() -> ImageSet:
+    """The demo paintings; painted on the very first start."""
+    return demo_image_set(settings().data_folder)
+
+
+@st.cache_resource(show_spinner="Loading the demo nets …")
+def demo_cards() -> list[ModelCard]:
+    """The four nets of the demo."""
+    return [bank().add(demo.load(name)) for name in NETS]
+
+
+@st.cache_resource(show_spinner=False, max_entries=500)
+def card(digest: str) -> ModelCard:
+    """A model's card; raises `InputError` for one that this server does not know."""
+    found = bank().card(digest)
+    if found is None:
+        raise InputError("a model of this server", digest, "Bring the model again on the Upload page.")
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def image_set(digest: str) -> ImageSet:
+    """An image set; raises `InputError` for one that this server does not know."""
+    path = _image_set_path(digest)
+    if not path.exists():
+        raise InputError("an image set of this server", digest, "Bring the images again on the Upload page.")
+    return ImageSet.read(path)
+
+
+def knows_model(digest: str) -> bool:
+    """Whether a model with this digest was ever brought here."""
+    return digest.isalnum() and bank().card(digest) is not None
+
+
+def knows_images(digest: str) -> bool:
+    """Whether an image set with this digest was ever brought here."""
+    return digest.isalnum() and _image_set_path(digest).exists()
+
+
+def _image_set_path(digest: str) -> Path:
+    return settings().data_folder / "image-sets" / f"{digest}.parquet"
+
+
+def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
+    """The models' answers on the images; `None` until all of them are scored."""
+    if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
+        return None
+    return _predictions(tuple(card.digest for card in cards), images.digest)
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _predictions(models: tuple[str, ...], images: str) -> Predictions | None:
+    return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def thumbnail(images: str, index: int, side_px: int = 192) -> bytes:
+    """A small JPEG of one picture of the set with this digest."""
+    return image_set(images).thumbnail(index, side_px)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def picture(images: str, image_id: str, side_px: int) -> np.ndarray:
+    """(h, w, 3) uint8: a picture shrunk for the screen."""
+    pictures = image_set(images)
+    return shrink(pictures.image(pictures.index(image_id)), side_px)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def picture_uri(images: str, image_id: str, side_px: int) -> str:
+    """A shrunk picture as a data URI."""
+    return data_uri(picture(images, image_id, side_px))
+
+
+@st.cache_data(show_spinner=False, max_entries=500)
+def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | None:
+    """A cell's raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
+    attribution = find(store(), _cell)
+    return None if attribution is None else _cell.card.preprocessing.to_image(attribution.maps[0], *size)

@@ -1,0 +1,215 @@
+"""From a person's choice to the cells, panels and files of the compare page."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from bank.card import ModelCard
+from bank.images import ImageSet
+from explainers import cells as cells_module
+from explainers.cells import Cell, find
+from explainers.registry import METHODS
+from figures.compare import Column, Panel, Row
+from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, to_png
+from figures.sheet import sheet
+from jobs.queue import Job
+from pages.parts import cached, state
+from pages.parts.controls import params_for
+from pages.parts.waiting import progress_words
+from suggestion import targets
+from suggestion.table import Predictions
+from suggestion.views import mean_confidence, n_predicted_classes
+
+TARGETS = {
+    targets.TOP: "each model's own answer",
+    targets.ONE_CLASS: "one class for all",
+    targets.TRUE: "the true class",
+    targets.RUNNER_UP: "the runner-up",
+}
+
+#: Longer side of a panel's picture, in pixels.
+_SIDE_PX = 448
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the toolbar says; `layers` by model digest, `settings` by method name."""
+
+    methods: tuple[str, ...]
+    target: str
+    one_class: str | None
+    shared_scale: bool
+    layers: dict[str, str | None] = field(hash=False)
+    settings: dict[str, dict[str, Any]] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the figure draws."""
+
+    picture: str
+    size: tuple[int, int]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+def cells_of(
+    choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions
+) -> dict[tuple[str, str], Cell | str]:
+    """By (method, model digest): the cell to explain, or the reason why there is none."""
+    row, cells = images.index(image_id), {}
+    for name in choice.methods:
+        method = METHODS[name]
+        for card in cards:
+            target = targets.target_of(table, row, card, choice.target, choice.one_class) if method.uses_target else 0
+            reason = method.applies(card) or (target if isinstance(target, str) else None)
+            params = params_for(method, choice.settings[name], choice.layers[card.digest])
+            cells[name, card.digest] = reason or Cell(card, image_id, method, params, int(target))
+    return cells
+
+
+def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Predictions) -> None:
+    """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
+    mine = state.work()
+    picks = mine.picks[mine.at :] + mine.picks[: mine.at]
+    wanted = [c for pick in picks for c in cells_of(choice, cards, images, pick, table).values() if isinstance(c, Cell)]
+    missing = [cell for cell in wanted if cell.key not in cached.store() and cell.key not in mine.failures]
+    key = "explain " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
+    old = mine.jobs.get("compare")
+    if old is not None and old.active and old.key != key:
+        old.cancel()
+    if missing and not (old is not None and old.active and old.key == key):
+        bank, store, failures = cached.bank(), cached.store(), mine.failures
+
+        def work(job: Job) -> None:
+            cells_module.work_out(bank, store, images, missing, failures, job.report)
+
+        job = Job(f"Explaining {len(picks)} pictures", work, unit="maps", key=key)
+        mine.jobs["compare"] = cached.jobs().submit(job, "interactive")
+
+
+def pace() -> float | None:
+    """Seconds between two looks at the store: while the job runs, and never after."""
+    job = state.work().jobs.get("compare")
+    return 0.6 if job is not None and job.active else None
+
+
+def progress(polled: bool) -> None:
+    """What is still being worked out, and the way to stop it; draws the page anew once when it ends."""
+    job = state.work().jobs.get("compare")
+    if job is not None and job.active:
+        st.progress(job.fraction, progress_words(job))
+        st.button("Cancel", key="compare_cancel", type="tertiary", on_click=job.cancel)
+    elif polled:
+        st.rerun()
+
+
+def build(
+    choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions, view: str
+) -> Shown:
+    """The figure's columns and rows for one picture, with whatever maps are ready."""
+    picture = cached.picture(images.digest, image_id, _SIDE_PX)
+    uri = cached.picture_uri(images.digest, image_id, _SIDE_PX)
+    size = picture.shape[0], picture.shape[1]
+    cells = cells_of(choice, cards, images, image_id, table)
+    rows = []
+    for name in choice.methods:
+        method = METHODS[name]
+        maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
+        shared = map_scale(list(maps.values())) if choice.shared_scale else None
+        panels = tuple(
+            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, uri, method.signed) for card in cards
+        )
+        rows.append(Row(method.title, method.question, method.signed, panels))
+    columns = tuple(_column(table, images.index(image_id), card) for card in cards)
+    return Shown(uri, size, columns, tuple(rows))
+
+
+def _maps(cells: dict[str, Cell | str], size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The maps of one method that are ready, by model, in the picture's pixels."""
+    ready = {digest: cell for digest, cell in cells.items() if isinstance(cell, Cell) and cell.key in cached.store()}
+    placed = {digest: cached.placed_map(cell.key, size, cell) for digest, cell in ready.items()}
+    return {digest: m for digest, m in placed.items() if m is not None}
+
+
+def _panel(
+    cell: Cell | str, attribution: np.ndarray | None, shared: float | None, view: str, picture: str, signed: bool
+) -> Panel:
+    if isinstance(cell, str):
+        return Panel(picture, words=cell)
+    failures = state.work().failures
+    if cell.key in failures:
+        return Panel(picture, words=failures[cell.key])
+    if attribution is None:
+        return Panel(picture, words="waiting for the map …")
+    if not has_evidence(attribution):
+        words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
+        return Panel(picture, words=words)
+    scale = shared or map_scale([attribution])
+    found = find(cached.store(), cell)
+    layer = f"{cell.params.layer or cell.card.default_layer} · " if hasattr(cell.params, "layer") else ""
+    seconds = f" · {found.seconds:.2f} s" if found else ""
+    caption = f"{layer}full colour at {scale:.2g}{seconds}"
+    if view == "picture":
+        return Panel(picture, caption=caption)
+    overlay = data_uri(colour_map(attribution, signed, scale, overlay=view == "overlay"))
+    return Panel(picture if view == "overlay" else "", overlay, caption=caption)
+
+
+def _column(table: Predictions, row: int, card: ModelCard) -> Column:
+    position = table.models.index(card.digest)
+    ranked = zip(table.top[row, position], table.probability[row, position], strict=True)
+    answers = tuple((str(table.class_name(c)), float(p), c == table.true[row]) for c, p in ranked if c >= 0)
+    return Column(card.name, state.work().colour(card.digest), answers)
+
+
+def to_npz_file(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> bytes:
+    """The raw maps that are ready, as `METHOD/MODEL`, over each model's input at the method's resolution."""
+    arrays = {}
+    for (name, _), cell in cells_of(choice, cards, images, image_id, table).items():
+        if isinstance(cell, Cell) and (found := find(cached.store(), cell)) is not None:
+            arrays[f"{name}/{cell.card.name}"] = found.maps[0]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def to_png_file(
+    choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions, opacity: float
+) -> bytes:
+    """The grid as one picture, maps laid over the photograph."""
+    picture = cached.picture(images.digest, image_id, _SIDE_PX)
+    size = picture.shape[0], picture.shape[1]
+    cells, row = cells_of(choice, cards, images, image_id, table), images.index(image_id)
+    lines: list[list[np.ndarray | str]] = []
+    for name in choice.methods:
+        maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
+        shared = map_scale(list(maps.values())) if choice.shared_scale else None
+        line: list[np.ndarray | str] = []
+        for card in cards:
+            cell = cells[name, card.digest]
+            if card.digest in maps:
+                attribution = maps[card.digest]
+                coloured = colour_map(
+                    attribution, METHODS[name].signed, shared or map_scale([attribution]), overlay=True
+                )
+                line.append(over(picture, coloured, opacity))
+            else:
+                line.append(cell if isinstance(cell, str) else "not ready")
+        lines.append(line)
+    titles = []
+    for card in cards:
+        name, probability, _ = _column(table, row, card).answers[0]
+        titles.append(f"{card.name}: {name} {probability:.2f}")
+    return to_png(sheet(titles, [METHODS[name].title for name in choice.methods], lines))
+
+
+def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:
+    """The most disputed pictures, and among equals those of which the models are surest."""
+    order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
+    return [images.ids[row] for row in order[:6]]

@@ -1,0 +1,54 @@
+"""Widgets made from a method's `Params`: declared once there, drawn here."""
+
+from __future__ import annotations
+
+from dataclasses import Field, fields
+from typing import Any
+
+import streamlit as st
+
+from bank.card import ModelCard
+from explainers.base import Explainer, ExplainerParams
+
+DEFAULT_LAYER = "default"
+
+
+def settings_of(method: Explainer, key: str) -> dict[str, Any]:
+    """One widget for each setting that all models share; returns the chosen values by name."""
+    items = [item for item in fields(method.Params) if item.metadata.get("kind") != "layer"]
+    if not items:
+        st.caption("Nothing to set.")
+    return {item.name: _widget(item, f"{key}_{method.name}_{item.name}") for item in items}
+
+
+def layer_chooser(card: ModelCard, key: str) -> str | None:
+    """A chooser over the model's layer tree; `None` stands for the sensible default."""
+    options = [DEFAULT_LAYER] + [layer.name for layer in card.layers if layer.spatial]
+    shapes = {layer.name: f"{layer.name} · {layer.kind} {'×'.join(map(str, layer.shape))}" for layer in card.layers}
+    shapes[DEFAULT_LAYER] = f"default ({card.default_layer})"
+    chosen = st.selectbox(
+        card.name, options, format_func=lambda name: shapes[name], key=f"{key}_{card.digest}", persist_state="session"
+    )
+    return None if chosen == DEFAULT_LAYER else chosen
+
+
+def params_for(method: Explainer, chosen: dict[str, Any], layer: str | None) -> ExplainerParams:
+    """The method's `Params` with the chosen values and, where it looks at a layer, this model's."""
+    has_layer = any(item.metadata.get("kind") == "layer" for item in fields(method.Params))
+    return method.Params(**chosen, **({"layer": layer} if has_layer else {}))
+
+
+def _widget(item: Field[Any], key: str) -> Any:
+    """The widget that fits a field's type, bounds and choices."""
+    facts, title = item.metadata, item.name.replace("_", " ").capitalize()
+    shared = {"help": facts["help"], "key": key, "persist_state": "session"}
+    low, high = facts.get("low"), facts.get("high")
+    if facts.get("choices"):
+        return st.selectbox(title, facts["choices"], index=facts["choices"].index(item.default), **shared)
+    if isinstance(item.default, bool):
+        return st.toggle(title, item.default, **shared)
+    if isinstance(item.default, int | float):
+        return st.number_input(title, low, high, item.default, **shared)
+    if facts.get("kind") == "unit":
+        return st.number_input(title, 0, None, None, placeholder="all units", **shared)
+    return st.text_input(title, item.default or "", **shared) or item.default

@@ -1,0 +1,98 @@
+"""What one visitor is working on: every session key, typed, and its copy in the address bar.
+
+Widget values have keys of their own (`page_widget`); everything else that must outlive a page switch is here. Models
+and images are also kept in the URL, so that a reload, a bookmark or a link opens the same work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from bank.card import ModelCard
+from bank.images import ImageSet
+from figures.colours import model_colour
+from jobs.queue import Job
+from pages.parts import cached
+
+#: Pictures that a gallery of picks holds at most.
+MAX_PICKS = 60
+
+
+@dataclass
+class Work:
+    """The models, images and picks of one session; models and images by digest."""
+
+    models: list[str] = field(default_factory=list)
+    switched_off: set[str] = field(default_factory=set)
+    images: str = ""
+    picks: list[str] = field(default_factory=list)
+    at: int = 0
+    drawn: tuple[int, ...] = ()
+    jobs: dict[str, Job] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    expanded: tuple[int, int] | None = None
+    n_uploads: int = 0
+
+    @property
+    def active(self) -> list[str]:
+        """The models that are switched on, in the order in which they came."""
+        return [digest for digest in self.models if digest not in self.switched_off]
+
+    def add_model(self, digest: str) -> None:
+        """Put a model to work; one that is there already is switched on."""
+        self.switched_off.discard(digest)
+        if digest not in self.models:
+            self.models.append(digest)
+
+    def use_images(self, digest: str) -> None:
+        """Work on another image set; picks belong to the old one."""
+        if digest != self.images:
+            self.images, self.picks, self.at = digest, [], 0
+
+    def pick(self, image_ids: list[str]) -> int:
+        """Add pictures to the picks; returns how many found no room."""
+        new = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.picks]
+        room = MAX_PICKS - len(self.picks)
+        self.picks += new[:room]
+        return max(0, len(new) - room)
+
+    def colour(self, digest: str) -> str:
+        """The model's colour, its own on every page."""
+        return model_colour(self.models.index(digest))
+
+
+def work() -> Work:
+    """This session's work: from the address bar at first, else the demo."""
+    if "work" not in st.session_state:
+        st.session_state["work"] = _from_url() or _demo()
+    return st.session_state["work"]
+
+
+def remember() -> None:
+    """Write models and images into the address bar."""
+    mine = work()
+    st.query_params.from_dict({"models": ",".join(mine.models), "images": mine.images})
+
+
+def cards() -> list[ModelCard]:
+    """The cards of the models that are switched on."""
+    return [cached.card(digest) for digest in work().active]
+
+
+def images() -> ImageSet:
+    """The image set at work."""
+    return cached.image_set(work().images)
+
+
+def _from_url() -> Work | None:
+    digests = [d for d in st.query_params.get("models", "").split(",") if d and cached.knows_model(d)]
+    image_digest = st.query_params.get("images", "")
+    if not digests or not cached.knows_images(image_digest):
+        return None
+    return Work(models=digests, images=image_digest)
+
+
+def _demo() -> Work:
+    return Work(models=[card.digest for card in cached.demo_cards()], images=cached.demo_images().digest)

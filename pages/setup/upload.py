@@ -1,0 +1,168 @@
+"""Upload: models and images in, checked, with what is wrong and how to mend it."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from bank import intake
+from bank.errors import InputError
+from bank.images import ImageSet
+from bank.settings import settings
+from jobs.queue import Job, State
+from pages.parts import cached, model_cards, scoring_job, state
+from pages.parts.waiting import wait_for
+
+N_THUMBNAILS = 12
+
+
+def models_column() -> None:
+    st.subheader("Models")
+    with st.grid(2, min_column_width=210, gap="small"):
+        for position, digest in enumerate(mine.active):
+            model_cards.show_card(cached.card(digest), mine.colour(digest), position)
+    take_in("models", models_ready)
+    demo, zoo, checkpoint, kept = st.tabs(["Demo", "Zoo", "Checkpoint", "Brought before"], on_change="rerun")
+    for tab, draw in (
+        (demo, model_cards.demo_tab),
+        (zoo, model_cards.zoo_tab),
+        (checkpoint, model_cards.checkpoint_tab),
+        (kept, model_cards.kept_tab),
+    ):
+        if tab.open:
+            with tab:
+                start("models", draw)
+
+
+def images_column() -> None:
+    st.subheader("Images")
+    images = state.images()
+    n_labelled = sum(label is not None for label in images.labels)
+    st.markdown(
+        f"**{images.name}** · {len(images):,} pictures · {len(images.classes)} classes · {n_labelled:,} labelled"
+    )
+    spread = range(0, len(images), max(1, len(images) // N_THUMBNAILS))
+    with st.grid(6, min_column_width=72, gap="xsmall"):
+        for index in list(spread)[:N_THUMBNAILS]:
+            label = images.labels[index] or "no label"
+            st.image(cached.thumbnail(images.digest, index, 144), caption=label, alt=f"{images.names[index]}: {label}")
+    left_out(images)
+    take_in("images", images_ready)
+    demo, files, folder = st.tabs(["Demo", "Files or zip", "Folder on the server"], on_change="rerun")
+    for tab, draw in ((demo, demo_images), (files, uploaded_images), (folder, server_folder)):
+        if tab.open:
+            with tab:
+                start("images", draw)
+
+
+def left_out(images: ImageSet) -> None:
+    """What was skipped, what was converted, and which labels no model knows."""
+    if images.skipped:
+        with st.expander(f":orange[{len(images.skipped)} skipped]"):
+            st.dataframe(
+                pd.DataFrame([(s.name, s.reason) for s in images.skipped], columns=["file", "why"]), hide_index=True
+            )
+    notes = images.table["note"][images.table["note"] != ""].value_counts()
+    if len(notes):
+        st.caption("Converted: " + ", ".join(f"{count:,} {note}" for note, count in notes.items()))
+    if images.classes and (cards := state.cards()) and (strange := scoring_job.unknown_labels(cards, images)):
+        shown = ", ".join(strange[:5]) + (" …" if len(strange) > 5 else "")
+        st.caption(f":orange[{len(strange)} of {len(images.classes)} labels are no class of any model:] {shown}")
+
+
+def demo_images() -> None:
+    if mine.images == cached.demo_images().digest:
+        st.caption("Procedural paintings of six kinds, some of them hard, some signed. They are at work already.")
+    elif st.button("Bring the demo pictures back", key="upload_demo_images"):
+        mine.use_images(cached.demo_images().digest)
+        st.rerun()
+
+
+def uploaded_images() -> Job | None:
+    kinds = [suffix[1:] for suffix in intake.SUFFIXES] + ["zip", "csv"]
+    files = st.file_uploader(
+        "Pictures, or one zip; class folders or a CSV (file, label) give the labels",
+        kinds,
+        accept_multiple_files=True,
+        key=f"upload_pictures_{mine.n_uploads}",
+    )
+    if not st.button("Use these pictures", key="upload_pictures_add", disabled=not files):
+        return None
+    data = settings().data_folder
+    mine.n_uploads += 1  # a fresh uploader: its files leave memory with the job
+
+    def read(job: Job) -> ImageSet:
+        if len(files) == 1 and files[0].name.lower().endswith(".zip"):
+            return intake.from_zip(files[0], files[0].name, data, job.report)
+        return intake.from_files([(file.name, file) for file in files], data, job.report)
+
+    return cached.jobs().submit(Job("Reading pictures", read, unit="pictures"), "interactive")
+
+
+def server_folder() -> Job | None:
+    folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", persist_state="session")
+    if not st.button("Use this folder", key="upload_folder_add", disabled=not folder):
+        return None
+    data = settings().data_folder
+
+    def read(job: Job) -> ImageSet:
+        return intake.from_folder(Path(folder), data, job.report)
+
+    return cached.jobs().submit(Job(f"Reading {folder}", read, unit="pictures"), "interactive")
+
+
+def models_ready(digests: list[str]) -> None:
+    for digest in digests:
+        mine.add_model(digest)
+    # The demo nets know paintings only: with a model of one's own they make room, one switch away.
+    mine.switched_off |= (
+        {c.digest for c in cached.demo_cards()} if mine.images != cached.demo_images().digest else set()
+    )
+
+
+def images_ready(images: ImageSet) -> None:
+    mine.use_images(images.digest)
+    if any(cached.card(digest).source != "demo" for digest in mine.models):
+        mine.switched_off |= {card.digest for card in cached.demo_cards()}
+
+
+def start(slot: str, draw) -> None:  # type: ignore[no-untyped-def]
+    """Draw a tab; a job that it starts is awaited above the tabs, a mistake gets its line here."""
+    try:
+        job = draw()
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    if job is not None:
+        mine.jobs[slot] = job
+        st.rerun()
+
+
+def take_in(slot: str, ready) -> None:  # type: ignore[no-untyped-def]
+    """Wait for the slot's job; what it brought goes to work, what failed leaves all as it was."""
+    job = mine.jobs.get(slot)
+    if job is None:
+        return
+    if job.state is State.DONE:
+        del mine.jobs[slot]
+        ready(job.result)
+        st.rerun()
+    wait_for(job, f"upload_{slot}")
+
+
+mine = state.work()
+st.title("Bring models and images")
+left, right = st.columns(2, gap="large")
+with left:
+    models_column()
+with right:
+    images_column()
+if st.button(
+    "Score and see suggestions",
+    type="primary",
+    icon=":material/arrow_forward:",
+    key="upload_score",
+    disabled=not mine.active,
+):
+    scoring_job.submit()
+    st.switch_page("pages/find/suggestion.py")
