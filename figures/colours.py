@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from plotly.colors import sample_colorscale
+from plotly.colors import get_colorscale, hex_to_rgb
 
 #: Okabe and Ito's palette without black and yellow, which vanish on one of our two themes.
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F6BB3", "#8C8C4A")
@@ -17,22 +19,22 @@ SEQUENTIAL = "Inferno"
 #: What a model never saw.
 UNSEEN = (128, 128, 128)
 
-_N_STEPS = 256
-
 
 def model_colour(position: int) -> str:
     """The colour of the model at this place in the session; it repeats after eight."""
     return MODEL_COLOURS[position % len(MODEL_COLOURS)]
 
 
+@cache
 def colour_table(signed: bool) -> np.ndarray:
     """(256, 3) uint8: the map colours from −1 to 1 (signed) or from 0 to 1."""
-    scale = DIVERGING if signed else SEQUENTIAL
-    colours = sample_colorscale(scale, list(np.linspace(0, 1, _N_STEPS)), colortype="tuple")
-    return (np.array(colours) * 255).round().astype(np.uint8)
+    stops = DIVERGING if signed else tuple(get_colorscale(SEQUENTIAL))
+    places = [place for place, _ in stops]
+    channels = np.array([hex_to_rgb(colour) for _, colour in stops], dtype=float)
+    steps = np.linspace(0, 1, 256)
+    return np.stack([np.interp(steps, places, channel) for channel in channels.T], axis=1).round().astype(np.uint8)
 
 
 def translucent(colour: str, alpha: float) -> str:
     """`#RRGGBB` as an rgba() string with this opacity."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"
+    return f"rgba{(*hex_to_rgb(colour), alpha)}"

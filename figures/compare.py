@@ -50,12 +50,17 @@ class Row:
 
 
 def compare_figure(
-    picture: str, size: tuple[int, int], columns: Sequence[Column], rows: Sequence[Row], opacity: float = 1.0
+    picture: str,
+    size: tuple[int, int],
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    opacity: float = 1.0,
+    ink: str = "#1F2A33",
 ) -> go.Figure:
     """The grid: on top the picture and each model's answers, then one row of maps for each method.
 
-    `picture` is a data URI of a picture of `size` (height, width). Pan and zoom move all panels in step; the marker
-    in a panel's corner carries (row, column) as its customdata.
+    `picture` is a data URI of a picture of `size` (height, width), `ink` the colour of words. Pan and zoom move all
+    panels in step; the marker in a panel's corner carries (row, column) as its customdata.
     """
     height, width = size
     panel_px = (_PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)
@@ -75,12 +80,13 @@ def compare_figure(
     for c, column in enumerate(columns):
         _answers(figure, column, c + 2)
     for r, row in enumerate(rows):
-        _row_title(figure, row, r + 2)
+        _row_title(figure, row, r + 2, panel_px)
         for c, panel in enumerate(row.panels):
-            _panel(figure, panel, r, c, size, opacity)
+            _panel(figure, panel, r, c, size, opacity, max(16, int(panel_px / 8)))
+    figure.update_annotations(font_color=ink)
     figure.update_layout(
-        height=total_px + 40,
-        margin={"l": 4, "r": 4, "t": 30, "b": 10},
+        height=total_px + 60,
+        margin={"l": 4, "r": 4, "t": 30, "b": 30},
         showlegend=False,
         dragmode="pan",
         hovermode="closest",
@@ -121,16 +127,19 @@ def _picture_axes(figure: go.Figure, row: int, column: int, size: tuple[int, int
     )
 
 
-def _place(figure: go.Figure, row: int, column: int, source: str, size: tuple[int, int], opacity: float = 1.0) -> None:
+def _place(
+    figure: go.Figure, row: int, column: int, source: str, size: tuple[int, int], opacity: float | None = None
+) -> None:
+    """Lay a picture into a panel; one with an opacity lies over one without."""
     if source:
         figure.add_layout_image(
             source=source,
-            x=0,
+            x=0 if opacity is None else 1e-3,  # plotly draws only one of two images at the very same place
             y=0,
             sizex=size[1],
             sizey=size[0],
             sizing="stretch",
-            opacity=opacity,
+            opacity=1.0 if opacity is None else opacity,
             layer="below",
             row=row,
             col=column,
@@ -172,12 +181,12 @@ def _answers(figure: go.Figure, column: Column, c: int) -> None:
     _paper_text(figure, 1, c, f"<b><span style='color:{column.colour}'>■</span> {column.name}</b>", 1.0, "bottom")
 
 
-def _row_title(figure: go.Figure, row: Row, r: int) -> None:
+def _row_title(figure: go.Figure, row: Row, r: int, panel_px: float) -> None:
     """The method's name, what it answers and its legend, in the grid's first column."""
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(visible=False, fixedrange=True, row=r, col=1)
     figure.add_trace(go.Scatter(x=[None], y=[None], hoverinfo="skip"), row=r, col=1)
-    question = "<br>".join(textwrap.wrap(row.question, 34))
+    question = "<br>".join(textwrap.wrap(row.question, max(16, int(panel_px / 7.5))))
     _paper_text(figure, r, 1, f"<b>{row.title}</b><br><span style='font-size:12px'>{question}</span>", 1.0, "top")
     x0, x1, y0, _ = _domain(figure, r, 1)
     strip = (x1 - x0) * 0.8
@@ -209,13 +218,15 @@ def _row_title(figure: go.Figure, row: Row, r: int) -> None:
         )
 
 
-def _panel(figure: go.Figure, panel: Panel, r: int, c: int, size: tuple[int, int], opacity: float) -> None:
+def _panel(
+    figure: go.Figure, panel: Panel, r: int, c: int, size: tuple[int, int], opacity: float, n_letters: int
+) -> None:
     row, column = r + 2, c + 2
     _picture_axes(figure, row, column, size)
-    _place(figure, row, column, panel.picture, size, opacity=0.25 if panel.words else 1.0)
+    _place(figure, row, column, panel.picture, size, 0.25 if panel.words else None)
     _place(figure, row, column, panel.overlay, size, opacity)
     if panel.words:
-        words = "<br>".join(textwrap.wrap(panel.words, 30))
+        words = "<br>".join(textwrap.wrap(panel.words, n_letters))
         _paper_text(figure, row, column, words, 0.5, "middle", centre=True)
     if panel.overlay:
         figure.add_trace(

@@ -59,6 +59,11 @@ def shrink(image: np.ndarray, side_px: int) -> np.ndarray:
     return np.asarray(picture)
 
 
+def grey(image: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 without its colours, so that only the map laid over it has any."""
+    return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
+
+
 def data_uri(pixels: np.ndarray) -> str:
     """Pixels (H, W, 3 or 4) uint8 as a WebP data URI, for a figure or a component."""
     buffer = io.BytesIO()

@@ -159,6 +159,7 @@ def agreement_figure(names: Sequence[str], agreement: np.ndarray) -> go.Figure:
             },
             text=[f"{v:.0%}" if r != c else "" for v, r, c in zip(values, rows, columns, strict=True)],
             textfont={"color": "#102A3A"},
+            customdata=np.stack([rows, columns], axis=1),
             hovertext=[
                 f"{names[r]} and {names[c]}: {v:.1%} the same" for v, r, c in zip(values, rows, columns, strict=True)
             ],

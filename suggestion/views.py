@@ -89,7 +89,7 @@ def scatter(predictions: Predictions, kept: np.ndarray, seed: int = 0) -> Scatte
     index = np.flatnonzero(kept)
     sure, agreed = confidence[index] >= SURE, n_classes[index] == 1
     counts = {words: int(((sure == s) & (agreed == a)).sum()) for (s, a), words in QUADRANTS.items()}
-    return Scatter(index, confidence[index], n_classes[index], (n_classes + jitter)[index], counts)
+    return Scatter(index, confidence[index], n_classes[index], (n_classes + jitter).astype(np.float32)[index], counts)
 
 
 def accuracy(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from figures.compare import Panel, compare_figure, single_figure
 from pages.parts import cached, chart_events, compare_grid, scoring_job, state
 from pages.parts.compare_grid import TARGETS, Choice
 from pages.parts.controls import layer_chooser, settings_of
+from pages.parts.theme import ink
 from pages.parts.waiting import run_and_wait
 from suggestion.table import Predictions, shared_classes
 
@@ -126,7 +127,7 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     shown = compare_grid.build(*parts, view)
     strength = opacity if view == "overlay" else 1.0
     st.plotly_chart(
-        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength),
+        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink()),
         key="compare_chart",
         config={"scrollZoom": True, "displaylogo": False},
         alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",

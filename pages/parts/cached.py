@@ -16,7 +16,7 @@ from bank.images import ImageSet
 from bank.loaders import demo
 from bank.settings import settings
 from explainers.cells import Cell, find
-from figures.maps import data_uri, shrink
+from figures.maps import colour_map, data_uri, grey, shrink
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
 from suggestion import scoring
@@ -116,9 +116,16 @@ def picture(images: str, image_id: str, side_px: int) -> np.ndarray:
 
 
 @st.cache_data(show_spinner=False, max_entries=200)
-def picture_uri(images: str, image_id: str, side_px: int) -> str:
+def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -> str:
     """A shrunk picture as a data URI."""
-    return data_uri(picture(images, image_id, side_px))
+    pixels = picture(images, image_id, side_px)
+    return data_uri(grey(pixels) if in_grey else pixels)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def overlay_uri(key: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
+    """The map of the cell with this key as a picture to lay over another, or alone."""
+    return data_uri(colour_map(_attribution, signed, scale, overlay=view == "overlay"))
 
 
 @st.cache_data(show_spinner=False, max_entries=500)

@@ -15,9 +15,9 @@ from explainers import cells as cells_module
 from explainers.cells import Cell, find
 from explainers.registry import METHODS
 from figures.compare import Column, Panel, Row
-from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, to_png
+from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png
 from figures.sheet import sheet
-from jobs.queue import Job
+from jobs.queue import Job, State
 from pages.parts import cached, state
 from pages.parts.controls import params_for
 from pages.parts.waiting import progress_words
@@ -100,13 +100,23 @@ def pace() -> float | None:
 
 
 def progress(polled: bool) -> None:
-    """What is still being worked out, and the way to stop it; draws the page anew once when it ends."""
+    """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
+
+    The line keeps its place when all is done, so that nothing below it jumps.
+    """
     job = state.work().jobs.get("compare")
-    if job is not None and job.active:
-        st.progress(job.fraction, progress_words(job))
-        st.button("Cancel", key="compare_cancel", type="tertiary", on_click=job.cancel)
-    elif polled:
-        st.rerun()
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if job is not None and job.active:
+            st.progress(job.fraction, progress_words(job))
+            st.button("Cancel", key="compare_cancel", type="tertiary", on_click=job.cancel)
+        elif polled:
+            st.rerun()
+        elif job is not None and job.state is State.CANCELLED:
+            st.caption("Stopped. What is ready stays; change anything above to go on.")
+        else:
+            st.caption(
+                "Scroll to zoom and drag to pan: all panels move in step. Double-click: back to the whole picture."
+            )
 
 
 def build(
@@ -115,6 +125,7 @@ def build(
     """The figure's columns and rows for one picture, with whatever maps are ready."""
     picture = cached.picture(images.digest, image_id, _SIDE_PX)
     uri = cached.picture_uri(images.digest, image_id, _SIDE_PX)
+    beneath = uri if view == "picture" else cached.picture_uri(images.digest, image_id, _SIDE_PX, in_grey=True)
     size = picture.shape[0], picture.shape[1]
     cells = cells_of(choice, cards, images, image_id, table)
     rows = []
@@ -123,7 +134,8 @@ def build(
         maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
         shared = map_scale(list(maps.values())) if choice.shared_scale else None
         panels = tuple(
-            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, uri, method.signed) for card in cards
+            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, beneath, method.signed)
+            for card in cards
         )
         rows.append(Row(method.title, method.question, method.signed, panels))
     columns = tuple(_column(table, images.index(image_id), card) for card in cards)
@@ -154,10 +166,10 @@ def _panel(
     found = find(cached.store(), cell)
     layer = f"{cell.params.layer or cell.card.default_layer} · " if hasattr(cell.params, "layer") else ""
     seconds = f" · {found.seconds:.2f} s" if found else ""
-    caption = f"{layer}full colour at {scale:.2g}{seconds}"
+    caption = f"{layer}{'±' if signed else '0 to '}{scale:.2g}{seconds}"
     if view == "picture":
         return Panel(picture, caption=caption)
-    overlay = data_uri(colour_map(attribution, signed, scale, overlay=view == "overlay"))
+    overlay = cached.overlay_uri(cell.key, scale, view, signed, attribution)
     return Panel(picture if view == "overlay" else "", overlay, caption=caption)
 
 
@@ -195,10 +207,10 @@ def to_png_file(
             cell = cells[name, card.digest]
             if card.digest in maps:
                 attribution = maps[card.digest]
-                coloured = colour_map(
+                colours = colour_map(
                     attribution, METHODS[name].signed, shared or map_scale([attribution]), overlay=True
                 )
-                line.append(over(picture, coloured, opacity))
+                line.append(over(grey(picture), colours, opacity))
             else:
                 line.append(cell if isinstance(cell, str) else "not ready")
         lines.append(line)

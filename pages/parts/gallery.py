@@ -34,7 +34,7 @@ def gallery(predictions: Predictions, images: ImageSet) -> None:
     if not mine.picks:
         st.caption("Click a point, or drag a box around several, and their pictures gather here.")
         return
-    with st.grid("auto", min_column_width=112, gap="small"):
+    with st.container(key="gallery"), st.grid("auto", min_column_width=112, gap="small"):
         for image_id in mine.picks:
             row = images.index(image_id)
             with st.container(gap="xsmall"):

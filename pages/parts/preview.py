@@ -20,7 +20,7 @@ def square(colour: str) -> str:
 
 def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None:
     """The image in `row` of the table, or an invitation; the height never changes."""
-    with st.container(height=_HEIGHT_PX, border=True):
+    with st.container(height=_HEIGHT_PX, border=True, key="preview"):
         if row is None:
             st.caption("Move the mouse over a point to see its picture and what the models said.")
             return

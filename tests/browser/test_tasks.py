@@ -1,0 +1,122 @@
+"""The two tasks of iNNvestigate-GUI's usability test (section 5), done by a script in a real browser on the demo."""
+
+import re
+
+import pytest
+
+from benchmarks.browser import POINTS, chromium, serve, wait_for_scatter
+
+MAPS = "document.querySelectorAll('.st-key-compare_chart image').length"
+
+
+class Visitor:
+    """Somebody at the page, who counts clicks."""
+
+    def __init__(self, page) -> None:
+        self.page, self.clicks, self.errors = page, 0, []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name).first.click(timeout=120_000)
+        self.clicks += 1
+
+    def drag(self, condition: str) -> None:
+        """A box around the points that satisfy a condition; counts as one click."""
+        points = self.page.evaluate(POINTS, condition)
+        (left, top), (right, bottom) = (tuple(f(p[axis] for p in points) for axis in (0, 1)) for f in (min, max))
+        self.page.mouse.move(left - 8, top - 8)
+        self.page.mouse.down()
+        self.page.mouse.move(right + 8, bottom + 8, steps=8)
+        self.page.mouse.up()
+        self.clicks += 1
+
+    def wait(self, script: str, seconds: float = 90) -> None:
+        self.page.wait_for_function(script, timeout=1000 * seconds)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("data")) as address:
+        yield address
+
+
+@pytest.fixture
+def visitor(address):
+    with chromium() as page:
+        page.goto(address)
+        visitor = Visitor(page)
+        yield visitor
+        assert not visitor.errors
+
+
+def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor):
+    """T1, from a fresh start, in at most six clicks."""
+    visitor.press("Score and see suggestions")
+    wait_for_scatter(visitor.page)
+    visitor.drag("y > 1.5 && x > 0.5")
+    visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 0")
+    visitor.press("Compare these")
+    visitor.wait(f"{MAPS} >= 8")
+    assert visitor.clicks <= 6
+    page = visitor.page
+    for name in ("vgg", "resnet", "vit", "shortcut", "Grad-CAM"):
+        assert page.locator(".st-key-compare_chart").get_by_text(name).first.is_visible()
+    assert re.search(r"1 / \d+", page.get_by_text(re.compile(r"^1 / \d+$")).first.inner_text())
+
+
+def test_hovering_shows_the_picture_and_every_models_answer(visitor):
+    visitor.press("Score and see suggestions")
+    wait_for_scatter(visitor.page)
+    x, y = visitor.page.evaluate(POINTS, "y > 1.5")[0]
+    visitor.page.mouse.move(x, y)
+    visitor.wait("document.querySelector('.st-key-preview img')?.naturalWidth > 100")
+    words = visitor.page.locator(".st-key-preview").inner_text()
+    for name in ("vgg", "resnet", "vit", "shortcut", "true", "classes predicted"):
+        assert name in words
+
+
+def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
+    """T2: the pictures of one class, the ones that all get right beside the disputed ones."""
+    visitor.press("Score and see suggestions")
+    wait_for_scatter(visitor.page)
+    page = visitor.page
+    page.get_by_label("True class").click()
+    page.get_by_role("option", name="seascape").click()
+    visitor.wait("document.querySelector('.st-key-suggestion_scatter .js-plotly-plot')._fullData[0].x.length < 100")
+    visitor.drag("true")
+    visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 20")
+    assert "seascape" in page.locator(".st-key-gallery").inner_text()
+    visitor.press("Compare these")
+    visitor.wait(f"{MAPS} >= 8")
+
+
+def test_zooming_one_panel_moves_them_all(visitor):
+    visitor.page.get_by_role("link", name="Compare").click()
+    visitor.page.get_by_role("button", name=re.compile("Score|Take six")).first.wait_for(timeout=120_000)
+    if visitor.page.get_by_role("button", name="Score them now").count():
+        visitor.press("Score them now")
+    visitor.press("Take six that deserve a look")
+    visitor.wait(f"{MAPS} >= 8")
+    chart = "document.querySelector('.st-key-compare_chart .js-plotly-plot')"
+    panel = visitor.page.locator(".st-key-compare_chart .nsewdrag").nth(6).bounding_box()
+    visitor.page.mouse.move(panel["x"] + panel["width"] / 2, panel["y"] + panel["height"] / 2)
+    visitor.page.mouse.wheel(0, -300)
+    visitor.wait(f"{chart}._fullLayout.xaxis.range[1] - {chart}._fullLayout.xaxis.range[0] < 200")
+    ranges = visitor.page.evaluate(
+        f"Object.entries({chart}._fullLayout).filter(([k, v]) => /^xaxis/.test(k) && (k === 'xaxis' || v.matches))"
+        ".map(([k, v]) => v.range.map(Math.round).join())"
+    )
+    assert len(ranges) >= 8
+    assert len(set(ranges)) == 1
+
+
+def test_a_damaged_picture_costs_one_line_and_nothing_else(visitor, tmp_path):
+    page = visitor.page
+    page.get_by_role("tab", name="Files or zip").click(timeout=120_000)
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(b"\xff\xd8\xff\xe0 this is no JPEG")
+    page.locator("input[type=file]").first.set_input_files(str(damaged))
+    page.get_by_role("button", name="Use these pictures").click()
+    page.get_by_text("Expected at least one picture").wait_for(timeout=30_000)
+    assert page.get_by_text("paintings").first.is_visible()
+    assert page.get_by_text("Traceback").count() == 0

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from figures.colours import MODEL_COLOURS, colour_table, model_colour
+from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, shrink, to_png
+
+
+def test_red_speaks_for_blue_against_and_white_says_nothing():
+    table = colour_table(signed=True).astype(int)
+    assert table[127].min() > 250
+    red, _, blue = table[255]
+    assert red > 2 * blue
+    red, _, blue = table[0]
+    assert blue > 2 * red
+
+
+def test_the_unsigned_scale_grows_ever_brighter():
+    luminance = colour_table(signed=False) @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) > -0.5).all()
+    assert luminance[-1] > 200 > 30 > luminance[0]
+
+
+def test_no_two_of_the_first_eight_models_share_a_colour():
+    assert len({model_colour(i) for i in range(8)}) == len(MODEL_COLOURS) == 8
+
+
+def test_where_a_map_says_nothing_the_picture_shows_through():
+    attribution = np.array([[0.0, 1.0], [-1.0, np.nan]], dtype=np.float32)
+    rgba = colour_map(attribution, signed=True, scale=1.0, overlay=True)
+    assert rgba[0, 0, 3] == 0
+    assert rgba[0, 1, 3] == rgba[1, 0, 3] == 255
+    assert rgba[1, 1].tolist() == [128, 128, 128, 130]
+
+
+def test_a_map_alone_is_opaque_everywhere():
+    rgba = colour_map(np.zeros((3, 3), dtype=np.float32), signed=True, scale=0.0, overlay=False)
+    assert (rgba[..., 3] == 255).all()
+    assert (rgba[..., :3] > 250).all()
+
+
+def test_values_beyond_the_scale_get_the_full_colour():
+    rgba = colour_map(np.array([[5.0]], dtype=np.float32), signed=False, scale=1.0, overlay=False)
+    assert (rgba[0, 0, :3] == colour_table(signed=False)[255]).all()
+
+
+def test_a_shared_scale_keeps_magnitudes_comparable():
+    weak, strong = np.full((4, 4), 0.1, dtype=np.float32), np.full((4, 4), 1.0, dtype=np.float32)
+    assert map_scale([weak]) == pytest.approx(0.1)
+    assert map_scale([weak, strong]) == pytest.approx(1.0)
+
+
+def test_one_bright_pixel_does_not_blind_the_rest():
+    attribution = np.full((100, 100), 0.2, dtype=np.float32)
+    attribution[0, 0] = 50
+    assert map_scale([attribution]) == pytest.approx(0.2)
+
+
+def test_a_map_with_a_single_value_still_has_a_scale():
+    attribution = np.zeros((100, 100), dtype=np.float32)
+    attribution[3, 3] = 2
+    assert map_scale([attribution]) == 2
+    assert has_evidence(attribution)
+    assert not has_evidence(np.array([[0.0, np.nan]]))
+
+
+def test_laying_over_is_the_weighted_mean():
+    image = np.full((2, 2, 3), 100, dtype=np.uint8)
+    rgba = np.full((2, 2, 4), 255, dtype=np.uint8)
+    assert (over(image, rgba, 0.0) == 100).all()
+    assert (over(image, rgba, 1.0) == 255).all()
+    assert (over(image, rgba, 0.5) == 178).all()
+
+
+def test_pictures_shrink_but_never_grow():
+    assert shrink(np.zeros((50, 100, 3), dtype=np.uint8), 20).shape == (10, 20, 3)
+    assert shrink(np.zeros((5, 10, 3), dtype=np.uint8), 20).shape == (5, 10, 3)
+
+
+def test_pictures_leave_as_png_and_webp():
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    assert to_png(pixels).startswith(b"\x89PNG")
+    assert data_uri(pixels).startswith("data:image/webp;base64,")

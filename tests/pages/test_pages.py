@@ -1,0 +1,136 @@
+"""The pages without a browser: what is on them, and that a mistake never costs what was there before."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from bank.settings import settings
+
+APP = str(Path(__file__).parents[2] / "app.py")
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """The demo once painted, for all tests of this module."""
+    from bank.demo.images import demo_image_set
+
+    folder = tmp_path_factory.mktemp("warm")
+    demo_image_set(folder)
+    return folder
+
+
+@pytest.fixture
+def app(warm):
+    data = settings().data_folder
+    shutil.copytree(warm, data, dirs_exist_ok=True)
+    for index in (data / "image-sets").glob("*.parquet"):
+        _move_paths(index, warm, data)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return AppTest.from_file(APP, default_timeout=120)
+
+
+def _move_paths(index: Path, old: Path, new: Path) -> None:
+    import pandas as pd
+
+    table = pd.read_parquet(index)
+    table["path"] = table["path"].str.replace(str(old), str(new))
+    table.to_parquet(index)
+
+
+def words(app) -> str:
+    return " ".join(element.value for element in [*app.markdown, *app.caption, *app.title, *app.subheader])
+
+
+def test_the_app_opens_with_the_demo_in_place(app):
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == "Bring models and images"
+    for name in ("vgg", "resnet", "vit", "shortcut", "paintings"):
+        assert name in words(app)
+    assert not app.button(key="upload_score").disabled
+
+
+def test_switching_every_model_off_leaves_no_dead_end(app):
+    app.run()
+    for box in app.sidebar.checkbox:
+        box.uncheck()
+    app.run()
+    assert not app.exception
+    assert app.button(key="upload_score").disabled
+    app.switch_page("pages/find/suggestion.py").run()
+    assert "No model is switched on" in app.info[0].value
+    app.switch_page("pages/explain/compare.py").run()
+    assert "No model is switched on" in app.info[0].value
+
+
+def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
+    app.run()
+    app.switch_page("pages/find/suggestion.py").run()
+    app.button(key="suggestion_score").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    assert "points are spread within a row" in words(app)
+    assert "Who agrees with whom" in words(app)
+    app.toggle(key="suggestion_split").set_value(True).run()
+    assert not app.exception
+
+
+def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
+    app.run()
+    app.switch_page("pages/explain/compare.py").run()
+    wait_for_table(app)
+    app.button(key="compare_six").click().run()
+    assert not app.exception
+    assert "1 / 6" in words(app)
+    app.multiselect(key="compare_methods").set_value(["grad-cam", "guided-backprop"]).run()
+    app.selectbox(key="compare_target").set_value("class").run()
+    assert not app.exception
+    assert app.selectbox(key="compare_class").options[0] == "portrait"
+    app.button(key="compare_on").click().run()
+    assert "2 / 6" in words(app)
+
+
+def test_one_model_gets_its_histogram_without_a_scatter(app):
+    app.run()
+    for box in app.sidebar.checkbox[1:]:
+        box.uncheck()
+    app.switch_page("pages/find/suggestion.py").run()
+    app.button(key="suggestion_score").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    assert "Left: the model is sure of the true class" in words(app)
+
+
+def test_a_folder_that_is_not_there_gets_one_line_and_nothing_is_lost(app):
+    app.run()
+    app.session_state["upload_folder"] = "/nowhere/at/all"
+    from pages.parts import cached
+
+    before = app.session_state["work"].images
+    job = cached.jobs().submit(_job_that_reads("/nowhere/at/all"), "interactive")
+    app.session_state["work"].jobs["images"] = job
+    job.wait(10)
+    app.run()
+    assert not app.exception
+    assert "Expected a folder on the server" in app.error[0].value
+    assert app.session_state["work"].images == before
+
+
+def _job_that_reads(folder: str):
+    from bank import intake
+    from jobs.queue import Job
+
+    return Job("Reading", lambda job: intake.from_folder(Path(folder), settings().data_folder, job.report))
+
+
+def wait_for_table(app) -> None:
+    from pages.parts import cached
+
+    for job in cached.jobs().jobs:
+        assert job.wait(120), job.title
+        assert not job.error, job.error
+    app.run()
