@@ -54,8 +54,8 @@ class ResultStore:
             os.utime(path)  # what was used last is pruned last
             if fresh is not None:
                 return self._remember(key, fresh)
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
         except OSError:
             return None
         except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):

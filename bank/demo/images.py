@@ -1,0 +1,58 @@
+"""The demo paintings as an image set: painted on the first start, kept on disk, with their masks a call away."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from bank.demo.paintings import DEMO_SIZE, demo_painting
+from bank.images import ImageSet, image_id
+
+NAME = "paintings"
+
+
+def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ImageSet:
+    """The demo's `ImageSet`, under `data`; painted anew when the painters changed."""
+    folder = data / "demo" / _version()
+    pointer = folder / "digest"
+    if pointer.exists():
+        return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def paint(index: int) -> dict[str, str | None]:
+        painting = demo_painting(index)
+        buffer = io.BytesIO()
+        Image.fromarray(painting.image).save(buffer, "PNG", compress_level=1)
+        path = folder / f"painting-{index:03d}.png"
+        path.write_bytes(buffer.getvalue())
+        return {
+            "id": image_id(buffer.getvalue()),
+            "path": str(path),
+            "name": path.name,
+            "label": painting.label,
+            "note": "",
+        }
+
+    rows = []
+    with ThreadPoolExecutor() as pool:
+        for row in pool.map(paint, range(DEMO_SIZE)):
+            rows.append(row)
+            progress(len(rows), DEMO_SIZE)
+    images = ImageSet(NAME, pd.DataFrame(rows))
+    images.save(data / "image-sets")
+    pointer.write_text(images.digest)
+    return images
+
+
+def _version() -> str:
+    """Changes with the painters' code, so that old paintings are not taken for new ones."""
+    state = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        state.update(file.read_bytes())
+    return state.hexdigest()[:12]

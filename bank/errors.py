@@ -1,0 +1,27 @@
+"""The one error a person may cause, and the line that helps them out of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A mistake in what somebody brought: what was expected, what came instead, and the cure, in one line."""
+
+    def __init__(self, expected: str, received: str, cure: str) -> None:
+        self.expected, self.received, self.cure = (" ".join(text.split()) for text in (expected, received, cure))
+        super().__init__(f"Expected {self.expected}, got {self.received}. {self.cure}".strip())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name the closest known spellings of `name`, as a sentence; empty when nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?" if near else ""
+
+
+def first_line(error: BaseException, limit: int = 160) -> str:
+    """What another library's error says, short enough for a line of ours; its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[0].rstrip(".:") if lines else type(error).__name__
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -1,0 +1,45 @@
+"""What a layer answers, without asking what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bank.bank import Loan
+from bank.errors import InputError
+from bank.layers import as_maps, capture
+from explainers.base import Explainer, ExplainerParams, Need, Progress, setting
+
+
+class Activation(Explainer):
+    """Output of a layer, or of one of its units, where in the picture it arises (Yosinski et al. 2015, section 2).
+
+    M = A^k for unit k, or the mean of A^k over all units. There is no target: the map shows what the layer answers
+    to, not what the model makes of it.
+    """
+
+    name, title, family, signed, uses_target = "activation", "Activation", "activation", True, False
+    needs = frozenset({Need.SPATIAL_LAYER})
+    question = "Where in the picture does this layer, or this unit of it, answer, and how strongly?"
+    reference = "Yosinski et al. 2015, Understanding Neural Networks Through Deep Visualization"
+    caution = "It knows no class: a unit may answer strongly to what the decision ignores."
+
+    @dataclass(frozen=True)
+    class Params(ExplainerParams):
+        """The layer and the unit to look at."""
+
+        layer: str | None = setting(None, help="Layer to look at; the last one with spatial extent.", kind="layer")
+        unit: int | None = setting(None, low=0, help="One unit of the layer; the mean of all by default.", kind="unit")
+
+    def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Params, progress: Progress) -> Tensor:
+        """(N, C, H, W) float32, normalised -> (N, h, w) float32 at the layer's resolution."""
+        spec, layer = loan.card.layer(params.layer), loan.layer(params.layer)
+        if params.unit is not None and params.unit >= spec.n_units:
+            cure = "Pick a smaller number."
+            raise InputError(f"a unit of {spec.name} (0 to {spec.n_units - 1})", str(params.unit), cure)
+        with torch.no_grad(), capture(layer) as outputs:
+            loan.logits(inputs)
+        maps = as_maps(outputs[layer], spec)
+        return maps.mean(1) if params.unit is None else maps[:, params.unit]

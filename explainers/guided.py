@@ -1,0 +1,130 @@
+"""Guided backpropagation: the gradient, with a stricter rule at every ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from bank.bank import Loan
+from bank.card import ModelCard
+from bank.errors import InputError
+from explainers.base import Explainer, ExplainerParams, Need, Progress
+from explainers.cam import GradCAM
+from explainers.gradient import input_gradient, strongest
+from explainers.rectifiers import called, ceiling, is_other_activation, other_activations
+
+_CAUTION = (
+    "It fails the randomisation check of Adebayo et al. 2018: nets with random weights get nearly the same maps. "
+    "It draws the picture's edges more than the model's reasons."
+)
+
+
+class _GuidedRule(torch.autograd.Function):
+    """A ReLU whose backward lets through R · 1[x > 0] · 1[R > 0] (Springenberg et al. 2015, figure 1)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, relu: Callable[[Tensor], Tensor], limit: float) -> Tensor:
+        ctx.save_for_backward((x > 0) & (x < limit))
+        output = relu(x)
+        if output is x:
+            ctx.mark_dirty(x)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (active,) = ctx.saved_tensors
+        return gradients[0].clamp(min=0) * active, None, None
+
+
+class GuidedReLUs(TorchFunctionMode):
+    """Inside the block, every ReLU that runs in this thread follows the guided rule.
+
+    Modules, functions, methods, re-used or in place: all end in the same few torch functions, and these are caught.
+    No module is touched. `n_met` counts the ReLUs. Raises `InputError` at an activation that is no ReLU.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_met = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        limit = ceiling(func, args, kwargs)
+        if limit is None:
+            if is_other_activation(called(func)):
+                raise InputError("a net of ReLUs", f"one that uses {called(func)}", "Take saliency instead.")
+            return func(*args, **kwargs)
+        self.n_met += 1
+        x, *rest = args or (kwargs.pop("input"),)
+        return _GuidedRule.apply(x, lambda x: func(x, *rest, **kwargs), limit)
+
+
+class GuidedBackprop(Explainer):
+    """Gradient in which negative signals die at every ReLU (Springenberg et al. 2015, figure 1).
+
+    R^l = 1[x^l > 0] · 1[R^(l+1) > 0] · R^(l+1) at each ReLU, the gradient elsewhere. Of each pixel's channels the
+    one of largest magnitude is kept, with its sign.
+
+    A model suits when it has no activation module but ReLU or ReLU6 (gates such as sigmoid may stay). Functional
+    activations are no modules: they are looked at while the model runs, and refused there.
+    """
+
+    name, title, family, signed = "guided-backprop", "Guided backprop", "guided", True
+    needs = frozenset({Need.RELU})
+    question = "Which fine structures of the picture drive units that only push the class up?"
+    reference = "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net"
+    caution = _CAUTION
+    chunk = 16
+
+    def applies(self, card: ModelCard) -> str | None:
+        """`None` for nets of ReLUs, else the activation that has no guided rule."""
+        return super().applies(card) or _needs_relu(self, card)
+
+    def attribute(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: ExplainerParams, progress: Progress
+    ) -> Tensor:
+        """(N, C, H, W) float32, normalised -> (N, H, W) float32, logits per unit of normalised input."""
+        with GuidedReLUs() as relus:
+            gradient = input_gradient(loan, inputs, targets)
+        if not relus.n_met:
+            raise InputError("a net of ReLUs", f"{loan.card.name}, in which none ran", "Take saliency instead.")
+        return strongest(gradient)
+
+
+class GuidedGradCAM(Explainer):
+    """Guided backpropagation times Grad-CAM, upsampled bilinearly (Selvaraju et al. 2017, section 3.2).
+
+    M = guided backprop · upsampled Grad-CAM: fine lines where Grad-CAM finds the class, zero elsewhere.
+    """
+
+    name, title, family, signed = "guided-grad-cam", "Guided Grad-CAM", "guided", True
+    needs = frozenset({Need.RELU, Need.SPATIAL_LAYER})
+    question = "Which fine structures lie where the layer found what speaks for this class?"
+    reference = GradCAM.reference
+    caution = _CAUTION
+    chunk = 16
+    Params = GradCAM.Params
+
+    def applies(self, card: ModelCard) -> str | None:
+        """`None` for nets of ReLUs with a spatial layer, else what is missing."""
+        return super().applies(card) or _needs_relu(self, card)
+
+    def attribute(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: GradCAM.Params, progress: Progress
+    ) -> Tensor:
+        """(N, C, H, W) float32, normalised -> (N, H, W) float32."""
+        coarse = GradCAM().attribute(loan, inputs, targets, params, progress)
+        guided = GuidedBackprop().attribute(loan, inputs, targets, ExplainerParams(), progress)
+        return guided * F.interpolate(coarse[:, None], guided.shape[1:], mode="bilinear").squeeze(1)
+
+
+def _needs_relu(method: Explainer, card: ModelCard) -> str | None:
+    others = other_activations(card)
+    return f"{method.title} needs ReLU activations; {card.name} uses {' and '.join(others)}." if others else None

@@ -1,0 +1,308 @@
+import json
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bank.bank import Bank, renamed
+from bank.card import ModelCard, Recipe
+from bank.loaders import LOADERS, zoo
+from bank.preprocess import Preprocessing
+from tests.makers import TinyNet, one_line, tiny_loaded
+
+
+@pytest.fixture
+def reloadable(monkeypatch):
+    """Tiny nets that a recipe brings back, made from a seed."""
+
+    def load(seed):
+        return tiny_loaded(seed=seed, recipe=Recipe("tiny", {"seed": seed}))
+
+    monkeypatch.setitem(LOADERS, "tiny", load)
+    return load
+
+
+class Answer(nn.Module):
+    """Answers `make(images)`, whatever that is."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images):
+        return self.make(images)
+
+
+def test_a_card_holds_the_facts_of_its_model(tiny_card):
+    assert (tiny_card.input_size, tiny_card.n_classes, tiny_card.default_layer) == ((16, 16), 3, "4")
+    assert tiny_card.class_names == ("class 0", "class 1", "class 2")
+    assert tiny_card.n_parameters == sum(p.numel() for p in TinyNet().parameters())
+    assert "ReLU" in tiny_card.facts
+
+
+def test_a_card_survives_its_way_through_a_file(bank, tiny_card):
+    again = ModelCard.from_json(json.loads(json.dumps(tiny_card.to_json())))
+    assert again.to_json() == tiny_card.to_json()
+    assert (again.layers, again.preprocessing) == (tiny_card.layers, tiny_card.preprocessing)
+    assert {again: 1}[tiny_card] == 1
+    assert again != bank.add(tiny_loaded(seed=1))
+
+
+def test_a_layer_that_a_model_lacks_is_named_with_its_nearest_kin(bank):
+    card = bank.add(zoo.load("cifar/resnet20"))
+    assert card.layer("layer2.0").name == "layer2.0"
+    with one_line("'layer5'", "Did you mean layer3"):
+        card.layer("layer5")
+
+
+def test_class_names_are_found_by_name(bank):
+    card = bank.add(tiny_loaded(class_names=("cat", "dog", "hen")))
+    assert [card.class_index(name) for name in ("cat", "hen", "cow")] == [0, 2, None]
+
+
+def test_a_grey_model_is_a_model_too(bank):
+    card = bank.add(tiny_loaded(channels=1))
+    with bank.lend(card) as loan:
+        crop = card.preprocessing.crop(np.zeros((20, 30, 3), np.uint8))
+        assert loan.logits(loan.normalise(crop[None])).shape == (1, 3)
+
+
+def test_cards_come_back_in_a_new_bank_the_latest_first(bank, tmp_path):
+    first, second = (bank.add(tiny_loaded(name=name, seed=seed)) for seed, name in enumerate(["first", "second"]))
+    again = Bank(tmp_path / "bank", "cpu")
+    assert [card.name for card in again.cards()] == ["second", "first"]
+    assert again.cards() == [second, first]
+    assert again.card(first.digest).to_json() == first.to_json()
+    assert again.card("0123456789abcdef") is None
+
+
+def test_a_card_that_cannot_be_read_hides_no_other(bank, tiny_card):
+    (bank.folder / "broken.json").write_text('{"name": "half')
+    (bank.folder / "foreign.json").write_text("{}")
+    assert bank.cards() == [tiny_card]
+
+
+def test_a_card_may_be_renamed(tiny_card):
+    assert renamed(tiny_card, "my net").to_json() == {**tiny_card.to_json(), "name": "my net"}
+
+
+def test_the_digest_tells_weights_apart_down_to_one(bank):
+    cards = []
+    for change in (0.0, 1e-6):
+        loaded = tiny_loaded()
+        with torch.no_grad():
+            loaded.module[7].weight[2, 5] += change
+        cards.append(bank.add(loaded))
+    assert cards[0].digest != cards[1].digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocessing": Preprocessing((16, 16), (0.5,) * 3, (0.25,) * 3, (16, 16), "center")},
+        {"preprocessing": Preprocessing((16, 16), (0.4,) * 3, (0.25,) * 3, (16, 16), "squash")},
+        {"class_names": ("a", "b", "c")},
+        {"architecture": "test/other"},
+    ],
+)
+def test_the_digest_tells_apart_what_else_changes_answers(bank, tiny_card, change):
+    assert bank.add(tiny_loaded(**change)).digest != tiny_card.digest
+
+
+def test_the_digest_stays_when_nothing_changed_but_the_name(bank, tiny_card):
+    again = bank.add(tiny_loaded(name="another name"))
+    assert again.digest == tiny_card.digest
+    assert [card.name for card in bank.cards()] == ["another name"]
+
+
+def test_a_buffer_counts_too(bank, tiny_card):
+    loaded = tiny_loaded()
+    loaded.module[1].running_mean += 1
+    assert bank.add(loaded).digest != tiny_card.digest
+
+
+def test_a_lent_model_waits_in_eval_mode_without_gradients(bank, tiny_card):
+    with bank.lend(tiny_card) as loan:
+        assert not any(child.training for child in loan.module.modules())
+        assert not any(parameter.requires_grad for parameter in loan.module.parameters())
+        assert loan.layer() is loan.module[4]
+        assert loan.layer("0") is loan.module[0]
+
+
+def disturb(module):
+    module.train()
+    module.requires_grad_(True)
+    module(torch.randn(2, 3, 16, 16)).sum().backward()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_model_comes_back_as_it_was_given(bank, tiny_card, fails):
+    class BorrowerError(Exception):
+        pass
+
+    try:
+        with bank.lend(tiny_card) as loan:
+            disturb(loan.module)
+            if fails:
+                raise BorrowerError
+    except BorrowerError:
+        assert fails
+    with bank.lend(tiny_card) as loan:
+        assert not any(child.training for child in loan.module.modules())
+        assert not any(parameter.requires_grad for parameter in loan.module.parameters())
+        assert all(parameter.grad is None for parameter in loan.module.parameters())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_hooks_left_behind_are_removed_with_a_warning_that_points_at_the_borrower(bank, tiny_card, fails):
+    calls = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with bank.lend(tiny_card) as loan:
+                loan.module[0].register_forward_hook(lambda *_: calls.append("forward"))
+                loan.module[1].register_forward_pre_hook(lambda *_: calls.append("before"))
+                loan.module[3].register_full_backward_hook(lambda *_: calls.append("backward"))
+                if fails:
+                    raise KeyError
+        except KeyError:
+            assert fails
+    assert [str(warning.message) for warning in caught] == ["3 hooks were left on tiny and have been removed."]
+    assert (caught[0].category, caught[0].filename) == (RuntimeWarning, __file__)
+    with bank.lend(tiny_card) as loan:
+        loan.logits(torch.zeros(1, 3, 16, 16))
+    assert calls == []
+
+
+def test_a_hook_that_was_there_before_stays(bank):
+    loaded = tiny_loaded()
+    calls = []
+    loaded.module[0].register_forward_hook(lambda *_: calls.append(1))
+    card = bank.add(loaded)
+    calls.clear()
+    with bank.lend(card) as loan:
+        loan.logits(torch.zeros(1, 3, 16, 16))
+    with bank.lend(card) as loan:
+        loan.logits(torch.zeros(1, 3, 16, 16))
+    assert calls == [1, 1]
+
+
+def test_one_borrower_at_a_time(bank, tiny_card):
+    borrowed, gave_back, second_in = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with bank.lend(tiny_card):
+            borrowed.set()
+            gave_back.wait(10)
+
+    def second():
+        borrowed.wait(10)
+        with bank.lend(tiny_card):
+            second_in.set()
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    assert borrowed.wait(10)
+    assert not second_in.wait(0.2)
+    gave_back.set()
+    assert second_in.wait(10)
+    for thread in threads:
+        thread.join()
+
+
+def test_two_models_are_lent_at_once_and_one_twice_to_the_same_borrower(bank, tiny_card):
+    other = bank.add(tiny_loaded(seed=1))
+    with bank.lend(tiny_card) as first, bank.lend(other) as second, bank.lend(tiny_card) as again:
+        assert first.module is again.module
+        assert first.module is not second.module
+
+
+def test_gradients_of_threads_that_share_a_model_are_those_of_one_alone(bank, tiny_card):
+    inputs = torch.randn(8, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def gradient(index):
+        with bank.lend(tiny_card) as loan:
+            store = []
+            handle = loan.module[3].register_full_backward_hook(lambda _m, _i, out: store.append(out[0].clone()))
+            loan.logits(inputs[index].clone().requires_grad_()).sum().backward()
+            handle.remove()
+        return store[0]
+
+    alone = [gradient(index) for index in range(8)]
+    together = [None] * 8
+
+    def work(index):
+        together[index] = gradient(index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, theirs in zip(alone, together, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0, rtol=0)
+
+
+def test_a_model_is_loaded_again_from_its_recipe_after_a_restart(bank, reloadable, tmp_path):
+    card = bank.add(reloadable(seed=3))
+    images = torch.randn(2, 3, 16, 16)
+    with bank.lend(card) as loan, torch.no_grad():
+        expected = loan.logits(images)
+    again = Bank(tmp_path / "bank", "cpu")
+    with torch.inference_mode(), again.lend(again.card(card.digest)) as loan:
+        torch.testing.assert_close(loan.logits(images), expected)
+    with again.lend(card) as loan:  # though it was loaded in inference mode, it gives gradients
+        inputs = images.clone().requires_grad_()
+        loan.logits(inputs).sum().backward()
+        assert inputs.grad.abs().sum() > 0
+
+
+def test_a_restart_notices_that_a_models_source_has_changed(bank, reloadable, tmp_path, monkeypatch):
+    card = bank.add(reloadable(seed=3))
+    monkeypatch.setitem(LOADERS, "tiny", lambda seed: reloadable(seed + 1))
+    with one_line("tiny", "bring the model again"), Bank(tmp_path / "bank", "cpu").lend(card):
+        pass
+
+
+def test_a_recipe_that_nobody_knows_is_an_error_of_one_line(bank, tiny_card, tmp_path):
+    with one_line("'test'", "Bring it again."), Bank(tmp_path / "bank", "cpu").lend(tiny_card):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (lambda x: x.mean((2, 3)) * float("nan"), ("NaN or infinite scores", "normalisation")),
+        (lambda x: x.mean((2, 3)) / 0, ("NaN or infinite scores",)),
+        (lambda x: (x.mean((2, 3)), x), ("a tuple of 2", "forward() returns the logits alone")),
+        (lambda x: {"logits": x.mean((2, 3))}, ("a dict of 1", "logits alone")),
+        (lambda x: None, ("a NoneType",)),
+        (lambda x: x, ("shape (2, 3, 16, 16) for 2 images", "one score a class")),
+        (lambda x: x.mean((1, 2, 3)), ("shape (2,)",)),
+        (lambda x: x.mean((1, 2, 3))[:, None], ("shape (2, 1)", "two classes or more")),
+        (lambda x: x.mean((2, 3))[:1], ("shape (1, 3) for 2 images",)),
+        (lambda x: x.reshape(2, -1) @ torch.zeros(5, 3), ("takes images of shape (N, 3, 16, 16)", "input size")),
+        (lambda x: [][0], ("list index out of range",)),
+    ],
+)
+def test_what_is_no_classifier_is_refused_in_one_line_and_leaves_nothing(bank, make, parts):
+    with one_line("odd net", *parts):
+        bank.add(tiny_loaded(Answer(make), name="odd net"))
+    assert bank.cards() == []
+    assert list(bank.folder.iterdir()) == []
+
+
+def test_the_wrong_number_of_class_names_is_refused(bank):
+    with one_line("3 class names for tiny", "got 2"):
+        bank.add(tiny_loaded(class_names=("cat", "dog")))
+
+
+def test_half_precision_weights_work_in_single(bank):
+    card = bank.add(tiny_loaded(TinyNet().half()))
+    with bank.lend(card) as loan:
+        assert {parameter.dtype for parameter in loan.module.parameters()} == {torch.float32}

@@ -1,0 +1,149 @@
+"""Tiny seeded nets, each with one thing that explanation methods trip over, and how they come into a bank."""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.layers import BatchNormAct2d, Conv2dSame, SelectAdaptivePool2d
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
+from timm.models.resnet import BasicBlock, ResNet
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from bank.bank import Bank
+from bank.card import ModelCard, Recipe
+from bank.loaders.base import Loaded
+from bank.preprocess import Preprocessing
+
+PX = 32
+N_CLASSES = 4
+
+
+class ReusedReLU(nn.Module):
+    """A residual net with every careless way to write a ReLU: one module used twice, in place, function, method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.first, self.second = (nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(2))
+        self.norm = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(8, N_CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.stem(x))
+        y = F.relu(self.norm(self.first(x)), inplace=True)
+        y = self.second(y)
+        y += x
+        x = F.max_pool2d(self.relu(y), 2)
+        x = x.relu_().mean((2, 3))
+        return self.head(torch.relu(x))
+
+
+class Functional(nn.Module):
+    """No module but layers with weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, N_CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(F.relu(self.first(x)), 2)
+        x = torch.flatten(F.adaptive_avg_pool2d(F.relu(self.second(x)), 1), 1)
+        return self.head(x)
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(48, N_CLASSES),
+    )  # fmt: skip
+
+
+def resnet() -> nn.Module:
+    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=N_CLASSES, channels=(8, 8, 12, 16))
+
+
+def mobile() -> nn.Module:
+    """MobileNetV2 in small: batch norms with a built-in ReLU6, TensorFlow padding, skip connections."""
+    options: dict = {"pad_type": "same", "act_layer": nn.ReLU6}
+    return nn.Sequential(
+        Conv2dSame(3, 8, 3, stride=2, bias=False), BatchNormAct2d(8, act_layer=nn.ReLU6),
+        DepthwiseSeparableConv(8, 8, **options), InvertedResidual(8, 8, exp_ratio=2, **options),
+        InvertedResidual(8, 12, exp_ratio=2, stride=2, **options),
+        SelectAdaptivePool2d(flatten=True), nn.Linear(12, N_CLASSES),
+    )  # fmt: skip
+
+
+def gated() -> nn.Module:
+    """MobileNetV3 in small: hard-swish, and gates that multiply."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), BatchNormAct2d(8, act_layer=nn.Hardswish),
+        InvertedResidual(8, 8, exp_ratio=2, act_layer=nn.Hardswish, se_layer=SqueezeExcite),
+        SelectAdaptivePool2d(flatten=True), nn.Linear(8, N_CLASSES),
+    )  # fmt: skip
+
+
+def vit() -> nn.Module:
+    return VisionTransformer(img_size=PX, patch_size=8, embed_dim=24, depth=2, num_heads=2, num_classes=N_CLASSES)
+
+
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain,
+    "resnet": resnet,
+    "reused": ReusedReLU,
+    "functional": Functional,
+    "mobile": mobile,
+    "gated": gated,
+    "vit": vit,
+}
+
+
+def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    """A net whose weights, biases and batch statistics are all away from zero and one."""
+    torch.manual_seed(seed)
+    module = build().eval()
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.running_mean.normal_(0, 0.1)
+            child.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(child.weight, 0.5, 1.5)
+            nn.init.normal_(child.bias, 0, 0.1)
+    return module
+
+
+def add(bank: Bank, module: nn.Module, name: str = "net", px: int = PX, channels: int = 3) -> ModelCard:
+    """The card of `module`, which takes px × px pictures with mean 0.5 and standard deviation 0.25."""
+    preprocessing = Preprocessing((px, px), (0.5,) * channels, (0.25,) * channels, (px, px), mode="squash")
+    return bank.add(Loaded(name, "test", type(module).__name__, name, module, preprocessing, None, Recipe("test")))
+
+
+def pictures(n: int = 2, px: int = PX, seed: int = 0) -> list[np.ndarray]:
+    """(px, px, 3) uint8 noise."""
+    return list(np.random.default_rng(seed).integers(0, 256, (n, px, px, 3), dtype=np.uint8))
+
+
+def normalised(n: int = 2, px: int = PX, channels: int = 3, seed: int = 0) -> Tensor:
+    """(n, channels, px, px) float32 in channels-last memory, as a net is fed."""
+    values = np.random.default_rng(seed).normal(size=(n, channels, px, px)).astype(np.float32)
+    return torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
+
+
+def silent(_done: int, _total: int) -> None:
+    """A progress function for nobody."""
+
+
+def state_of(module: nn.Module) -> tuple[object, ...]:
+    """All that a borrower could have changed: weights, flags, gradients, hooks, and attributes on the instances."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return (
+        {key: zlib.crc32(value.numpy().tobytes()) for key, value in module.state_dict().items()},
+        [(parameter.requires_grad, parameter.grad) for parameter in module.parameters()],
+        [child.training for child in module.modules()],
+        [len(getattr(child, kind)) for child in module.modules() for kind in hooks],
+        [sorted(vars(child)) for child in module.modules()],
+        [type(child) for child in module.modules()],
+    )

@@ -1,0 +1,130 @@
+"""What every method owes every net: a map of the right shape, the same each time, and the model as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from bank.errors import InputError
+from explainers.registry import METHODS
+from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent, state_of
+
+#: A few passes only: what these settings change is tested elsewhere.
+FAST = {
+    "smoothgrad": {"samples": 3},
+    "integrated-gradients": {"steps": 4},
+    "occlusion": {"window": 0.25, "stride": 1.0},
+}
+
+REFUSED = {
+    ("guided-backprop", "vit"), ("guided-grad-cam", "vit"), ("lrp-z", "vit"), ("lrp-epsilon-plus-flat", "vit"),
+    ("guided-backprop", "gated"), ("guided-grad-cam", "gated"), ("lrp-z", "gated"), ("lrp-epsilon-plus-flat", "gated"),
+}  # fmt: skip
+
+
+def settings_for(method):
+    return method.Params(**FAST.get(method.name, {}))
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", METHODS)
+def test_method_keeps_its_contract(bank, name, net):
+    method, module = METHODS[name], seeded(NETS[net])
+    card = add(bank, module, net)
+    if (name, net) in REFUSED:
+        assert card.name in method.applies(card)
+        with bank.lend(card) as loan, pytest.raises(InputError, match=card.name):
+            method.explain(loan, pictures(), ["a", "b"], [0, 1])
+        return
+    assert method.applies(card) is None
+    before = state_of(module)
+    with bank.lend(card) as loan:
+        first = method.explain(loan, pictures(), ["a", "b"], [0, 3], settings_for(method))
+        again = method.explain(loan, pictures(), ["a", "b"], [0, 3], settings_for(method))
+        assert state_of(module) == before
+    maps = first.maps
+    assert maps.dtype == np.float32
+    assert maps.shape in {(2, 32, 32), (2, *card.layer().spatial)}
+    assert np.isfinite(maps).all()
+    assert np.ptp(maps) > 0 or name.endswith("grad-cam")  # nothing may speak for a class of a random net
+    assert method.signed or maps.min() >= 0
+    assert np.array_equal(maps, again.maps)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_map_depends_on_its_own_image_alone(bank, name):
+    method = METHODS[name]
+    card = add(bank, seeded(NETS["plain"]))
+    with bank.lend(card) as loan:
+        together = method.explain(loan, pictures(3), list("abc"), [0, 1, 2], settings_for(method)).maps
+        alone = method.explain(loan, pictures(3)[2:], ["c"], [2], settings_for(method)).maps
+    np.testing.assert_allclose(together[2:], alone, atol=1e-5 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize("net", ["reused", "mobile"])
+@pytest.mark.parametrize("name", METHODS)
+def test_model_comes_back_after_a_bad_target(bank, name, net):
+    method, module = METHODS[name], seeded(NETS[net])
+    card = add(bank, module)
+    before = state_of(module)
+    with bank.lend(card) as loan:
+        with pytest.raises(InputError, match="class"):
+            method.explain(loan, pictures(), ["a", "b"], [0, 99])
+        if method.uses_target:
+            with pytest.raises((RuntimeError, IndexError)):
+                method.attribute(loan, normalised(), torch.tensor([0, 99]), settings_for(method), silent)
+        assert state_of(module) == before
+
+
+@pytest.mark.parametrize("net", ["reused", "mobile"])
+@pytest.mark.parametrize("name", METHODS)
+def test_model_comes_back_after_a_failing_forward(bank, monkeypatch, name, net):
+    method, module = METHODS[name], seeded(NETS[net])
+    card = add(bank, module)
+    last = module.get_submodule(card.layers[-2].name)
+    before = state_of(module)
+
+    def fail(*_args):
+        raise RuntimeError("out of order")
+
+    with bank.lend(card) as loan:
+        with monkeypatch.context() as patch:
+            patch.setattr(last, "forward", fail)
+            with pytest.raises(RuntimeError, match="out of order"):
+                method.attribute(loan, normalised(), torch.tensor([0, 1]), settings_for(method), silent)
+        assert state_of(module) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_cancelling_leaves_the_model_as_it_was(bank, name):
+    method, module = METHODS[name], seeded(NETS["plain"])
+    card = add(bank, module)
+    before = state_of(module)
+
+    def cancel(_done, _total):
+        raise KeyboardInterrupt
+
+    with bank.lend(card) as loan:
+        with pytest.raises(KeyboardInterrupt):
+            method.explain(loan, pictures(), ["a", "b"], [0, 1], settings_for(method), cancel)
+        assert state_of(module) == before
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "guided-grad-cam", "activation"])
+def test_layer_without_extent_is_refused_in_one_line(bank, name):
+    method = METHODS[name]
+    card = add(bank, seeded(NETS["plain"]))
+    with bank.lend(card) as loan:
+        for layer, message in (("8", "spatial extent"), ("nowhere", "a layer of net")):
+            with pytest.raises(InputError, match=message) as caught:
+                method.explain(loan, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer))
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
+def test_grad_cam_and_activation_look_at_any_spatial_layer(bank, layer):
+    card = add(bank, seeded(NETS["plain"]))
+    with bank.lend(card) as loan:
+        for name in ("grad-cam", "activation"):
+            method = METHODS[name]
+            maps = method.explain(loan, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer)).maps
+            assert maps.shape[1:] == card.layer(layer).spatial

@@ -1,0 +1,239 @@
+"""Each method on a net whose explanation is known by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bank.errors import InputError
+from explainers.baselines import BASELINES, baseline
+from explainers.registry import METHODS
+from tests.explainers.nets import NETS, ReusedReLU, add, normalised, seeded, silent
+
+TARGETS = torch.tensor([2, 0])
+
+
+def attribute(bank, module, name, inputs, targets=TARGETS, **params):
+    """Maps of a method, as numpy."""
+    method = METHODS[name]
+    card = add(bank, module, px=inputs.shape[-1], channels=inputs.shape[1])
+    with bank.lend(card) as loan:
+        return method.attribute(loan, inputs, targets, method.Params(**params), silent).numpy()
+
+
+def linear_net(bias=True, px=16):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * px * px, 3, bias=bias))
+
+
+def weights_of(module, px=16):
+    """(N, 3, px, px) weight of each image's target."""
+    return module[1].weight.detach().view(-1, 3, px, px)[TARGETS].contiguous()
+
+
+def strongest(values):
+    index = np.abs(values).argmax(1, keepdims=True)
+    return np.take_along_axis(values, index, 1)[:, 0]
+
+
+@pytest.mark.parametrize("name", ["saliency", "smoothgrad"])
+def test_gradient_of_a_linear_net_is_its_weight(bank, name):
+    module = linear_net()
+    maps = attribute(bank, module, name, normalised(px=16))
+    np.testing.assert_allclose(maps, strongest(weights_of(module).numpy()), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_integrated_gradients_of_a_linear_net_are_weight_times_difference(bank, kind):
+    module, inputs = linear_net(), normalised(px=16)
+    maps = attribute(bank, module, "integrated-gradients", inputs, baseline=kind, seed=3)
+    card = bank.cards()[0]
+    start = baseline(kind, inputs, card.preprocessing, 3)
+    np.testing.assert_allclose(maps, (weights_of(module) * (inputs - start)).sum(1).numpy(), atol=1e-5)
+
+
+def test_integrated_gradients_sum_to_the_difference_of_logits(bank):
+    module, inputs = seeded(NETS["plain"]), normalised()
+    targets = torch.tensor([1, 3])
+    maps = attribute(bank, module, "integrated-gradients", inputs, targets, steps=300, baseline="mean")
+    with torch.no_grad():
+        difference = (module(inputs) - module(torch.zeros_like(inputs))).gather(1, targets[:, None]).squeeze(1)
+    np.testing.assert_allclose(maps.sum((1, 2)), difference.numpy(), rtol=1e-2)
+
+
+def test_lrp_0_of_a_linear_net_is_weight_times_input(bank):
+    module, inputs = linear_net(bias=False), normalised(px=16)
+    maps = attribute(bank, module, "lrp-z", inputs)
+    np.testing.assert_allclose(maps, (weights_of(module) * inputs).sum(1).numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_flat_rule_spreads_the_logit_evenly(bank):
+    module, inputs = linear_net(bias=False), normalised(px=16)
+    maps = attribute(bank, module, "lrp-epsilon-plus-flat", inputs)
+    logits = module(inputs).gather(1, TARGETS[:, None]).view(-1, 1, 1).numpy()
+    np.testing.assert_allclose(maps, np.broadcast_to(logits / 256, maps.shape), rtol=1e-4)
+
+
+@pytest.mark.parametrize("fill", BASELINES)
+def test_occlusion_of_a_linear_net_is_what_the_window_held(bank, fill):
+    module, inputs = linear_net(), normalised(px=16)
+    maps = attribute(bank, module, "occlusion", inputs, window=0.25, stride=1.0, fill=fill)
+    hidden = inputs - baseline(fill, inputs, bank.cards()[0].preprocessing)
+    held = (weights_of(module) * hidden).sum(1).view(-1, 4, 4, 4, 4).sum((2, 4))
+    expected = held.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    np.testing.assert_allclose(maps, expected.numpy(), atol=1e-5)
+
+
+def test_occlusion_averages_over_the_windows_that_cover_a_pixel(bank):
+    module, inputs = linear_net(), normalised(px=16)
+    maps = attribute(bank, module, "occlusion", inputs, window=0.25, stride=0.5, fill="mean")
+    drops = (weights_of(module) * inputs).sum(1).unfold(1, 4, 2).unfold(2, 4, 2).sum((3, 4))  # (N, 7, 7)
+    corner, inner = drops[:, 0, 0], drops[:, 1:3, 1:3].mean((1, 2))
+    np.testing.assert_allclose(maps[:, 0, 0], corner.numpy(), atol=1e-5)
+    np.testing.assert_allclose(maps[:, 4, 4], inner.numpy(), atol=1e-5)
+
+
+def test_occlusion_reports_every_step(bank):
+    method, seen = METHODS["occlusion"], []
+    card = add(bank, linear_net(), px=16)
+    with bank.lend(card) as loan:
+        method.attribute(loan, normalised(px=16), TARGETS, method.Params(), lambda *step: seen.append(step))
+    assert seen == sorted(seen)
+    assert seen[-1] == (225, 225)
+
+
+def test_grad_cam_follows_its_formula(bank):
+    """logit = sum_k v_k · mean(A_k), so that alpha_k = v_k / (h · w)."""
+    torch.manual_seed(0)
+    convolution, head = nn.Conv2d(3, 5, 1), nn.Linear(5, 3)
+    module = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    inputs = normalised(px=8)
+    maps = attribute(bank, module, "grad-cam", inputs)
+    features = convolution(inputs).detach().numpy()
+    alpha = head.weight.detach().numpy()[TARGETS] / 64
+    np.testing.assert_allclose(maps, np.maximum(np.einsum("nk,nkhw->nhw", alpha, features), 0), atol=1e-6)
+
+
+def test_activation_is_what_the_layer_says_before_an_in_place_relu(bank):
+    module = seeded(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 3)))
+    inputs = normalised(px=8)
+    with torch.no_grad():
+        features = module[0](inputs).numpy()
+    assert features.min() < 0
+    one = attribute(bank, module, "activation", inputs, layer="0", unit=2)
+    np.testing.assert_allclose(one, features[:, 2], atol=1e-6)
+    whole = attribute(bank, module, "activation", inputs, layer="0")
+    np.testing.assert_allclose(whole, features.mean(1), atol=1e-6)
+
+
+class TwoReLUs(nn.Module):
+    """logits = V relu(W2 relu(W1 x)), with the ReLU written in the way under test."""
+
+    def __init__(self, relu):
+        super().__init__()
+        torch.manual_seed(1)
+        self.layers = nn.ModuleList(
+            [nn.Linear(16, 12, bias=False), nn.Linear(12, 10, bias=False), nn.Linear(10, 3, bias=False)]
+        )
+        self.relu = relu
+
+    def forward(self, x):
+        first, second, last = self.layers
+        return last(self.relu(second(self.relu(first(x.flatten(1))))))
+
+
+def ignored_result(x):
+    x.relu_()
+    return x
+
+
+RELUS = {
+    "module": nn.ReLU(),
+    "in place": nn.ReLU(inplace=True),
+    "function": nn.functional.relu,
+    "method": torch.Tensor.relu_,
+    "result ignored": ignored_result,
+    "clamp": lambda x: x.clamp(min=0),
+    "aten": lambda x: torch.ops.aten.relu.default(x),
+    "relu6": nn.ReLU6(),
+    "function relu6": nn.functional.relu6,
+}
+
+
+@pytest.mark.parametrize("kind", RELUS)
+def test_guided_rule_by_hand(bank, kind):
+    """R <- 1[x > 0] · 1[R > 0] · R at each ReLU; above the ceiling of a ReLU6 nothing passes."""
+    module = TwoReLUs(RELUS[kind])
+    inputs = 6 * normalised(px=4, channels=1)
+    maps = attribute(bank, module, "guided-backprop", inputs)
+
+    limit = 6 if "relu6" in kind else np.inf
+    first, second, last = (layer.weight.detach().numpy().astype(np.float64) for layer in module.layers)
+    x = inputs.flatten(1).numpy()
+    one = x @ first.T
+    two = np.clip(one, 0, limit) @ second.T
+    relevance = last[TARGETS.numpy()]
+    relevance = np.where((two > 0) & (two < limit), np.maximum(relevance, 0), 0) @ second
+    relevance = np.where((one > 0) & (one < limit), np.maximum(relevance, 0), 0) @ first
+    np.testing.assert_allclose(maps, relevance.reshape(maps.shape), atol=1e-5)
+
+
+def test_guided_grad_cam_is_the_product_of_its_parts(bank):
+    module, inputs = seeded(ReusedReLU), normalised()
+    guided = attribute(bank, module, "guided-backprop", inputs)
+    coarse = torch.from_numpy(attribute(bank, module, "grad-cam", inputs, layer="second"))
+    fine = torch.nn.functional.interpolate(coarse[:, None], guided.shape[1:], mode="bilinear")[:, 0].numpy()
+    product = attribute(bank, module, "guided-grad-cam", inputs, layer="second")
+    np.testing.assert_allclose(product, guided * fine, atol=1e-7)
+
+
+def test_guided_backprop_of_a_net_without_relu_is_refused(bank):
+    with pytest.raises(InputError, match="ReLU"):
+        attribute(bank, linear_net(), "guided-backprop", normalised(px=16))
+
+
+@pytest.mark.parametrize("activation", [nn.functional.silu, nn.functional.gelu, torch.tanh, nn.functional.leaky_relu])
+def test_guided_backprop_notices_a_functional_activation_that_is_no_relu(bank, activation):
+    with pytest.raises(InputError, match=activation.__name__):
+        attribute(bank, TwoReLUs(lambda x: activation(x).relu()), "guided-backprop", normalised(px=4, channels=1))
+
+
+class LeftHalf(nn.Module):
+    """Looks at the left half of the picture only, and has no biases."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("mask", (torch.arange(16) < 8).float())
+        self.convolution, self.head = nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.Linear(6, 3, bias=False)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.convolution(x * self.mask)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_the_net_never_sees_gets_nothing(bank, name):
+    maps = attribute(bank, LeftHalf(), name, normalised(px=16), layer="convolution") if name in (
+        "grad-cam", "guided-grad-cam", "activation"
+    ) else attribute(bank, LeftHalf(), name, normalised(px=16))  # fmt: skip
+    assert np.abs(maps[:, :, :7]).max() > 0
+    assert np.abs(maps[:, :, 10:]).max() == 0
+
+
+def test_the_same_noise_comes_from_the_same_seed(bank):
+    module, inputs = seeded(NETS["plain"]), normalised()
+    one, two, other = (attribute(bank, module, "smoothgrad", inputs, samples=4, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+def test_baselines_are_what_they_are_called(bank):
+    card = add(bank, linear_net(), px=16)
+    inputs = normalised(px=16)
+    black, mean, blurred, noise = (baseline(kind, inputs, card.preprocessing) for kind in BASELINES)
+    assert torch.equal(black, torch.full_like(inputs, -2))  # (0 - 0.5) / 0.25
+    assert torch.equal(mean, torch.zeros_like(inputs))
+    assert blurred.std() < 0.5 * inputs.std()
+    assert (noise.amin(), noise.amax()) > (-2, 1.9)
+    assert noise.amin() >= -2
+    assert noise.amax() <= 2

@@ -1,0 +1,225 @@
+import logging
+import threading
+import time
+
+import pytest
+
+from jobs.queue import N_REMEMBERED, Job, JobQueue, State
+
+WAIT_S = 10
+
+
+class Gate:
+    """Work that stops at a gate after its first report, so that a test can look at it."""
+
+    def __init__(self, total=4):
+        self.reached, self.open, self.total, self.runs = threading.Event(), threading.Event(), total, 0
+
+    def __call__(self, job):
+        self.runs += 1
+        job.report(1, self.total, "first")
+        self.reached.set()
+        assert self.open.wait(WAIT_S)
+        for done in range(2, self.total + 1):
+            job.report(done, self.total)
+        return "result"
+
+
+@pytest.fixture
+def gate():
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def queue():
+    return JobQueue(background=1, interactive=1)
+
+
+def test_a_job_waits_runs_and_ends_with_its_result(queue, gate):
+    job = queue.submit(Job("count", gate))
+    assert gate.reached.wait(WAIT_S)
+    assert (job.state, job.active, job.fraction, job.note) == (State.RUNNING, True, 0.25, "first")
+    assert not job.wait(0.01)
+    gate.open.set()
+    assert job.wait(WAIT_S)
+    assert (job.state, job.active, job.result, job.fraction) == (State.DONE, False, "result", 1.0)
+    assert job.seconds > 0
+
+
+def test_time_left_follows_from_the_rate_so_far():
+    job = Job("count", lambda job: None)
+    assert (job.seconds, job.rate, job.seconds_left, job.fraction) == (0, 0, None, 0)
+    job.started = time.monotonic() - 10
+    job.report(0, 100)
+    assert job.seconds_left is None
+    job.report(20, 100)
+    assert job.rate == pytest.approx(2, rel=0.01)
+    assert job.seconds_left == pytest.approx(40, rel=0.01)
+
+
+def test_what_an_earlier_run_finished_counts_as_done_but_not_as_speed():
+    job = Job("count", lambda job: None)
+    job.started = time.monotonic() - 10
+    job.report(80, 100)
+    job.report(90, 100)
+    assert job.fraction == 0.9
+    assert job.seconds_left == pytest.approx(10, rel=0.01)
+
+
+def test_the_clock_stops_when_a_job_ends(queue):
+    job = queue.submit(Job("nothing", lambda job: None))
+    assert job.wait(WAIT_S)
+    seconds = job.seconds
+    time.sleep(0.02)
+    assert job.seconds == seconds
+
+
+def test_a_running_job_is_cancelled_at_its_next_report(queue, gate):
+    job = queue.submit(Job("count", gate))
+    assert gate.reached.wait(WAIT_S)
+    job.cancel()
+    assert (job.state, job.cancelling) == (State.RUNNING, True)
+    gate.open.set()
+    assert job.wait(WAIT_S)
+    assert (job.state, job.done, job.result, job.error) == (State.CANCELLED, 1, None, "")
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_never_runs(queue, gate):
+    queue.submit(Job("first", gate))
+    never = Gate()
+    job = queue.submit(Job("second", never))
+    job.cancel()
+    assert job.wait(0)
+    assert job.state is State.CANCELLED
+    gate.open.set()
+    last = queue.submit(Job("third", lambda job: "ran"))
+    assert last.wait(WAIT_S)
+    assert (last.result, never.runs) == ("ran", 0)
+
+
+def test_cancelling_what_has_ended_changes_nothing(queue):
+    job = queue.submit(Job("nothing", lambda job: 7))
+    assert job.wait(WAIT_S)
+    job.cancel()
+    assert (job.state, job.result) == (State.DONE, 7)
+
+
+def test_a_job_cancelled_as_it_starts_is_either_run_or_not_but_never_both():
+    for _ in range(200):
+        ran = []
+        job = Job("race", lambda job, ran=ran: ran.append(1))
+        worker = threading.Thread(target=job.run)
+        worker.start()
+        job.cancel()
+        worker.join()
+        assert job.state is (State.DONE if ran else State.CANCELLED)
+
+
+def fail_with(error):
+    def work(job):
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("Expected a cat, got a dog. Bring a cat."), "Expected a cat, got a dog. Bring a cat."),
+        (ValueError("two\n  lines"), "two lines"),
+        (RuntimeError("CUDA error\nat line 1\nat line 2"), "RuntimeError: CUDA error at line 1 at line 2"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_failed_job_keeps_one_line_and_the_worker_goes_on(queue, caplog, error, line):
+    with caplog.at_level(logging.ERROR):
+        job = queue.submit(Job("fails", fail_with(error)))
+        assert job.wait(WAIT_S)
+        assert queue.submit(Job("next", lambda job: None)).wait(WAIT_S)
+    assert (job.state, job.error, job.result) == (State.FAILED, line, None)
+    assert bool(caplog.records) != isinstance(error, ValueError)  # a user's mistake is no news for the log
+
+
+def test_a_long_error_is_cut():
+    job = Job("fails", fail_with(OSError("x" * 1000)))
+    logging.disable(logging.CRITICAL)
+    job.run()
+    logging.disable(logging.NOTSET)
+    assert len(job.error) < 220
+
+
+def test_the_same_key_does_not_run_twice_at_once(queue, gate):
+    first = queue.submit(Job("count", gate, key="k"))
+    again = queue.submit(Job("count", gate, key="k"))
+    other = queue.submit(Job("other", lambda job: None, key="other"))
+    assert again is first
+    assert other is not first
+    gate.open.set()
+    assert first.wait(WAIT_S)
+    assert gate.runs == 1
+    anew = queue.submit(Job("count", gate, key="k"))
+    assert anew is not first
+    assert anew.wait(WAIT_S)
+    assert queue.find("k") is anew
+    assert queue.find("nobody") is None
+
+
+def test_jobs_without_a_key_all_run(queue):
+    jobs = [queue.submit(Job("nothing", lambda job: None)) for _ in range(5)]
+    assert all(job.wait(WAIT_S) for job in jobs)
+    assert len({job.number for job in jobs}) == 5
+
+
+def test_what_is_being_cancelled_may_be_started_anew(queue, gate):
+    first = queue.submit(Job("count", gate, key="k"))
+    assert gate.reached.wait(WAIT_S)
+    first.cancel()
+    anew = queue.submit(Job("count", lambda job: "anew", key="k"))
+    assert anew is not first
+    gate.open.set()
+    assert anew.wait(WAIT_S)
+    assert (first.state, anew.result) == (State.CANCELLED, "anew")
+
+
+def test_keys_stay_unique_when_many_submit_at_once(queue, gate):
+    jobs = []
+    threads = [
+        threading.Thread(target=lambda: jobs.append(queue.submit(Job("count", gate, key="k")))) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(job) for job in jobs}) == 1
+
+
+def test_lanes_do_not_wait_for_each_other(queue, gate):
+    slow = queue.submit(Job("scoring", gate), lane="background")
+    assert gate.reached.wait(WAIT_S)
+    quick = queue.submit(Job("map", lambda job: "map"), lane="interactive")
+    assert quick.wait(WAIT_S)
+    assert slow.active
+
+
+def test_a_lane_of_two_works_on_two_jobs():
+    queue = JobQueue(pair=2)
+    meeting = threading.Barrier(2)
+    jobs = [queue.submit(Job("meet", lambda job: meeting.wait(WAIT_S)), lane="pair") for _ in range(2)]
+    assert all(job.wait(WAIT_S) and job.state is State.DONE for job in jobs)
+
+
+def test_a_lane_that_is_not_there_takes_no_job(queue):
+    with pytest.raises(KeyError):
+        queue.submit(Job("lost", lambda job: None, key="k"), lane="nowhere")
+    assert queue.find("k") is None
+
+
+def test_old_jobs_are_forgotten_and_active_ones_never(queue, gate):
+    slow = queue.submit(Job("slow", gate), lane="interactive")
+    assert gate.reached.wait(WAIT_S)
+    for _ in range(N_REMEMBERED + 20):
+        assert queue.submit(Job("nothing", lambda job: None)).wait(WAIT_S)
+    assert slow in queue.jobs
+    assert len(queue.jobs) <= N_REMEMBERED + 2

@@ -1,0 +1,143 @@
+"""The rules that keep the house a house: which way imports point, who may know what, and how long a file may be.
+
+Each rule is a function from a file's path and source to what is wrong with it, so that the rules are tested too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+#: From the ground up; a floor may use all below it. Rooms of one floor do not know each other.
+FLOORS = [{"bank", "jobs"}, {"suggestion", "explainers", "playground"}, {"figures"}, {"pages"}, {"app"}]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+#: Guests, who may look into every room; no room may depend on them.
+GUESTS = {"benchmarks", "tests"}
+
+#: What a room must not know: the web framework, or the nets.
+STREAMLIT = {"streamlit"}
+NETS = {"torch", "captum", "timm", "zennit", "torchvision"}
+
+MAX_LINES, MAX_PAGE_LINES, MAX_APP_LINES = 400, 200, 60
+
+
+def files() -> list[Path]:
+    """Our own Python files, relative to the root."""
+    rooms = [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    return sorted(path.relative_to(ROOT) for path in found)
+
+
+def room_of(path: Path) -> str:
+    """The top-level package that a file belongs to; its own name for a file at the top."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """(line, top-level package) of every import in a file, also of those inside functions and type checks."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.partition(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module.partition(".")[0]
+
+
+def arrows_up(path: Path, source: str) -> list[str]:
+    """Imports of a higher floor, of a neighbour, or of a guest."""
+    room = room_of(path)
+    if room not in LEVEL:
+        return []
+    return [
+        f"{path}:{line} imports {other}"
+        for line, other in imports(source)
+        if other != room and (other in GUESTS or LEVEL.get(other, -1) >= LEVEL[room])
+    ]
+
+
+def forbidden(path: Path, source: str) -> list[str]:
+    """Streamlit below the pages, and nets in pages and figures."""
+    room = room_of(path)
+    unwanted = STREAMLIT if room not in {"app", "pages"} | GUESTS else set()
+    unwanted = unwanted | (NETS if room in {"app", "pages", "figures"} else set())
+    return [f"{path}:{line} imports {other}" for line, other in imports(source) if other in unwanted]
+
+
+def too_long(path: Path, source: str) -> list[str]:
+    """Files that should be two: pages are thin, and no file needs more than a few screens."""
+    limit = MAX_LINES
+    if room_of(path) == "app":
+        limit = MAX_APP_LINES
+    elif path.parts[0] == "pages" and path.parts[1] != "parts":
+        limit = MAX_PAGE_LINES
+    n_lines = len(source.splitlines())
+    return [f"{path} has {n_lines} lines; {limit} are enough"] if n_lines > limit else []
+
+
+def astray(path: Path, _source: str) -> list[str]:
+    """Files where they do harm: Streamlit runs what lies directly in `pages/` without `app.py`."""
+    lone = path.parent == Path(".") and path != Path("app.py")
+    return [f"{path} does not belong there"] if path.parent == Path("pages") or lone else []
+
+
+@pytest.mark.parametrize("rule", [arrows_up, forbidden, too_long, astray])
+def test_every_file_keeps_the_rules_of_the_house(rule):
+    broken = [line for path in files() for line in rule(path, (ROOT / path).read_text(encoding="utf-8"))]
+    assert not broken, "\n".join(broken)
+
+
+def test_every_room_of_the_house_is_on_a_floor():
+    rooms = {room_of(path) for path in files()}
+    assert rooms <= LEVEL.keys() | GUESTS
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (arrows_up, "bank/a.py", "from suggestion.table import Predictions"),
+        (arrows_up, "bank/a.py", "def f():\n    import jobs.queue"),
+        (arrows_up, "jobs/a.py", "from bank import bank"),
+        (arrows_up, "explainers/a.py", "import suggestion"),
+        (arrows_up, "playground/a.py", "from explainers.base import Explainer"),
+        (arrows_up, "figures/a.py", "from pages.parts import state"),
+        (arrows_up, "pages/a/b.py", "import app"),
+        (arrows_up, "bank/a.py", "from tests.makers import picture"),
+        (arrows_up, "figures/a.py", "import benchmarks.scoring"),
+        (forbidden, "figures/a.py", "import streamlit as st"),
+        (forbidden, "bank/a.py", "from streamlit import cache_data"),
+        (forbidden, "pages/find/a.py", "import torch"),
+        (forbidden, "figures/a.py", "from captum.attr import Saliency"),
+        (forbidden, "app.py", "import timm.data"),
+        (too_long, "bank/a.py", "x = 1\n" * 401),
+        (too_long, "pages/find/a.py", "x = 1\n" * 201),
+        (too_long, "app.py", "x = 1\n" * 61),
+        (astray, "pages/a.py", ""),
+        (astray, "pages/__init__.py", ""),
+        (astray, "helpers.py", ""),
+    ],
+)
+def test_the_rules_see_what_breaks_them(rule, path, source):
+    assert len(rule(Path(path), source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (arrows_up, "bank/a.py", "import torch\nfrom bank.card import ModelCard\nfrom . import b"),
+        (arrows_up, "explainers/a.py", "from bank.bank import Loan\nfrom jobs.results import key_of"),
+        (arrows_up, "pages/find/a.py", "from figures import maps\nfrom explainers import registry"),
+        (arrows_up, "tests/bank/a.py", "import pages.parts.state"),
+        (forbidden, "benchmarks/a.py", "import streamlit, torch"),
+        (forbidden, "pages/find/a.py", "import streamlit as st"),
+        (too_long, "pages/parts/a.py", "x = 1\n" * 400),
+        (astray, "pages/find/a.py", ""),
+        (astray, "app.py", ""),
+    ],
+)
+def test_the_rules_leave_good_files_alone(rule, path, source):
+    assert rule(Path(path), source) == []
