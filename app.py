@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import state
-from pages.parts.sidebar import sidebar
+from pages.parts import sidebar, state
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo("pages/parts/logo.svg", size="large")
@@ -16,5 +15,5 @@ page = st.navigation(
     }
 )
 state.remember()
-sidebar()
+sidebar.draw()
 page.run()

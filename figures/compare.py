@@ -17,6 +17,7 @@ from figures.maps import data_uri
 _PAGE_PX = 1080
 _HEADER_PX = 150
 _GAP_PX = 30
+_BAR_PX = 30
 _GREY = "rgba(128,128,128,1)"
 
 
@@ -64,7 +65,7 @@ def compare_figure(
     """
     height, width = size
     panel_px = (_PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)
-    row_px = float(np.clip(panel_px * height / width, 120, 520))
+    row_px = float(np.clip(panel_px * height / width, 120, 400))
     header_px = max(_HEADER_PX, row_px)
     heights = [header_px] + [row_px] * len(rows)
     total_px = sum(heights) + _GAP_PX * len(rows)
@@ -78,15 +79,15 @@ def compare_figure(
     _picture_axes(figure, 1, 1, size)
     _place(figure, 1, 1, picture, size)
     for c, column in enumerate(columns):
-        _answers(figure, column, c + 2)
+        _answers(figure, column, c + 2, header_px)
     for r, row in enumerate(rows):
         _row_title(figure, row, r + 2, panel_px)
         for c, panel in enumerate(row.panels):
             _panel(figure, panel, r, c, size, opacity, max(16, int(panel_px / 8)))
     figure.update_annotations(font_color=ink)
     figure.update_layout(
-        height=total_px + 60,
-        margin={"l": 4, "r": 4, "t": 30, "b": 30},
+        height=total_px + 80,
+        margin={"l": 4, "r": 4, "t": 50, "b": 30},
         showlegend=False,
         dragmode="pan",
         hovermode="closest",
@@ -146,7 +147,7 @@ def _place(
         )
 
 
-def _answers(figure: go.Figure, column: Column, c: int) -> None:
+def _answers(figure: go.Figure, column: Column, c: int, height_px: float) -> None:
     """The model's name, and its top answers as bars with their words on them; the true class is bold."""
     names = [name for name, _, _ in column.answers]
     values = [value for _, value, _ in column.answers]
@@ -177,7 +178,9 @@ def _answers(figure: go.Figure, column: Column, c: int) -> None:
             col=c,
         )
     figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True, row=1, col=c)
-    figure.update_yaxes(range=[max(4, len(names) - 1) + 0.6, -0.6], visible=False, fixedrange=True, row=1, col=c)
+    figure.update_yaxes(
+        range=[max(len(names), height_px / _BAR_PX) - 0.4, -0.6], visible=False, fixedrange=True, row=1, col=c
+    )
     _paper_text(figure, 1, c, f"<b><span style='color:{column.colour}'>■</span> {column.name}</b>", 1.0, "bottom")
 
 

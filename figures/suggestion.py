@@ -13,10 +13,11 @@ from suggestion.views import QUADRANTS, SURE, Scatter
 _INK = "rgba(128,128,128,0.9)"
 
 
-def scatter_figure(scatter: Scatter, n_models: int, picked: Sequence[int] = ()) -> go.Figure:
+def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
     """Mean confidence against number of predicted classes (iNNvestigate-GUI, Fig. 2), with the quadrants named.
 
-    `picked` are positions in the table that get a ring. Drawn by WebGL: 50,000 points stay fluid.
+    Drawn by WebGL: 50,000 points stay fluid. The figure does not depend on the picks: a new one would be drawn from
+    scratch and forget the zoom.
     """
     figure = go.Figure()
     figure.add_trace(
@@ -29,19 +30,6 @@ def scatter_figure(scatter: Scatter, n_models: int, picked: Sequence[int] = ()) 
             name="images",
         )
     )
-    rings = np.flatnonzero(np.isin(scatter.index, list(picked)))
-    if len(rings):
-        ring = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": "#D55E00", "width": 2}}
-        figure.add_trace(
-            go.Scattergl(
-                x=scatter.confidence[rings],
-                y=scatter.y[rings],
-                mode="markers",
-                marker=ring,
-                hoverinfo="skip",
-                name="picks",
-            )
-        )
     top = max(2, n_models)
     low = min(float(scatter.confidence.min(initial=1.0)) - 0.03, SURE - 0.12)
     figure.add_shape(

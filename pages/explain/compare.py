@@ -140,9 +140,10 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
         )
 
 
-def expand(place: list[int]) -> None:
+def expand(_trace: int, _point: int, place: list[int] | None) -> None:
     """A click on a panel's corner: show it at full width."""
-    mine.expanded = (int(place[0]), int(place[1]))
+    if place is not None:
+        mine.expanded = (int(place[0]), int(place[1]))
 
 
 @st.dialog("Full width", width="large")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from figures.suggestion import accuracy_figure, agreement_figure, scatter_figure
-from pages.parts import cached, chart_events, scoring_job, state
+from pages.parts import cached, chart_events, scoring_job, sidebar, state
 from pages.parts.gallery import gallery, picks_bar
 from pages.parts.one_model import one_model
 from pages.parts.preview import preview
@@ -53,11 +53,10 @@ def several_models(predictions: Predictions) -> None:
     chosen = filters(predictions)
     points = scatter(predictions, keep(predictions, chosen))
     mine.drawn = tuple(points.index.tolist())
-    picked = [images.index(image_id) for image_id in mine.picks]
     chart, side = st.columns([5, 2], gap="medium")
     with chart:
         st.plotly_chart(
-            scatter_figure(points, len(predictions.models), picked),
+            scatter_figure(points, len(predictions.models)),
             key="suggestion_scatter",
             on_select=take_selected,
             alt="Mean confidence of the models against the number of classes they predict, one point an image",
@@ -68,8 +67,11 @@ def several_models(predictions: Predictions) -> None:
         )
     with side:
         hovered(predictions)
+    chart_events.on_click("suggestion_scatter", "suggestion_clicks", take_clicked)
     picks_bar(images)
     gallery(predictions, images)
+    if sidebar.is_stale():
+        st.rerun()
 
 
 @st.fragment
@@ -81,12 +83,20 @@ def hovered(predictions: Predictions) -> None:
 
 
 def take_selected() -> None:
-    """Points that were clicked, boxed or lassoed become picks."""
+    """The points inside a box or lasso become picks."""
     points = st.session_state["suggestion_scatter"].selection.points
-    rows = [
-        mine.drawn[p["point_index"]] for p in points if p["curve_number"] == 0 and p["point_index"] < len(mine.drawn)
-    ]
-    left_out = mine.pick([images.ids[row] for row in rows])
+    take([p["point_index"] for p in points if p["curve_number"] == 0])
+
+
+def take_clicked(trace: int, point: int, _data: object) -> None:
+    """A clicked point becomes a pick. (Streamlit passes clicks on only while no box can be drawn.)"""
+    if trace == 0:
+        take([point])
+
+
+def take(points: list[int]) -> None:
+    """Points of the chart as it was drawn last -> picks."""
+    left_out = mine.pick([images.ids[mine.drawn[point]] for point in points if point < len(mine.drawn)])
     if left_out:
         st.toast(f"{state.MAX_PICKS} picks at most: {left_out:,} more were left out. Choose a smaller box.")
 

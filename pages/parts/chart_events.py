@@ -12,19 +12,19 @@ from typing import Any
 import streamlit as st
 
 _LISTEN = """
-export default function ({ data, setStateValue, setTriggerValue }) {
-  const find = () => document.querySelector(`.st-key-${data.chart} .js-plotly-plot`)
+export default function ({ key, data, setStateValue, setTriggerValue }) {
+  const send = (event) => {
+    const [{ curveNumber, pointNumber, pointIndex, customdata }] = event.points
+    const point = { trace: curveNumber, point: pointNumber ?? pointIndex, data: customdata ?? null }
+    if (data.event === "hover") setStateValue("hover", point)
+    else setTriggerValue("click", point)
+  }
   const listen = () => {
-    const chart = find()
-    if (!chart || !chart.on || chart.parallaxListener === data.token) return
-    chart.parallaxListener = data.token
-    const place = ({ points: [point] }) => ({ trace: point.curveNumber, point: point.pointNumber ?? point.pointIndex })
-    if (data.hover) {
-      chart.on("plotly_hover", (event) => setStateValue("hover", place(event)))
-    }
-    if (data.click) {
-      chart.on("plotly_click", (event) => setTriggerValue("click", event.points[0].customdata))
-    }
+    const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`)
+    if (!chart?.on) return
+    chart.parallax ??= {}
+    if (!chart.parallax[key]) chart.on(`plotly_${data.event}`, (event) => chart.parallax[key](event))
+    chart.parallax[key] = send  // the latest run's, so that no listener piles up
   }
   listen()
   const timer = setInterval(listen, 200)  // plotly may come later, or come anew
@@ -37,25 +37,15 @@ _component = st.components.v2.component("parallax_chart_events", js=_LISTEN)
 
 def on_hover(chart: str, key: str) -> tuple[int, int] | None:
     """(trace, point) last under the mouse on the chart with the key `chart`; reruns the fragment that calls it."""
-    result = _component(
-        key=key,
-        data={"chart": chart, "hover": True, "click": False, "token": key},
-        height=1,
-        on_hover_change=lambda: None,
-    )
+    result = _component(key=key, data={"chart": chart, "event": "hover"}, height=1, on_hover_change=lambda: None)
     return (result.hover["trace"], result.hover["point"]) if result.hover else None
 
 
-def on_click(chart: str, key: str, callback: Callable[[Any], None]) -> None:
-    """Call `callback(customdata)` when a point of the chart with the key `chart` is clicked."""
+def on_click(chart: str, key: str, callback: Callable[[int, int, Any], None]) -> None:
+    """Call `callback(trace, point, customdata)` when a point of the chart with the key `chart` is clicked."""
 
     def clicked() -> None:
-        if (data := st.session_state[key].click) is not None:
-            callback(data)
+        if (place := st.session_state[key].click) is not None:
+            callback(place["trace"], place["point"], place["data"])
 
-    _component(
-        key=key,
-        data={"chart": chart, "hover": False, "click": True, "token": key},
-        height=1,
-        on_click_change=clicked,
-    )
+    _component(key=key, data={"chart": chart, "event": "click"}, height=1, on_click_change=clicked)

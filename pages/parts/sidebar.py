@@ -10,7 +10,7 @@ from pages.parts.preview import square
 from pages.parts.waiting import progress_words
 
 
-def sidebar() -> None:
+def draw() -> None:
     """Draw it; a switch for each model, in the model's own colour."""
     mine = state.work()
     with st.sidebar:
@@ -25,11 +25,11 @@ def _models(mine: state.Work) -> None:
     st.markdown(f"**Models** {len(mine.active)} / {len(mine.models)}")
     for digest in mine.models:
         card = cached.card(digest)
+        st.session_state[f"sidebar_{digest}"] = digest not in mine.switched_off  # pages switch models as well
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
             st.markdown(square(mine.colour(digest)), unsafe_allow_html=True, width="content")
             st.checkbox(
                 card.name,
-                value=digest not in mine.switched_off,
                 key=f"sidebar_{digest}",
                 on_change=_switch,
                 args=(digest,),
@@ -42,7 +42,14 @@ def _switch(digest: str) -> None:
     (off.discard if st.session_state[f"sidebar_{digest}"] else off.add)(digest)
 
 
+def is_stale() -> bool:
+    """Whether picks changed since the sidebar was drawn, as they do in a fragment's own run."""
+    mine = state.work()
+    return mine.n_picks_drawn != len(mine.picks)
+
+
 def _picks(mine: state.Work) -> None:
+    mine.n_picks_drawn = len(mine.picks)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**Picks** {len(mine.picks)}")
         if mine.picks:
@@ -54,7 +61,7 @@ def _jobs() -> None:
     active = [job for job in cached.jobs().jobs if job.active]
 
     @st.fragment(run_every=1.0 if active else None)
-    def draw() -> None:
+    def draw_jobs() -> None:
         running = [job for job in cached.jobs().jobs if job.active]
         if not running:
             return
@@ -62,7 +69,7 @@ def _jobs() -> None:
         for job in running:
             _job(job)
 
-    draw()
+    draw_jobs()
 
 
 def _job(job: Job) -> None:

@@ -30,6 +30,7 @@ class Work:
     picks: list[str] = field(default_factory=list)
     at: int = 0
     drawn: tuple[int, ...] = ()
+    n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None

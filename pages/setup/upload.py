@@ -13,7 +13,7 @@ from jobs.queue import Job, State
 from pages.parts import cached, model_cards, scoring_job, state
 from pages.parts.waiting import wait_for
 
-N_THUMBNAILS = 12
+N_THUMBNAILS = 10
 
 
 def models_column() -> None:
@@ -42,7 +42,7 @@ def images_column() -> None:
         f"**{images.name}** · {len(images):,} pictures · {len(images.classes)} classes · {n_labelled:,} labelled"
     )
     spread = range(0, len(images), max(1, len(images) // N_THUMBNAILS))
-    with st.grid(6, min_column_width=72, gap="xsmall"):
+    with st.grid(5, min_column_width=72, gap="xsmall"):
         for index in list(spread)[:N_THUMBNAILS]:
             label = images.labels[index] or "no label"
             st.image(cached.thumbnail(images.digest, index, 144), caption=label, alt=f"{images.names[index]}: {label}")
@@ -100,13 +100,16 @@ def uploaded_images() -> Job | None:
 
 
 def server_folder() -> Job | None:
-    folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", persist_state="session")
-    if not st.button("Use this folder", key="upload_folder_add", disabled=not folder):
-        return None
+    with st.form("upload_folder_form", border=False):
+        folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation")
+        if not st.form_submit_button("Use this folder", key="upload_folder_add"):
+            return None
+    if not folder.strip():
+        raise InputError("the path of a folder on the server", "nothing", "Type one, such as /data/validation.")
     data = settings().data_folder
 
     def read(job: Job) -> ImageSet:
-        return intake.from_folder(Path(folder), data, job.report)
+        return intake.from_folder(Path(folder.strip()), data, job.report)
 
     return cached.jobs().submit(Job(f"Reading {folder}", read, unit="pictures"), "interactive")
 

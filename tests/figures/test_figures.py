@@ -32,11 +32,6 @@ def test_the_scatter_is_drawn_by_webgl_and_names_its_quadrants(points):
         assert words in texts(figure)
 
 
-def test_picks_get_a_ring(points):
-    figure = scatter_figure(points, 3, picked=[5, 99])
-    assert figure.data[1].x.tolist() == [0.5]
-
-
 def test_an_empty_scatter_is_still_a_chart(points):
     none = Scatter(
         points.index[:0], points.confidence[:0], points.n_classes[:0], points.y[:0], dict.fromkeys(points.counts, 0)
