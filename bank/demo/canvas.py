@@ -172,15 +172,16 @@ class Canvas:
         corner = round((cx - rx) * DRAWN_PX), round((cy - ry) * DRAWN_PX)
         opacity = opacity.resize(size, Image.Resampling.BILINEAR)
         if alpha < 1.0:
-            opacity = opacity.point([int(v * alpha) for v in range(256)])
+            opacity = Image.fromarray((np.asarray(opacity) * alpha).astype(np.uint8))
         if len(colours) == 1:
             self.image.paste(colours[0], (*corner, corner[0] + size[0], corner[1] + size[1]), opacity)
         else:
             tones = tone.resize(size, Image.Resampling.BILINEAR)
             self.image.paste(_coloured(tones, colours), corner, opacity)
         if alpha >= 1.0 and name != "glow":
-            half = opacity.resize((max(1, size[0] // 2), max(1, size[1] // 2)), 0).point(_SOLID)
-            self.owners.paste(self._owner, (corner[0] // 2, corner[1] // 2), half)
+            half = np.asarray(opacity.resize((max(1, size[0] // 2), max(1, size[1] // 2)), 0))
+            solid = Image.fromarray(np.where(half > 110, 255, 0).astype(np.uint8))
+            self.owners.paste(self._owner, (corner[0] // 2, corner[1] // 2), solid)
 
     def ball(self, cx: float, cy: float, rx: float, ry: float, colour: Colour) -> None:
         """A shaded ball with a highlight: fruit, beads, round foliage."""
@@ -189,9 +190,6 @@ class Canvas:
     def glow(self, cx: float, cy: float, rx: float, ry: float, colour: Colour, alpha: float = 0.6) -> None:
         """A soft spot of light (or, with a dark colour, of shadow)."""
         self.sprite("glow", cx, cy, rx, ry, (colour,), alpha)
-
-
-_SOLID = [255 if v > 110 else 0 for v in range(256)]
 
 
 def _scaled(points: Points, side_px: int) -> list[float]:
@@ -212,8 +210,8 @@ def _gradient(stops: Sequence[Colour], length: int, vertical: bool) -> Image.Ima
 def _coloured(tones: Image.Image, colours: Sequence[Colour]) -> Image.Image:
     """Tones 0..255 turned into colours, the `colours` spread evenly over them."""
     at = np.linspace(0, 255, len(colours))
-    channels = [np.interp(_TONES, at, [c[i] for c in colours]).astype(int).tolist() for i in range(3)]
-    return Image.merge("RGB", [tones.point(channel) for channel in channels])
+    table = np.stack([np.interp(_TONES, at, [c[i] for c in colours]) for i in range(3)], axis=1).astype(np.uint8)
+    return Image.fromarray(table[np.asarray(tones)])
 
 
 _TONES = np.arange(256)

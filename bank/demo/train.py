@@ -150,7 +150,7 @@ def save(net: nn.Module, path: Path) -> None:
 
 
 def rounded(net: nn.Module) -> nn.Module:
-    """The net as it will be loaded: its weights rounded to float16 and back, in place on a fresh copy's state."""
+    """The same net with its weights rounded to float16, so that the report speaks of the net that will be loaded."""
     net.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in net.state_dict().items()})
     return net
 

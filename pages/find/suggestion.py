@@ -1,5 +1,6 @@
 """Suggestion: which images deserve a look, by how sure and how united the models are."""
 
+import numpy as np
 import streamlit as st
 
 from figures.suggestion import accuracy_figure, agreement_figure, scatter_figure
@@ -8,7 +9,7 @@ from pages.parts.gallery import gallery, picks_bar
 from pages.parts.one_model import one_model
 from pages.parts.preview import preview
 from pages.parts.waiting import run_and_wait
-from suggestion.table import Predictions, shared_classes
+from suggestion.table import NONE, Predictions, shared_classes
 from suggestion.views import Filters, accuracy, agreement, keep, scatter, where_they_differ
 
 ANY = "any"
@@ -16,36 +17,31 @@ ANY = "any"
 
 def filters(predictions: Predictions) -> Filters:
     """The row of filters over the chart."""
-    present = sorted(set(predictions.true[predictions.labelled].tolist()))
-    answered = sorted(set(predictions.predicted.reshape(-1).tolist()))
+    names = dict(zip(predictions.models, predictions.model_names, strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        true_class = class_filter("True class", predictions, present, "suggestion_true")
-        predicted = class_filter("Predicted class", predictions, answered, "suggestion_predicted")
-        names = dict(enumerate(predictions.model_names))
-        alone = None
+        true_class = class_filter("True class", predictions, predictions.true, "suggestion_true")
+        predicted = class_filter("Predicted class", predictions, predictions.predicted, "suggestion_predicted")
+        alone = ANY
         if len(names) > 2:
             alone = st.selectbox(
                 "Alone in its answer",
-                [None, *names],
-                format_func=lambda m: ANY if m is None else names[m],
+                [ANY, *names],
+                format_func=lambda model: names.get(model, ANY),
                 key="suggestion_alone",
                 persist_state="session",
                 help="This model against all the others, who agree.",
             )
-        errors = st.toggle("Only errors", key="suggestion_errors", persist_state="session", disabled=not present)
+        unlabelled = not predictions.labelled.any()
+        errors = st.toggle("Only errors", key="suggestion_errors", persist_state="session", disabled=unlabelled)
         split = st.toggle("Only disagreements", key="suggestion_split", persist_state="session")
-    return Filters(true_class, predicted, errors, split, alone)
+    return Filters(true_class, predicted, errors, split, None if alone == ANY else predictions.models.index(alone))
 
 
-def class_filter(title: str, predictions: Predictions, numbers: list[int], key: str) -> int | None:
-    return st.selectbox(
-        title,
-        [None, *numbers],
-        format_func=lambda c: ANY if c is None else predictions.classes[c],
-        key=key,
-        persist_state="session",
-        disabled=not numbers,
-    )
+def class_filter(title: str, predictions: Predictions, numbers: np.ndarray, key: str) -> int | None:
+    """A chooser over the classes that occur among `numbers`."""
+    names = {predictions.classes[number]: int(number) for number in np.unique(numbers) if number != NONE}
+    chosen = st.selectbox(title, [ANY, *names], key=key, persist_state="session", disabled=not names)
+    return names.get(chosen)
 
 
 @st.fragment

@@ -82,7 +82,7 @@ def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
     page = visitor.page
     page.get_by_label("True class").click()
     page.get_by_role("option", name="seascape").click()
-    visitor.wait("document.querySelector('.st-key-suggestion_scatter .js-plotly-plot')._fullData[0].x.length < 100")
+    visitor.wait("document.querySelector('.st-key-suggestion_scatter .js-plotly-plot')?._fullData?.[0].x.length < 100")
     visitor.drag("true")
     visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 20")
     assert "seascape" in page.locator(".st-key-gallery").inner_text()
