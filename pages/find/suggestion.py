@@ -44,8 +44,8 @@ def class_filter(title: str, predictions: Predictions, numbers: np.ndarray, key:
     return names.get(chosen)
 
 
-@st.fragment
 def several_models(predictions: Predictions) -> None:
+    """The scatter with its preview, and the gallery of picks."""
     chosen = filters(predictions)
     points = scatter(predictions, keep(predictions, chosen))
     mine.drawn = tuple(points.index.tolist())
@@ -66,16 +66,20 @@ def several_models(predictions: Predictions) -> None:
     chart_events.on_click("suggestion_scatter", "suggestion_clicks", take_clicked)
     picks_bar(images)
     gallery(predictions, images)
-    if sidebar.is_stale():
-        st.rerun()
 
 
 @st.fragment
 def hovered(predictions: Predictions) -> None:
-    """The picture under the mouse; only this part runs again when the mouse moves on."""
+    """The picture under the mouse; only this part runs again when the mouse moves on.
+
+    It stays the page's only fragment: when a nested one and its parent are due together, Streamlit may run the child
+    first, and then loses the parent to a duplicate key.
+    """
     place = chart_events.on_hover("suggestion_scatter", key="suggestion_hover")
     row = mine.drawn[place[1]] if place and place[0] == 0 and place[1] < len(mine.drawn) else None
     preview(predictions, images, row)
+    if sidebar.is_stale():  # a pick whose own run was folded into this one
+        st.rerun()
 
 
 def take_selected() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import streamlit as st
 
@@ -19,6 +17,8 @@ from suggestion.table import Predictions
 from suggestion.views import histogram, label_difference
 
 DIFFERENCE, ACTIVATION = "Label minus prediction", "Activation of a layer"
+
+_COLOURS = {"right": "#0072B2", "wrong": "#D55E00", "no label": "#8C8C8C", "images": "#0072B2"}
 
 #: Images that a click on a bar adds to the picks.
 _PER_BAR = 24
@@ -51,45 +51,34 @@ def one_model(predictions: Predictions, images: ImageSet, cards: list[ModelCard]
         values, title = measured
         reading, bounds = "Right: the images that excite it most.", None
     edges, bins = histogram(values, bounds=bounds)
+    groups = _groups(predictions, position)
 
     def take_bar() -> None:
         for point in st.session_state["one_model_chart"].selection.points:
-            rows = np.flatnonzero(bins == point["point_index"])
+            members = list(groups.values())[point["curve_number"]]
+            rows = np.flatnonzero(members & (bins == point["point_index"]))
             rows = rows[np.argsort(-values[rows])]
-            if predictions.labelled.any():
-                wrong = predictions.errors[rows, position]
-                rows = rows[wrong == (point["curve_number"] == 1)]
             state.work().pick([images.ids[row] for row in rows[:_PER_BAR]])
 
-    _chart(predictions, position, edges, bins, title, take_bar)
-    st.caption(f"{reading} Click a bar to pick its images ({_PER_BAR} at most, the highest first).")
-    picks_bar(images)
-    gallery(predictions, images)
-
-
-def _chart(
-    predictions: Predictions,
-    position: int,
-    edges: np.ndarray,
-    bins: np.ndarray,
-    title: str,
-    take_bar: Callable[[], None],
-) -> None:
-    """Right and wrong answers stacked, where labels tell them apart."""
-    wrong = predictions.errors[:, position]
-    if predictions.labelled.any():
-        groups = {"right": ~wrong & predictions.labelled, "wrong": wrong, "no label": ~predictions.labelled}
-        groups = {name: members for name, members in groups.items() if members.any() or name != "no label"}
-    else:
-        groups = {"images": np.ones(len(predictions), dtype=bool)}
-    colours = {"right": "#0072B2", "wrong": "#D55E00", "no label": "#8C8C8C", "images": "#0072B2"}
     st.plotly_chart(
-        histogram_figure(edges, bins, groups, colours, title),
+        histogram_figure(edges, bins, groups, _COLOURS, title),
         key="one_model_chart",
         on_select=take_bar,
         selection_mode="points",
         alt=f"Histogram over {len(predictions):,} images: {title}",
     )
+    st.caption(f"{reading} Click a bar to pick its images ({_PER_BAR} at most, the highest first).")
+    picks_bar(images)
+    gallery(predictions, images)
+
+
+def _groups(predictions: Predictions, position: int) -> dict[str, np.ndarray]:
+    """Right and wrong answers (N,) bool, where labels tell them apart; all in one where there are none."""
+    if not predictions.labelled.any():
+        return {"images": np.ones(len(predictions), dtype=bool)}
+    wrong, labelled = predictions.errors[:, position], predictions.labelled
+    groups = {"right": labelled & ~wrong, "wrong": wrong, "no label": ~labelled}
+    return {name: members for name, members in groups.items() if members.any()}
 
 
 def _activation(card: ModelCard, images: ImageSet) -> tuple[np.ndarray, str] | None:
