@@ -14,7 +14,6 @@ from bank.demo.images import demo_image_set
 from bank.demo.nets import NETS
 from bank.errors import InputError, did_you_mean
 from bank.images import ImageSet
-from bank.labels import parse_class_names
 from bank.loaders import checkpoint, demo, zoo
 from bank.settings import settings
 
@@ -49,8 +48,7 @@ def open_models(bank: Bank, text: str, class_names: Path | None = None) -> list[
     path = Path(weights).expanduser().resolve()
     loaded = checkpoint.load(str(path), architecture, create=create, name=path.stem)
     if class_names is not None:
-        names = parse_class_names(class_names.read_text(), zoo.n_outputs(loaded.module))
-        loaded = checkpoint.load(str(path), architecture, create=create, class_names=list(names), name=path.stem)
+        loaded = checkpoint.with_class_names(loaded, class_names.read_text())
     return [bank.add(loaded)]
 
 

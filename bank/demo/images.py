@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +18,14 @@ from bank.images import ImageSet, image_id
 
 NAME = "paintings"
 
+#: More only wait for each other: half of the work holds the interpreter lock.
+_N_THREADS = 2
+
 
 def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ImageSet:
     """The demo's `ImageSet`, under `data`; painted anew when the painters changed."""
-    folder = data / "demo" / _version()
-    pointer = folder / "digest"
+    pointer = _pointer(data)
+    folder = pointer.parent
     if pointer.exists():
         return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,8 +33,8 @@ def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda don
     def paint(index: int) -> dict[str, str | None]:
         painting = demo_painting(index)
         buffer = io.BytesIO()
-        Image.fromarray(painting.image).save(buffer, "PNG", compress_level=1)
-        path = folder / f"painting-{index:03d}.png"
+        Image.fromarray(painting.image).save(buffer, "JPEG", quality=95, subsampling=0)
+        path = folder / f"painting-{index:03d}.jpg"
         path.write_bytes(buffer.getvalue())
         return {
             "id": image_id(buffer.getvalue()),
@@ -40,7 +45,7 @@ def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda don
         }
 
     rows = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(_N_THREADS) as pool:
         for row in pool.map(paint, range(DEMO_SIZE)):
             rows.append(row)
             progress(len(rows), DEMO_SIZE)
@@ -50,9 +55,26 @@ def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda don
     return images
 
 
+def paint_ahead(data: Path) -> subprocess.Popen[bytes] | None:
+    """Start painting in a process of its own, so that the nets can be loaded meanwhile; `None` when all is painted."""
+    if _pointer(data).exists():
+        return None
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-m", "bank.demo.images", str(data)], cwd=root)
+
+
+def _pointer(data: Path) -> Path:
+    """The file that names the finished set."""
+    return data / "demo" / _version() / "digest"
+
+
 def _version() -> str:
     """Changes with the painters' code, so that old paintings are not taken for new ones."""
     state = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         state.update(file.read_bytes())
     return state.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    demo_image_set(Path(sys.argv[1]))

@@ -9,6 +9,7 @@ import pathlib
 import pickle
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from bank.card import Recipe
 from bank.errors import InputError, first_line
-from bank.labels import imagenet_names
+from bank.labels import imagenet_names, parse_class_names
 from bank.loaders import zoo
 from bank.loaders.base import Loaded
 from bank.loaders.fitting import fit, guess_classes
@@ -118,6 +119,13 @@ def load(
         class_names=tuple(class_names) if class_names else imagenet_names(zoo.n_outputs(module)),
         recipe=Recipe("checkpoint", arguments),
     )
+
+
+def with_class_names(loaded: Loaded, text: str) -> Loaded:
+    """The same checkpoint with class names from a file's `text`; raises `InputError` when they do not fit."""
+    names = parse_class_names(text, zoo.n_outputs(loaded.module))
+    recipe = Recipe("checkpoint", {**loaded.recipe.arguments, "class_names": list(names)})
+    return replace(loaded, class_names=names, recipe=recipe)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -53,7 +53,8 @@ def choose() -> Choice:
             layers = {card.digest: layer_chooser(card, "compare_layer") for card in cards}
         chosen = {}
         for name in methods:
-            st.markdown(f"**{METHODS[name].title}**")
+            method = METHODS[name]
+            st.markdown(f"**{method.title}** · {method.reference}  \n{method.caution}")
             with st.grid(4, gap="small"):
                 chosen[name] = settings_of(METHODS[name], "compare_setting")
     return Choice(tuple(methods), target, one_class, scale == "shared", layers, chosen)

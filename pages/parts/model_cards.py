@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.typing import UploadedFile
 
 from bank.card import ModelCard
 from bank.errors import InputError
-from bank.labels import parse_class_names
 from bank.loaders import checkpoint, zoo
 from bank.settings import settings
 from figures.maps import data_uri
@@ -118,13 +118,13 @@ def checkpoint_tab() -> Job | None:
     weights = [file for file in files if not file.name.endswith(".json")]
     if not st.button("Add models", key="upload_weights_add", disabled=not weights):
         return None
-    configs = [checkpoint.read_config(file.getvalue().decode()) for file in files if file.name.endswith(".json")]
+    configs = [checkpoint.read_config(_text(file)) for file in files if file.name.endswith(".json")]
     config = configs[0] if configs else {}
     chosen = architecture or config.get("architecture")
     if chosen is None:
         raise InputError("an architecture for the weights", "none", "Choose one, or add the model's config.json.")
     create = {**config.get("create", {}), **zoo.parse_arguments(text)}
-    name_text = names.getvalue().decode() if names else None
+    name_text = _text(names) if names else None
     kept = [(checkpoint.keep(file, file.name, settings().data_folder / "weights"), file.name) for file in weights]
 
     def load(job: Job) -> list[str]:
@@ -134,13 +134,19 @@ def checkpoint_tab() -> Job | None:
             arguments: dict[str, Any] = {"create": create, "preprocessing": changes, "name": name.rpartition(".")[0]}
             loaded = checkpoint.load(str(path), chosen, **arguments)
             if name_text is not None:
-                class_names = parse_class_names(name_text, zoo.n_outputs(loaded.module))
-                loaded = checkpoint.load(str(path), chosen, class_names=list(class_names), **arguments)
+                loaded = checkpoint.with_class_names(loaded, name_text)
             digests.append(cached.bank().add(loaded).digest)
         return digests
 
-    state.work().n_uploads += 1  # fresh uploaders: the files are on disk now
     return cached.jobs().submit(Job(f"Loading {len(kept)} checkpoints", load, unit="models"), "interactive")
+
+
+def _text(file: UploadedFile) -> str:
+    """What a text file says."""
+    try:
+        return file.getvalue().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("a text file", f"{file.name}, which is none", "Save it as UTF-8.") from error
 
 
 def _preprocessing() -> dict[str, Any]:

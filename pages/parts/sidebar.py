@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from bank.device import device_title
 from jobs.queue import Job, State
 from pages.parts import cached, state
 from pages.parts.preview import square
@@ -19,6 +20,7 @@ def draw() -> None:
         st.markdown(f"**Images** {images.name} · {len(images):,}")
         _picks(mine)
         _jobs()
+        st.caption(f":material/memory: {device_title(cached.bank().device)}")
 
 
 def _models(mine: state.Work) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from bank.card import ModelCard
+from bank.demo.images import paint_ahead
 from bank.images import ImageSet
+from bank.settings import settings
 from figures.colours import model_colour
 from jobs.queue import Job
 from pages.parts import cached
@@ -26,6 +28,7 @@ class Work:
 
     models: list[str] = field(default_factory=list)
     switched_off: set[str] = field(default_factory=set)
+    colours: dict[str, int] = field(default_factory=dict)
     images: str = ""
     picks: list[str] = field(default_factory=list)
     at: int = 0
@@ -60,8 +63,8 @@ class Work:
         return max(0, len(new) - room)
 
     def colour(self, digest: str) -> str:
-        """The model's colour, its own on every page."""
-        return model_colour(self.models.index(digest))
+        """The model's colour, its own on every page, also when others come and go."""
+        return model_colour(self.colours.setdefault(digest, len(self.colours)))
 
 
 def work() -> Work:
@@ -96,4 +99,8 @@ def _from_url() -> Work | None:
 
 
 def _demo() -> Work:
-    return Work(models=[card.digest for card in cached.demo_cards()], images=cached.demo_images().digest)
+    painting = paint_ahead(settings().data_folder)
+    cards = cached.demo_cards()
+    if painting is not None:
+        painting.wait()
+    return Work(models=[card.digest for card in cards], images=cached.demo_images().digest)

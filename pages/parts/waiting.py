@@ -44,8 +44,13 @@ def wait_for(job: Job, key: str) -> None:
 
 
 def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
-    """Show the job with this job's key, started now if there was none; one that was stopped starts again on demand."""
-    found = cached.jobs().find(job.key) or cached.jobs().submit(job, lane)
+    """Show the job with this job's key; one that was stopped starts again on demand.
+
+    It is started now if there was none, or if one is through and its files have gone since.
+    """
+    found = cached.jobs().find(job.key)
+    if found is None or found.state is State.DONE:
+        found = cached.jobs().submit(job, lane)
     wait_for(found, key)
     if found.state in (State.CANCELLED, State.FAILED) and st.button("Start again", key=f"{key}_again"):
         cached.jobs().submit(job, lane)

@@ -89,7 +89,6 @@ def uploaded_images() -> Job | None:
     if not st.button("Use these pictures", key="upload_pictures_add", disabled=not files):
         return None
     data = settings().data_folder
-    mine.n_uploads += 1  # a fresh uploader: its files leave memory with the job
 
     def read(job: Job) -> ImageSet:
         if len(files) == 1 and files[0].name.lower().endswith(".zip"):
@@ -115,6 +114,7 @@ def server_folder() -> Job | None:
 
 
 def models_ready(digests: list[str]) -> None:
+    mine.n_uploads += 1  # fresh uploaders: the files are on disk now; before, a mistake could still be mended
     for digest in digests:
         mine.add_model(digest)
     # The demo nets know paintings only: with a model of one's own they make room, one switch away.
@@ -124,6 +124,7 @@ def models_ready(digests: list[str]) -> None:
 
 
 def images_ready(images: ImageSet) -> None:
+    mine.n_uploads += 1
     mine.use_images(images.digest)
     if any(cached.card(digest).source != "demo" for digest in mine.models):
         mine.switched_off |= {card.digest for card in cached.demo_cards()}

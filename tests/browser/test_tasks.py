@@ -91,14 +91,13 @@ def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
 
 
 def test_zooming_one_panel_moves_them_all(visitor):
-    visitor.page.get_by_role("link", name="Compare").click()
-    visitor.page.get_by_role("button", name=re.compile("Score|Take six")).first.wait_for(timeout=120_000)
-    if visitor.page.get_by_role("button", name="Score them now").count():
-        visitor.press("Score them now")
+    visitor.page.get_by_role("link", name="Compare").click(timeout=120_000)
     visitor.press("Take six that deserve a look")
     visitor.wait(f"{MAPS} >= 8")
     chart = "document.querySelector('.st-key-compare_chart .js-plotly-plot')"
-    panel = visitor.page.locator(".st-key-compare_chart .nsewdrag").nth(6).bounding_box()
+    panel = visitor.page.locator(
+        ".st-key-compare_chart .draglayer .x7y7 .nsewdrag"
+    ).bounding_box()  # second row and column
     visitor.page.mouse.move(panel["x"] + panel["width"] / 2, panel["y"] + panel["height"] / 2)
     visitor.page.mouse.wheel(0, -300)
     visitor.wait(f"{chart}._fullLayout.xaxis.range[1] - {chart}._fullLayout.xaxis.range[0] < 200")
@@ -108,6 +107,20 @@ def test_zooming_one_panel_moves_them_all(visitor):
     )
     assert len(ranges) >= 8
     assert len(set(ranges)) == 1
+
+
+def test_a_click_on_a_panels_corner_shows_it_at_full_width(visitor):
+    visitor.page.get_by_role("link", name="Compare").click(timeout=120_000)
+    visitor.press("Take six that deserve a look")
+    visitor.wait(f"{MAPS} >= 8")
+    visitor.wait("document.querySelectorAll('.st-key-compare_chart .textpoint text').length > 0")
+    visitor.page.wait_for_timeout(1500)
+    corner = visitor.page.locator(".st-key-compare_chart .textpoint text").first.bounding_box()
+    visitor.page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    visitor.page.wait_for_timeout(400)
+    visitor.page.mouse.down()
+    visitor.page.mouse.up()
+    visitor.page.get_by_role("dialog").get_by_text("Grad-CAM · vgg").wait_for(timeout=20_000)
 
 
 def test_a_damaged_picture_costs_one_line_and_nothing_else(visitor, tmp_path):
