@@ -127,11 +127,13 @@ def compare_figure(
     rows: Sequence[Row],
     opacity: float = 1.0,
     ink: str = "#1F2A33",
+    zoom: tuple[list[float], list[float]] | None = None,
 ) -> go.Figure:
     """The grid: on top the picture and each model's answers, then one row of maps for each method.
 
     `picture` is a data URI of a picture of `size` (height, width), `ink` the colour of words. Pan and zoom move all
-    panels in step; the marker in a panel's corner carries (row, column) as its customdata.
+    panels in step, `zoom` are the ranges (x, y) to begin with; the marker in a panel's corner carries (row, column) as
+    its customdata.
     """
     panel_px = (_PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)
     row_px = float(np.clip(panel_px * size[0] / size[1], 120, 400))
@@ -143,6 +145,9 @@ def compare_figure(
         _row_title(grid, row, r, n_letters=max(16, int(panel_px / 7.5)))
         for c, panel in enumerate(row.panels, 1):
             _panel(grid, panel, r, c, size, opacity, n_letters=max(16, int(panel_px / 8)))
+    for name, axis in grid.axes.items():
+        if zoom is not None and "constrain" in axis:
+            axis["range"] = zoom[0] if name.startswith("x") else zoom[1]
     for words in grid.words:
         words["font"]["color"] = ink
     layout = {

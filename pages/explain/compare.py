@@ -124,21 +124,28 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             key="compare_npz",
             icon=":material/download:",
         )
+        st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=unzoom)
     compare_grid.progress(polled)
     shown = compare_grid.build(*parts, view)
+    zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{mine.n_unzoomed}")
     strength = opacity if view == "overlay" else 1.0
-    st.plotly_chart(
-        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink()),
-        key="compare_chart",
-        config={"scrollZoom": True, "displaylogo": False},
-        alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
-    )
+    with st.container(key="compare_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
+        st.plotly_chart(
+            compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink(), zoom),
+            config={"scrollZoom": True, "displaylogo": False, "doubleClick": False},
+            alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
+        )
     chart_events.on_click("compare_chart", "compare_clicks", expand)
     if mine.expanded is not None:
         (row, column), mine.expanded = mine.expanded, None
         full_width(
             f"{shown.rows[row].title} · {cards[column].name}", shown.rows[row].panels[column], shown.size, strength
         )
+
+
+def unzoom() -> None:
+    """Back to the whole picture: a fresh memory of the zoom."""
+    mine.n_unzoomed += 1
 
 
 def expand(_trace: int, _point: int, place: list[int] | None) -> None:

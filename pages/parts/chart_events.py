@@ -14,13 +14,22 @@ import streamlit as st
 _LISTEN = """
 export default function ({ key, data, setStateValue, setTriggerValue }) {
   const send = (event) => {
+    if (data.event === "relayout") return zoomed()
     const [{ curveNumber, pointNumber, pointIndex, customdata }] = event.points
     const point = { trace: curveNumber, point: pointNumber ?? pointIndex, data: customdata ?? null }
     if (data.event === "hover") setStateValue("hover", point)
     else setTriggerValue("click", point)
   }
+  const find = () => document.querySelector(`.st-key-${data.chart} .js-plotly-plot`)
+  const zoomed = () => {  // once the gesture is over
+    clearTimeout(window.parallaxZoom)
+    window.parallaxZoom = setTimeout(() => {
+      const { xaxis, yaxis } = find()?._fullLayout ?? {}
+      if (xaxis) setStateValue("zoom", { x: [...xaxis.range], y: [...yaxis.range] })
+    }, 500)
+  }
   const listen = () => {
-    const chart = document.querySelector(`.st-key-${data.chart} .js-plotly-plot`)
+    const chart = find()
     if (!chart?.on) return
     chart.parallax ??= {}
     if (!chart.parallax[key]) chart.on(`plotly_${data.event}`, (event) => chart.parallax[key](event))
@@ -49,3 +58,12 @@ def on_click(chart: str, key: str, callback: Callable[[int, int, Any], None]) ->
             callback(place["trace"], place["point"], place["data"])
 
     _component(key=key, data={"chart": chart, "event": "click"}, height=1, on_click_change=clicked)
+
+
+def on_zoom(chart: str, key: str) -> tuple[list[float], list[float]] | None:
+    """Ranges (x, y) that a person panned or zoomed the first axes to; reruns the fragment that calls it.
+
+    Streamlit makes a chart anew whenever its figure changes: draw these ranges, or the zoom is lost.
+    """
+    result = _component(key=key, data={"chart": chart, "event": "relayout"}, height=1, on_zoom_change=lambda: None)
+    return (result.zoom["x"], result.zoom["y"]) if result.zoom else None

@@ -114,9 +114,7 @@ def progress(polled: bool) -> None:
         elif job is not None and job.state is State.CANCELLED:
             st.caption("Stopped. What is ready stays; change anything above to go on.")
         else:
-            st.caption(
-                "Scroll to zoom and drag to pan: all panels move in step. Double-click: back to the whole picture."
-            )
+            st.caption("Scroll over a panel to zoom, drag to pan: all panels move in step.")
 
 
 def build(

@@ -37,6 +37,7 @@ class Work:
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None
+    n_unzoomed: int = 0
     n_uploads: int = 0
 
     @property
