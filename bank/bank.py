@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -226,8 +226,3 @@ def _as_found(module: nn.Module, name: str) -> Iterator[None]:
             parameter.requires_grad_(flag).grad = None
         if n_left:
             warnings.warn(f"{n_left} hooks were left on {name} and have been removed.", RuntimeWarning, stacklevel=5)
-
-
-def renamed(card: ModelCard, name: str) -> ModelCard:
-    """The same model under another display name."""
-    return replace(card, name=name)

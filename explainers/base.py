@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -187,11 +187,6 @@ class Explainer(ABC):
             yield maps.detach().float().cpu().numpy()
             start += len(inputs)
             progress(start, len(crops))
-
-
-def defaults(params: type[ExplainerParams]) -> dict[str, Any]:
-    """Every setting's default, by name."""
-    return {item.name: item.default for item in fields(params) if item.default is not MISSING}
 
 
 def target_scores(logits: Tensor, targets: Tensor) -> Tensor:

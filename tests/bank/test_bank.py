@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bank.bank import Bank, renamed
+from bank.bank import Bank
 from bank.card import ModelCard, Recipe
 from bank.loaders import LOADERS, zoo
 from bank.preprocess import Preprocessing
@@ -84,10 +84,6 @@ def test_a_card_that_cannot_be_read_hides_no_other(bank, tiny_card):
     (bank.folder / "broken.json").write_text('{"name": "half')
     (bank.folder / "foreign.json").write_text("{}")
     assert bank.cards() == [tiny_card]
-
-
-def test_a_card_may_be_renamed(tiny_card):
-    assert renamed(tiny_card, "my net").to_json() == {**tiny_card.to_json(), "name": "my net"}
 
 
 def test_the_digest_tells_weights_apart_down_to_one(bank):
