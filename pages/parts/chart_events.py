@@ -32,8 +32,11 @@ export default function ({ key, data, setStateValue, setTriggerValue }) {
     const chart = find()
     if (!chart?.on) return
     chart.parallax ??= {}
-    if (!chart.parallax[key]) chart.on(`plotly_${data.event}`, (event) => chart.parallax[key](event))
+    const first = !chart.parallax[key]
+    if (first) chart.on(`plotly_${data.event}`, (event) => chart.parallax[key](event))
     chart.parallax[key] = send  // the latest run's, so that no listener piles up
+    const resting = data.event === "hover" && chart._hoverdata  // a mouse that came before the listener moves no more
+    if (first && resting?.length) send({ points: resting })
   }
   listen()
   const timer = setInterval(listen, 200)  // plotly may come later, or come anew

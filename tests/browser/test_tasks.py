@@ -20,9 +20,17 @@ class Visitor:
         self.page.get_by_role("button", name=name).first.click(timeout=120_000)
         self.clicks += 1
 
+    def points(self, condition: str) -> list[list[float]]:
+        """Where the points that satisfy a condition lie, once the chart stands still."""
+        seen, now = None, self.page.evaluate(POINTS, condition)
+        while now != seen:
+            self.page.wait_for_timeout(500)
+            seen, now = now, self.page.evaluate(POINTS, condition)
+        return now
+
     def drag(self, condition: str) -> None:
         """A box around the points that satisfy a condition; counts as one click."""
-        points = self.page.evaluate(POINTS, condition)
+        points = self.points(condition)
         (left, top), (right, bottom) = (tuple(f(p[axis] for p in points) for axis in (0, 1)) for f in (min, max))
         self.page.mouse.move(left - 8, top - 8)
         self.page.mouse.down()
@@ -67,8 +75,7 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor)
 def test_hovering_shows_the_picture_and_every_models_answer(visitor):
     visitor.press("Score and see suggestions")
     wait_for_scatter(visitor.page)
-    x, y = visitor.page.evaluate(POINTS, "y > 1.5")[0]
-    visitor.page.mouse.move(x, y)
+    visitor.page.mouse.move(*visitor.points("y > 1.5")[0])
     visitor.wait("document.querySelector('.st-key-preview img')?.naturalWidth > 100")
     words = visitor.page.locator(".st-key-preview").inner_text()
     for name in ("vgg", "resnet", "vit", "shortcut", "true", "classes predicted"):
