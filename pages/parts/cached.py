@@ -31,8 +31,8 @@ def bank() -> Bank:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
-    """The server's workers: scoring in the background never keeps a map waiting."""
-    return JobQueue(background=1, interactive=1)
+    """The server's workers: scoring never keeps a map waiting, nor do one visitor's many maps keep the next waiting."""
+    return JobQueue(background=1, interactive=4)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,6 +1,7 @@
 """The pages without a browser: what is on them, and that a mistake never costs what was there before."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from bank.settings import settings
+from jobs.queue import Job, State
+from pages.parts import cached
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -134,3 +137,15 @@ def wait_for_table(app) -> None:
         assert job.wait(120), job.title
         assert not job.error, job.error
     app.run()
+
+
+def test_one_visitors_many_maps_keep_nobody_else_waiting():
+    jobs, may_end = cached.jobs(), threading.Event()
+    long = jobs.submit(Job("many maps", lambda job: may_end.wait(30), key="many maps"), "interactive")
+    short = jobs.submit(Job("one map", lambda job: None, key="one map"), "interactive")
+    try:
+        assert short.wait(20)
+        assert short.state is State.DONE
+        assert long.active
+    finally:
+        may_end.set()
