@@ -15,5 +15,5 @@ page = st.navigation(
     }
 )
 state.remember()
-sidebar.draw()
-page.run()
+with sidebar.beside():
+    page.run()

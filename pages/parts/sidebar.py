@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
 
 from bank.device import device_title
@@ -11,16 +14,22 @@ from pages.parts.preview import square
 from pages.parts.waiting import progress_words
 
 
-def draw() -> None:
-    """Draw it; a switch for each model, in the model's own colour."""
+@contextmanager
+def beside() -> Iterator[None]:
+    """Draw it beside the page that the block runs; the jobs come last, so that those the page starts are there."""
     mine = state.work()
     with st.sidebar:
         _models(mine)
         images = state.images()
         st.markdown(f"**Images** {images.name} · {len(images):,}")
         _picks(mine)
-        _jobs()
+        jobs = st.container()
         st.caption(f":material/memory: {device_title(cached.bank().device)}")
+    try:
+        yield
+    finally:  # a page may stop itself
+        with jobs:
+            _jobs()
 
 
 def _models(mine: state.Work) -> None:

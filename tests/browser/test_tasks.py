@@ -64,9 +64,10 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor)
     visitor.drag("y > 1.5 && x > 0.5")
     visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 0")
     visitor.press("Compare these")
+    page = visitor.page
+    page.get_by_test_id("stSidebar").get_by_text(re.compile(r"Explaining \d+ pictures")).wait_for(timeout=60_000)
     visitor.wait(f"{MAPS} >= 8")
     assert visitor.clicks <= 6
-    page = visitor.page
     for name in ("vgg", "resnet", "vit", "shortcut", "Grad-CAM"):
         assert page.locator(".st-key-compare_chart").get_by_text(name).first.is_visible()
     assert re.search(r"1 / \d+", page.get_by_text(re.compile(r"^1 / \d+$")).first.inner_text())
