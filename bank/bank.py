@@ -7,10 +7,11 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from bank.device import choose_device
 from bank.errors import InputError, first_line
 from bank.files import whole
 from bank.labels import numbered
-from bank.layers import layer_tree
+from bank.layers import layer_tree, runs_in_sequence
 from bank.loaders import load
 from bank.loaders.base import Loaded
 from bank.preprocess import Preprocessing
@@ -34,11 +35,18 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 @dataclass(frozen=True)
 class Loan:
-    """A borrowed model: yours alone until the `with` block ends."""
+    """A borrowed model: yours alone until the `with` block ends.
+
+    `batch` is the number of pictures that a forward pass may take, `head` what is explained in place of the logits
+    (see `explainers.output`), `fitted` what a method has learnt from a data set.
+    """
 
     card: ModelCard
     module: nn.Module
     device: torch.device
+    batch: int = 64
+    head: Callable[[Loan, Tensor], Tensor] | None = None
+    fitted: Any = None
 
     def layer(self, name: str | None = None) -> nn.Module:
         """The module called `name`; the card's default layer for `None`."""
@@ -51,6 +59,10 @@ class Loan:
     def logits(self, inputs: Tensor) -> Tensor:
         """The model's answer (N, classes) to normalised `inputs` (N, C, h, w)."""
         return self.module(inputs)
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """What is explained, (N, K), for normalised `inputs` (N, C, h, w): the logits unless there is another head."""
+        return self.logits(inputs) if self.head is None else self.head(self, inputs)
 
 
 def normalise(crops: np.ndarray, preprocessing: Preprocessing, device: torch.device | str = "cpu") -> Tensor:
@@ -77,7 +89,7 @@ class Bank:
     def add(self, loaded: Loaded) -> ModelCard:
         """Check a model, write its card and keep it.
 
-        Raises `InputError` when a probe picture shows that it is no classifier: an output that is no (N, classes)
+        Raises `InputError` when a probe picture shows that it has no scores: an output that is no (N, classes)
         tensor, or is not finite, or another number of classes than it has names.
         """
         module = _settle(loaded.module, self.device)
@@ -169,6 +181,7 @@ def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelC
         recipe=loaded.recipe,
         notes=loaded.notes,
         facts=tuple(sorted({type(child).__name__ for child in module.modules()})),
+        sequential=runs_in_sequence(module, probe),
     )
 
 
@@ -179,8 +192,8 @@ def check_output(output: object, n_images: int, name: str) -> int:
         size = f" of {len(output)}" if isinstance(output, tuple | list | dict) else ""
         cure = "Wrap the model so that forward() returns the logits alone."
         raise InputError(expected, f"a {type(output).__name__}{size}", cure)
-    if output.ndim != 2 or len(output) != n_images or output.shape[1] < 2:
-        cure = "Parallax compares classifiers: the last layer gives one score a class, for two classes or more."
+    if output.ndim != 2 or len(output) != n_images or not output.shape[1]:
+        cure = "The last layer gives one score a class, or one number for regression."
         raise InputError(expected, f"shape {tuple(output.shape)} for {n_images} images", cure)
     if not torch.isfinite(output).all():
         cure = "Check the weights (did the training diverge?) and the normalisation."

@@ -58,6 +58,8 @@ class ModelCard:
     """Facts of a model.
 
     `digest` is a SHA-256 over architecture, weights and preprocessing: equal digests, equal answers, equal cards.
+    `facts` are the classes of its modules; `sequential` models run their layers one after another, each once, each on
+    what the one before gave.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ModelCard:
     recipe: Recipe
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    sequential: bool = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelCard) and self.digest == other.digest
@@ -87,8 +90,13 @@ class ModelCard:
 
     @property
     def n_classes(self) -> int:
-        """Length of the model's output."""
+        """Length of the model's output; 1 for a regression model."""
         return len(self.class_names)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model chooses among classes; a regression model gives one number."""
+        return self.n_classes > 1
 
     def layer(self, name: str | None = None) -> Layer:
         """The layer called `name`, or the default one (last with spatial extent) for `None`.

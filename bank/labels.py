@@ -42,7 +42,9 @@ def name_key(name: str) -> str:
 
 
 def numbered(n_classes: int) -> tuple[str, ...]:
-    """`class 0`, `class 1`, … for a model that came without names."""
+    """`class 0`, `class 1`, … for a model that came without names; `value` for a single output."""
+    if n_classes == 1:
+        return ("value",)
     return tuple(f"class {index}" for index in range(n_classes))
 
 

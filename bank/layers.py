@@ -105,6 +105,38 @@ def _outputs(module: nn.Module, probe: Tensor) -> dict[nn.Module, Tensor]:
     return outputs
 
 
+def runs_in_sequence(module: nn.Module, probe: Tensor) -> bool:
+    """Whether each innermost module runs once, on just what the one before it gave, in a forward pass of `probe`."""
+    leaves = [child for child in module.modules() if not list(child.children())]
+    met: set[nn.Module] = set()
+    before = probe
+    in_sequence = True
+
+    def arrive(child: nn.Module, inputs: tuple[object, ...]) -> None:
+        nonlocal in_sequence
+        given = inputs[0] if len(inputs) == 1 else None
+        same = isinstance(given, Tensor) and torch.equal(given.flatten(1), before.flatten(1))
+        in_sequence = in_sequence and same and child not in met
+        met.add(child)
+
+    def leave(child: nn.Module, _inputs: tuple[object, ...], output: object) -> None:
+        nonlocal before, in_sequence
+        if isinstance(output, Tensor):
+            before = output.clone()  # what comes next may work in place
+        else:
+            in_sequence = False
+
+    handles = [leaf.register_forward_pre_hook(arrive) for leaf in leaves]
+    handles += [leaf.register_forward_hook(leave) for leaf in leaves]
+    try:
+        with torch.no_grad():
+            answer = module(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return in_sequence and torch.equal(answer, before)
+
+
 def _default(layers: list[Layer], outputs: list[tuple[nn.Module, Tensor]]) -> str | None:
     """Where Grad-CAM looks unless told otherwise."""
     norms = [layer for layer in layers if layer.spatial and layer.layout != MAPS and _BLOCK_NORM.search(layer.name)]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 from bank.bank import Loan
 from bank.card import ModelCard
 from bank.errors import InputError, did_you_mean
+from explainers.output import CLASS_SCORE, KINDS, Output
 
 #: (done, total) -> None; may raise to stop.
 Progress = Callable[[int, int], None]
@@ -31,6 +32,9 @@ class Need(StrEnum):
 
     SPATIAL_LAYER = "a layer with spatial extent"
     RELU = "ReLU activations"
+    ATTENTION = "attention over the whole picture"
+    SEQUENTIAL = "layers one after another"
+    PATTERNS = "patterns fitted on a data set"
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,22 @@ def setting(
     return field(default=default, metadata=facts)
 
 
+class Sampled(NamedTuple):
+    """Maps (N, h, w) float32 that were estimated from samples, and their standard error, same shape."""
+
+    maps: Tensor
+    error: Tensor
+
+
 @dataclass(frozen=True)
 class Attribution:
     """Raw maps of one method, model and set of images, with all that made them.
 
     `maps` (N, h, w) float32 over the model's input, at the method's own resolution; `Preprocessing.to_image` lays
     them over a picture. Positive speaks for the target; methods with `signed = False` have no negative values.
+    `error`, same shape, is the standard error of methods that sample. `gaps`, one for each image: what is missing from
+    the sum that the method promises, as a share of it (0: complete); empty for methods that promise none. `notes` are
+    for the person who looks at the maps.
     """
 
     maps: np.ndarray
@@ -90,14 +104,19 @@ class Attribution:
     params: dict[str, Any]
     seconds: float
     checks: tuple[str, ...] = ()
+    output: dict[str, Any] = field(default_factory=dict)
+    error: np.ndarray | None = None
+    gaps: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Explainer(ABC):
     """One explanation method.
 
     Facts: `name` (as the command line has it), `title`, `family`, `signed`, `needs`, `question` (what it answers, in
-    one line for a student), `reference` (the paper), `caution` (what it cannot tell; "" when nothing is known).
-    `chunk` is the number of images per pass that suits the method.
+    one line for a student), `recipe` (how it goes about it, in one or two sentences without formulas), `reference`
+    (the paper), `caution` (what it cannot tell; "" when nothing is known). `chunk` is the number of images per pass
+    that suits the method, `outputs` the kinds of output that it can explain.
     """
 
     name: ClassVar[str]
@@ -106,9 +125,11 @@ class Explainer(ABC):
     signed: ClassVar[bool]
     needs: ClassVar[frozenset[Need]] = frozenset()
     question: ClassVar[str]
+    recipe: ClassVar[str] = ""
     reference: ClassVar[str]
     caution: ClassVar[str] = ""
     uses_target: ClassVar[bool] = True
+    outputs: ClassVar[tuple[str, ...]] = KINDS
     chunk: ClassVar[int] = 32
     Params: ClassVar[type[ExplainerParams]] = ExplainerParams
 
@@ -119,12 +140,32 @@ class Explainer(ABC):
         return None
 
     @abstractmethod
-    def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress) -> Tensor:
+    def attribute(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+    ) -> Tensor | Sampled:
         """The method itself.
 
-        `inputs` (N, C, H, W) float32, normalised; `targets` (N,) int64 class indices -> (N, h, w) float32.
-        Leaves no hook, gradient or flag behind.
+        `inputs` (N, C, H, W) float32, normalised; `targets` (N,) int64 columns of `loan.scores(inputs)` ->
+        (N, h, w) float32, or `Sampled`. At most `loan.batch` pictures go through the model at once. Leaves no hook,
+        gradient or flag behind.
         """
+
+    def refine(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+    ) -> Iterator[Tensor | Sampled]:
+        """`attribute` as ever better maps, the last one final; methods that need no time give one."""
+        yield self.attribute(loan, inputs, targets, params, progress)
+
+    def promised(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any) -> Tensor | None:
+        """What each map should sum to by the method's own theory (N,); `None` where there is no such promise."""
+        return None
+
+    def fit(self, loan: Loan, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:
+        """Learn from a data set what `attribute` finds in `loan.fitted`; only for methods that need `PATTERNS`.
+
+        `batches` yield inputs (n, C, H, W), normalised.
+        """
+        raise NotImplementedError
 
     def explain(
         self,
@@ -134,25 +175,28 @@ class Explainer(ABC):
         targets: Sequence[int],
         params: ExplainerParams | None = None,
         progress: Progress = lambda done, total: None,
+        output: Output = CLASS_SCORE,
+        show: Callable[[np.ndarray], None] = lambda maps: None,
     ) -> Attribution:
-        """Explain `images`, (H, W, 3) uint8 RGB of any size each, towards one class index per image.
+        """Explain `images`, (H, W, 3) uint8 RGB of any size each, towards one column of `output` per image.
 
-        Raises `InputError` when the method does not suit the model, a class is beyond the model's output, or the map
-        is not finite.
+        `show` gets unfinished maps of the images at work from methods that refine theirs. Raises `InputError` when
+        the method does not suit the model or the output, a target is beyond it, or the map is not finite.
         """
         params = self.Params() if params is None else params
-        if reason := self.applies(loan.card):
-            raise InputError(f"a model that suits {self.title}", loan.card.name, reason)
-        for target in targets:
-            if not 0 <= target < loan.card.n_classes:
-                expected = f"a class of {loan.card.name} (0 to {loan.card.n_classes - 1})"
-                raise InputError(expected, str(target), "Choose a class that the model knows.")
+        self._check(loan, targets, output)
+        loan = output.of(loan)
         started = time.perf_counter()
         crops = [loan.card.preprocessing.crop(image) for image in images]
-        maps = np.concatenate(list(self._chunks(loan, crops, targets, params, progress)))
+        parts: list[_Part] = []
+        notes: dict[str, None] = {}
+        for part in self._chunks(loan, crops, targets, params, progress, show, notes):
+            parts.append(part)
+        maps = np.concatenate([part.maps for part in parts])
         if not np.isfinite(maps).all():
             cure = "Check the model's weights, or pick another layer or method."
             raise InputError(f"a finite {self.title} map", f"NaN or infinity from {loan.card.name}", cure)
+        errors = [part.error for part in parts if part.error is not None]
         return Attribution(
             maps=maps,
             method=self.name,
@@ -162,12 +206,35 @@ class Explainer(ABC):
             params=asdict(params),
             seconds=time.perf_counter() - started,
             checks=("finite",),
+            output=asdict(output),
+            error=np.concatenate(errors) if errors else None,
+            gaps=tuple(gap for part in parts for gap in part.gaps),
+            notes=tuple(notes),
         )
 
+    def _check(self, loan: Loan, targets: Sequence[int], output: Output) -> None:
+        if reason := self.applies(loan.card):
+            raise InputError(f"a model that suits {self.title}", loan.card.name, reason)
+        if output.kind not in self.outputs:
+            expected = f"{self.title} to be asked about a {' or '.join(self.outputs)}"
+            raise InputError(expected, f"a {output.kind}", "Take another method for this output.")
+        if Need.PATTERNS in self.needs and loan.fitted is None:
+            cure = "Fit them first: `replace(loan, fitted=method.fit(loan, batches, params))`."
+            raise InputError(f"patterns for {self.title}", "none", cure)
+        for target in targets:
+            output.check(loan.card, target)
+
     def _chunks(
-        self, loan: Loan, crops: list[np.ndarray], targets: Sequence[int], params: ExplainerParams, progress: Progress
-    ) -> Any:
-        """Maps chunk by chunk; when memory runs out, the chunk is halved and the work goes on."""
+        self,
+        loan: Loan,
+        crops: list[np.ndarray],
+        targets: Sequence[int],
+        params: ExplainerParams,
+        progress: Progress,
+        show: Callable[[np.ndarray], None],
+        notes: dict[str, None],
+    ) -> Iterator[_Part]:
+        """Maps chunk by chunk; when memory runs out, the batch is halved, the work goes on, and a note says so."""
         start, size = 0, self.chunk
         while start < len(crops):
             part = slice(start, start + size)
@@ -178,17 +245,57 @@ class Explainer(ABC):
                 progress(at, len(crops))
 
             try:
-                maps = self.attribute(loan, inputs, wanted, params, stay_cancellable)
-            except torch.OutOfMemoryError:
-                if size == 1:
+                for maps in self.refine(loan, inputs, wanted, params, stay_cancellable):
+                    found, error = maps if isinstance(maps, Sampled) else (maps, None)
+                    show(_to_numpy(found))
+                promised = self.promised(loan, inputs, wanted, params)
+            except RuntimeError as failure:
+                if not out_of_memory(failure) or (size == 1 and loan.batch == 1):
                     raise
-                size //= 2
+                if size > 1:
+                    size = min(size, len(inputs)) // 2 or 1
+                else:
+                    loan = replace(loan, batch=loan.batch // 2)
+                notes["Memory ran out: worked on in smaller batches."] = None
                 continue
-            yield maps.detach().float().cpu().numpy()
+            gaps = () if promised is None else tuple(((found.sum((1, 2)) - promised) / promised.abs()).abs().tolist())
+            yield _Part(_to_numpy(found), None if error is None else _to_numpy(error), gaps)
             start += len(inputs)
             progress(start, len(crops))
 
 
-def target_scores(logits: Tensor, targets: Tensor) -> Tensor:
-    """Score (N,) of each image's target class in `logits` (N, classes)."""
-    return logits.gather(1, targets[:, None]).squeeze(1)
+class _Part(NamedTuple):
+    maps: np.ndarray
+    error: np.ndarray | None
+    gaps: tuple[float, ...]
+
+
+def _to_numpy(maps: Tensor) -> np.ndarray:
+    return maps.detach().float().cpu().numpy()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory ran out: accelerators have an error of their own for it, the CPU only words."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def target_scores(scores: Tensor, targets: Tensor) -> Tensor:
+    """Score (N,) of each image's target column in `scores` (N, K)."""
+    return scores.gather(1, targets[:, None]).squeeze(1)
+
+
+class Progressive(Explainer):
+    """A method whose map gets better the longer it works: `refine` is its mathematics."""
+
+    @abstractmethod
+    def refine(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+    ) -> Iterator[Tensor | Sampled]:
+        """Ever better maps, as `attribute` describes them; the last one is final."""
+
+    def attribute(
+        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+    ) -> Tensor | Sampled:
+        """The last map of `refine`."""
+        *_, last = self.refine(loan, inputs, targets, params, progress)
+        return last

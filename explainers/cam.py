@@ -39,7 +39,7 @@ class GradCAM(Explainer):
         """(N, C, H, W) float32, normalised -> (N, h, w) float32 >= 0 at the layer's resolution."""
         spec, layer = loan.card.layer(params.layer), loan.layer(params.layer)
         with torch.enable_grad(), capture(layer, leaf=True) as outputs:
-            scores = target_scores(loan.logits(inputs), targets)
+            scores = target_scores(loan.scores(inputs), targets)
         gradient = None
         if scores.requires_grad:
             (gradient,) = torch.autograd.grad(scores.sum(), outputs[layer], allow_unused=True)

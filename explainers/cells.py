@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from bank.bank import Bank
+from bank.bank import Bank, Loan
 from bank.card import ModelCard
 from bank.errors import InputError
 from bank.images import ImageSet
-from explainers.base import Attribution, Explainer, ExplainerParams
+from explainers.base import Attribution, Explainer, ExplainerParams, Need, out_of_memory
+from explainers.output import CLASS_SCORE, Output
 from jobs.results import ResultStore, key_of
+
+#: Images that patterns are fitted on, at most, and how many are read at once.
+_FIT_ON, _FIT_AT_ONCE = 512, 32
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What to explain: `target` is a class index of the model, 0 for methods that use none."""
+    """What to explain: `target` is a column of `output`, 0 for methods that use none.
+
+    `data` is the digest of the image set that a method's patterns are fitted on, where it needs any.
+    """
 
     card: ModelCard
     image_id: str
     method: Explainer
     params: ExplainerParams
     target: int = 0
+    output: Output = CLASS_SCORE
+    data: str = ""
 
     @property
     def key(self) -> str:
@@ -36,7 +46,8 @@ class Cell:
             image=self.image_id,
             method=self.method.name,
             params=asdict(self.params),
-            target=self.target if self.method.uses_target else None,
+            target=(self.target, asdict(self.output)) if self.method.uses_target else None,
+            data=self.data if Need.PATTERNS in self.method.needs else "",
         )
 
 
@@ -47,7 +58,7 @@ def find(store: ResultStore, cell: Cell) -> Attribution | None:
         return None
     facts: dict[str, Any] = json.loads(str(arrays["facts"]))
     facts = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()}
-    return Attribution(maps=arrays["maps"], **facts)
+    return Attribution(maps=arrays["maps"], error=arrays.get("error"), **facts)
 
 
 def work_out(
@@ -57,28 +68,76 @@ def work_out(
     cells: Sequence[Cell],
     failures: dict[str, str],
     report: Callable[[int, int], None] = lambda done, total: None,
+    unfinished: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Work out the cells that `store` lacks, in order, each stored as it is ready.
 
-    A cell that cannot be explained puts its reason into `failures` under its key; the others go on.
+    A cell that cannot be explained puts its reason into `failures` under its key; the others go on. `unfinished` gets,
+    under the same key, the map (h, w) so far of methods that refine theirs.
     """
     for done, cell in enumerate(cells):
         report(done, len(cells))
         if cell.key in store or cell.key in failures:
             continue
-        image = images.image(images.index(cell.image_id))
 
         def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
             report(at, len(cells))
 
+        def show(maps: np.ndarray, key: str = cell.key) -> None:
+            if unfinished is not None:
+                unfinished[key] = maps[0]
+
         try:
             with bank.lend(cell.card) as loan:
+                loan = ready(loan, store, images, cell.method, cell.params, stay_cancellable)
+                image = images.image(images.index(cell.image_id))
                 attribution = cell.method.explain(
-                    loan, [image], [cell.image_id], [cell.target], cell.params, stay_cancellable
+                    loan, [image], [cell.image_id], [cell.target], cell.params, stay_cancellable, cell.output, show
                 )
+            put(store, cell, attribution)
         except (InputError, RuntimeError) as error:
-            failures[cell.key] = str(error).splitlines()[0]
-            continue
-        facts = {key: value for key, value in asdict(attribution).items() if key != "maps"}
-        store.put(cell.key, maps=attribution.maps, facts=np.array(json.dumps(facts)))
+            failures[cell.key] = _in_one_line(error)
+        finally:
+            if unfinished is not None:
+                unfinished.pop(cell.key, None)
     report(len(cells), len(cells))
+
+
+def put(store: ResultStore, cell: Cell, attribution: Attribution) -> None:
+    """Keep a cell's map."""
+    facts = {key: value for key, value in asdict(attribution).items() if key not in ("maps", "error")}
+    error = {} if attribution.error is None else {"error": attribution.error}
+    store.put(cell.key, maps=attribution.maps, facts=np.array(json.dumps(facts)), **error)
+
+
+def ready(
+    loan: Loan,
+    store: ResultStore,
+    images: ImageSet,
+    method: Explainer,
+    params: ExplainerParams,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Loan:
+    """The loan with all that the method needs to have learnt from `images`, found in `store` or fitted now."""
+    if Need.PATTERNS not in method.needs or method.applies(loan.card):
+        return loan
+    settings = asdict(params)
+    key = key_of(what="patterns", model=loan.card.digest, data=images.digest, by=method.family, params=settings)
+    fitted = store.get(key)
+    if fitted is None:
+
+        def batches() -> Iterator[Tensor]:
+            for start in range(0, min(len(images), _FIT_ON), _FIT_AT_ONCE):
+                progress(start, len(images))
+                rows = range(start, min(start + _FIT_AT_ONCE, len(images), _FIT_ON))
+                yield loan.normalise(np.stack([loan.card.preprocessing.crop(images.image(row)) for row in rows]))
+
+        fitted = method.fit(loan, batches(), params)
+        store.put(key, **fitted)
+    return replace(loan, fitted=fitted)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, RuntimeError) and out_of_memory(error):
+        return "Not enough memory, even for one picture at a time. Close other models, or pick another method."
+    return str(error).splitlines()[0]

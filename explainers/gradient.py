@@ -20,7 +20,7 @@ def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
     """d logit of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad():
-        scores = target_scores(loan.logits(inputs), targets)
+        scores = target_scores(loan.scores(inputs), targets)
     return torch.autograd.grad(scores.sum(), inputs)[0]
 
 

@@ -68,7 +68,7 @@ class LRP(Explainer):
         try:
             composite.register(loan.module)
             with torch.enable_grad(), RelevanceRules(loan.module):
-                logits = loan.logits(inputs)
+                logits = loan.scores(inputs)
             start = F.one_hot(targets, logits.shape[1]) * logits.detach()
             (relevance,) = torch.autograd.grad(logits, inputs, start)
         finally:

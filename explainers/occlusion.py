@@ -61,11 +61,11 @@ class Occlusion(Explainer):
         fill = baseline(params.fill, inputs, loan.card.preprocessing, params.seed)
         total = torch.zeros_like(inputs[:, 0])
         with torch.no_grad():
-            whole = target_scores(loan.logits(inputs), targets)
+            whole = target_scores(loan.scores(inputs), targets)
             done = 0
             for part in masks.split(max(1, _PASS // len(inputs))):
                 covered = torch.where(part[:, None, None], fill, inputs).flatten(0, 1)
-                logits = loan.logits(covered.contiguous(memory_format=torch.channels_last))
+                logits = loan.scores(covered.contiguous(memory_format=torch.channels_last))
                 drop = whole - target_scores(logits, targets.repeat(len(part))).view(len(part), -1)
                 total += torch.einsum("kn,khw->nhw", drop, part.to(drop.dtype))
                 progress(done := done + len(part), len(masks))

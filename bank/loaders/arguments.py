@@ -82,7 +82,7 @@ def _value(text: str) -> Any:
 def checked(create: dict[str, Any]) -> dict[str, Any]:
     """Creation arguments as the libraries want them: tuples for lists, and none that reads a file or an address.
 
-    Raises `InputError` for one that does, or a number of classes that makes no classifier.
+    Raises `InputError` for one that does, or a number of classes that makes no model.
     """
     overlay = create.get("pretrained_cfg_overlay", {})
     if not isinstance(overlay, dict):
@@ -92,9 +92,9 @@ def checked(create: dict[str, Any]) -> dict[str, Any]:
             cure = "Drop it, and bring the weights as a checkpoint."
             raise InputError("creation arguments that shape the model", f"{name}, which loads something", cure)
     n_classes = create.get("num_classes", 2)
-    if not isinstance(n_classes, int) or n_classes < 2:
-        cure = "Parallax compares classifiers, which know two classes or more."
-        raise InputError("num_classes as a whole number of 2 or more", repr(n_classes), cure)
+    if not isinstance(n_classes, int) or n_classes < 1:
+        cure = "One output makes a regression model, two or more a classifier."
+        raise InputError("num_classes as a whole number of 1 or more", repr(n_classes), cure)
     return {key: _tuples(value) for key, value in create.items() if key != "pretrained"}
 
 

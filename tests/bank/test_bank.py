@@ -280,7 +280,7 @@ def test_a_recipe_that_nobody_knows_is_an_error_of_one_line(bank, tiny_card, tmp
         (lambda x: None, ("a NoneType",)),
         (lambda x: x, ("shape (2, 3, 16, 16) for 2 images", "one score a class")),
         (lambda x: x.mean((1, 2, 3)), ("shape (2,)",)),
-        (lambda x: x.mean((1, 2, 3))[:, None], ("shape (2, 1)", "two classes or more")),
+        (lambda x: x.mean((2, 3))[:, :0], ("shape (2, 0)", "one number for regression")),
         (lambda x: x.mean((2, 3))[:1], ("shape (1, 3) for 2 images",)),
         (lambda x: x.reshape(2, -1) @ torch.zeros(5, 3), ("takes images of shape (N, 3, 16, 16)", "input size")),
         (lambda x: [][0], ("list index out of range",)),
@@ -291,6 +291,12 @@ def test_what_is_no_classifier_is_refused_in_one_line_and_leaves_nothing(bank, m
         bank.add(tiny_loaded(Answer(make), name="odd net"))
     assert bank.cards() == []
     assert list(bank.folder.iterdir()) == []
+
+
+def test_a_regression_model_is_no_classifier(bank):
+    card = bank.add(tiny_loaded(Answer(lambda x: x.mean((1, 2, 3))[:, None]), class_names=None))
+    assert card.class_names == ("value",)
+    assert not card.classifies
 
 
 def test_the_wrong_number_of_class_names_is_refused(bank):

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from bank.card import MAPS, MAPS_LAST, TOKENS, VECTOR, Layer
-from bank.layers import as_maps, as_units, capture, layer_tree
+from bank.layers import as_maps, as_units, capture, layer_tree, runs_in_sequence
 from bank.loaders import zoo
+from tests.explainers import nets
 from tests.makers import TinyNet, one_line
 
 NETS = {
@@ -127,3 +128,13 @@ def test_no_hook_stays_when_the_forward_pass_fails():
     with pytest.raises(RuntimeError):
         layer_tree(module, torch.zeros(2, 5, 16, 16))
     assert not any(child._forward_hooks for child in module.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "sequential"),
+    [("plain", True), ("resnet", False), ("reused", False), ("densenet", False), ("vit", False), ("in place", True)],
+)
+def test_layers_one_after_another_are_told_from_skips_and_branches(name, sequential):
+    in_place = lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(3600, 3))  # noqa: E731
+    module = nets.seeded({**nets.NETS, "in place": in_place}[name])
+    assert runs_in_sequence(module, nets.normalised()) is sequential

@@ -111,7 +111,7 @@ def test_an_unknown_architecture_is_answered_with_its_nearest_kin(name, parts):
         ("timm/resnet18", {"num_class": 3}, ("num_class, which it does not know", "Did you mean num_classes")),
         ("torchvision/resnet18", {"pad_type": "same"}, ("pad_type, which it does not know. Drop it.",)),
         ("timm/vit_tiny_patch16_224", {"img_size": "big"}, ("img_size='big'", "does not fit")),
-        ("timm/resnet18", {"num_classes": 1}, ("2 or more, got 1", "two classes or more")),
+        ("timm/resnet18", {"num_classes": 0}, ("1 or more, got 0", "two or more a classifier")),
         ("timm/resnet18", {"num_classes": "ten"}, ("got 'ten'",)),
         ("timm/resnet18", {"in_chans": 4}, ("three values of each for colour",)),
         ("timm/resnet18", {"pretrained_cfg_overlay": {"interpolation": "cubic"}}, ("Did you mean bicubic?",)),

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.layers import BatchNormAct2d, Conv2dSame, SelectAdaptivePool2d
+from timm.models import ConvNeXt, DenseNet, SwinTransformer
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer as TorchvisionVisionTransformer
 
 from bank.bank import Bank
 from bank.card import ModelCard, Recipe
@@ -63,6 +65,13 @@ def plain() -> nn.Module:
     )  # fmt: skip
 
 
+def grey(px: int) -> nn.Module:
+    """A one-channel LeNet."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * ((px - 4) // 2) ** 2, N_CLASSES)
+    )
+
+
 def resnet() -> nn.Module:
     return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=N_CLASSES, channels=(8, 8, 12, 16))
 
@@ -87,10 +96,53 @@ def gated() -> nn.Module:
     )  # fmt: skip
 
 
+def efficient() -> nn.Module:
+    """EfficientNet in small: SiLU, and gates that multiply."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), BatchNormAct2d(8, act_layer=nn.SiLU),
+        InvertedResidual(8, 8, exp_ratio=2, act_layer=nn.SiLU, se_layer=SqueezeExcite),
+        SelectAdaptivePool2d(flatten=True), nn.Linear(8, N_CLASSES),
+    )  # fmt: skip
+
+
+def densenet() -> nn.Module:
+    return DenseNet(growth_rate=4, block_config=(2, 2), bn_size=2, num_classes=N_CLASSES)
+
+
+def convnext() -> nn.Module:
+    return ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 12, 16), patch_size=2, num_classes=N_CLASSES)
+
+
 def vit() -> nn.Module:
     return VisionTransformer(img_size=PX, patch_size=8, embed_dim=24, depth=2, num_heads=2, num_classes=N_CLASSES)
 
 
+def torchvision_vit() -> nn.Module:
+    """Attention in one function, `multi_head_attention_forward`."""
+    return TorchvisionVisionTransformer(PX, 8, 2, 2, 24, 48, num_classes=N_CLASSES)
+
+
+def swin() -> nn.Module:
+    """Attention in windows, some of them shifted, and layers that put channels last."""
+    return SwinTransformer(
+        img_size=PX, patch_size=4, embed_dim=12, depths=(2, 2), num_heads=(2, 2), window_size=4, num_classes=N_CLASSES
+    )
+
+
+class Branching(nn.Module):
+    """Which way its forward goes depends on the picture: no graph can be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(3, 8, 3, padding=1) for _ in range(2))
+        self.head = nn.Linear(8, N_CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution = self.first if x.shape[2] > 2 and float(x.abs().max()) < 1e4 else self.second
+        return self.head(F.relu(convolution(x)).mean((2, 3)))
+
+
+#: Each family that methods meet, and each careless way to write a net.
 NETS: dict[str, Callable[[], nn.Module]] = {
     "plain": plain,
     "resnet": resnet,
@@ -98,7 +150,13 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "functional": Functional,
     "mobile": mobile,
     "gated": gated,
+    "efficient": efficient,
+    "densenet": densenet,
+    "convnext": convnext,
     "vit": vit,
+    "torchvision vit": torchvision_vit,
+    "swin": swin,
+    "branching": Branching,
 }
 
 
@@ -107,6 +165,8 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     module = build().eval()
     for child in module.modules():
+        if isinstance(child, nn.Linear) and not child.weight.any():  # torchvision's heads begin at zero
+            nn.init.normal_(child.weight, 0, 0.1)
         if isinstance(child, nn.BatchNorm2d):
             child.running_mean.normal_(0, 0.1)
             child.running_var.uniform_(0.5, 1.5)
