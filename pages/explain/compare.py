@@ -1,16 +1,20 @@
 """Compare: every model's explanation of the picks, side by side."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from bank.errors import InputError
+from explainers.output import UNIT
 from explainers.registry import METHODS
 from figures.compare import Panel, compare_figure, single_figure
 from pages.parts import cached, chart_events, compare_grid, scoring_job, state
-from pages.parts.compare_grid import TARGETS, Choice
-from pages.parts.controls import layer_chooser, settings_of
+from pages.parts.aim import choose_target, choose_units
+from pages.parts.compare_grid import Choice
+from pages.parts.controls import about, layer_chooser, settings_of
 from pages.parts.theme import ink
 from pages.parts.waiting import run_and_wait
-from suggestion.table import Predictions, shared_classes
+from suggestion.table import Predictions
 
 DEFAULT_METHODS = ["grad-cam", "occlusion"]
 VIEWS = ["overlay", "map", "picture"]
@@ -27,17 +31,7 @@ def choose() -> Choice:
             key="compare_methods",
             persist_state="session",
         )
-        target = st.selectbox(
-            "Explain",
-            list(TARGETS),
-            format_func=lambda kind: TARGETS[kind],
-            key="compare_target",
-            persist_state="session",
-        )
-        one_class = None
-        if target == "class":
-            known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
-            one_class = st.selectbox("Class", known, key="compare_class", persist_state="session")
+        aim = choose_target(cards, "compare")
         scale = st.segmented_control(
             "Scale",
             ["per map", "shared"],
@@ -47,17 +41,22 @@ def choose() -> Choice:
             persist_state="session",
             help="Shared: magnitudes compare over the models of a row.",
         )
+    if aim.target == UNIT:
+        aim = replace(aim, units=choose_units(cards, "compare"))
+    with st.container(horizontal=True):
+        for name in methods:
+            with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
+                st.markdown(about(METHODS[name]))
     with st.expander("Layers and settings of the methods"):
         st.caption("Layer that Grad-CAM and the activation look at")
         with st.grid(len(cards), gap="small"):
             layers = {card.digest: layer_chooser(card, "compare_layer") for card in cards}
         chosen = {}
         for name in methods:
-            method = METHODS[name]
-            st.markdown(f"**{method.title}** · {method.reference}  \n{method.caution}")
+            st.markdown(f"**{METHODS[name].title}**")
             with st.grid(4, gap="small"):
                 chosen[name] = settings_of(METHODS[name], "compare_setting")
-    return Choice(tuple(methods), target, one_class, scale == "shared", layers, chosen)
+    return Choice(tuple(methods), aim, scale == "shared", layers, chosen)
 
 
 def pager() -> str:

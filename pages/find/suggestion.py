@@ -126,7 +126,7 @@ def beyond_the_paper(predictions: Predictions) -> None:
 
 def not_scored() -> None:
     """No table yet: the job that makes it, or the button that starts one."""
-    job = cached.jobs().find(scoring_job.key(cards, images))
+    job = cached.jobs().find(scoring_job.key(state.cards(), images))
     if job is None:
         st.markdown(f"{len(images):,} pictures of {images.name} wait for the answers of {len(cards)} models.")
         if st.button("Score them now", type="primary", key="suggestion_score"):
@@ -142,11 +142,11 @@ def not_scored() -> None:
         run_and_wait(scoring_job.job(), "suggestion")
 
 
-mine, images, cards = state.work(), state.images(), state.cards()
+mine, images, cards = state.work(), state.images(), state.classifiers()
 st.title("Which images deserve a look?")
 table = cached.predictions(cards, images)
 if not cards:
-    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.info("No classifier is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
 elif table is None:
     not_scored()
 else:

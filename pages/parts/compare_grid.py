@@ -13,24 +13,18 @@ from bank.card import ModelCard
 from bank.images import ImageSet
 from explainers import cells as cells_module
 from explainers.cells import Cell, find
+from explainers.output import CLASS_SCORE
 from explainers.registry import METHODS
 from figures.compare import Column, Panel, Row
-from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png
+from figures.maps import colour_map, data_uri, grey, has_evidence, map_scale, over, to_png
 from figures.sheet import sheet
 from jobs.queue import Job, State
 from pages.parts import cached, state
+from pages.parts.aim import Aim
 from pages.parts.controls import params_for
 from pages.parts.waiting import progress_words
-from suggestion import targets
 from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
-
-TARGETS = {
-    targets.TOP: "each model's own answer",
-    targets.ONE_CLASS: "one class for all",
-    targets.TRUE: "the true class",
-    targets.RUNNER_UP: "the runner-up",
-}
 
 #: Longer side of a panel's picture, in pixels.
 _SIDE_PX = 448
@@ -41,8 +35,7 @@ class Choice:
     """What the toolbar says; `layers` by model digest, `settings` by method name."""
 
     methods: tuple[str, ...]
-    target: str
-    one_class: str | None
+    aim: Aim
     shared_scale: bool
     layers: dict[str, str | None] = field(hash=False)
     settings: dict[str, dict[str, Any]] = field(hash=False)
@@ -62,14 +55,19 @@ def cells_of(
     choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions
 ) -> dict[tuple[str, str], Cell | str]:
     """By (method, model digest): the cell to explain, or the reason why there is none."""
-    row, cells = images.index(image_id), {}
+    row = images.index(image_id)
+    cells: dict[tuple[str, str], Cell | str] = {}
     for name in choice.methods:
         method = METHODS[name]
         for card in cards:
-            target = targets.target_of(table, row, card, choice.target, choice.one_class) if method.uses_target else 0
-            reason = method.applies(card) or (target if isinstance(target, str) else None)
+            aimed = choice.aim.at(card, table, row) if method.uses_target else (CLASS_SCORE, 0)
+            reason = method.applies(card)
+            if reason or isinstance(aimed, str):
+                cells[name, card.digest] = reason or str(aimed)
+                continue
             params = params_for(method, choice.settings[name], choice.layers[card.digest])
-            cells[name, card.digest] = reason or Cell(card, image_id, method, params, int(target))
+            output, target = aimed
+            cells[name, card.digest] = Cell(card, image_id, method, params, target, output, images.digest)
     return cells
 
 
@@ -84,10 +82,10 @@ def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Pred
     if old is not None and old.active and old.key != key:
         old.cancel()
     if missing and not (old is not None and old.active and old.key == key):
-        bank, store, failures = cached.bank(), cached.store(), mine.failures
+        bank, store, failures, unfinished = cached.bank(), cached.store(), mine.failures, mine.unfinished
 
         def work(job: Job) -> None:
-            cells_module.work_out(bank, store, images, missing, failures, job.report)
+            cells_module.work_out(bank, store, images, missing, failures, job.report, unfinished)
 
         job = Job(f"Explaining {len(picks)} pictures", work, unit="maps", key=key)
         mine.jobs["compare"] = cached.jobs().submit(job, "interactive")
@@ -132,10 +130,10 @@ def build(
         maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
         shared = map_scale(list(maps.values())) if choice.shared_scale else None
         panels = tuple(
-            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, beneath, method.signed)
-            for card in cards
+            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, beneath, size) for card in cards
         )
-        rows.append(Row(method.title, method.question, method.signed, panels))
+        question = f"{method.question} ⚠ {method.warning}" if method.warning else method.question
+        rows.append(Row(method.title, question, method.signed, panels))
     columns = tuple(_column(table, images.index(image_id), card) for card in cards)
     return Shown(uri, size, columns, tuple(rows))
 
@@ -148,30 +146,53 @@ def _maps(cells: dict[str, Cell | str], size: tuple[int, int]) -> dict[str, np.n
 
 
 def _panel(
-    cell: Cell | str, attribution: np.ndarray | None, shared: float | None, view: str, picture: str, signed: bool
+    cell: Cell | str,
+    attribution: np.ndarray | None,
+    shared: float | None,
+    view: str,
+    picture: str,
+    size: tuple[int, int],
 ) -> Panel:
     if isinstance(cell, str):
         return Panel(picture, words=cell)
-    failures = state.work().failures
-    if cell.key in failures:
-        return Panel(picture, words=failures[cell.key])
+    mine, signed = state.work(), cell.method.signed
+    if cell.key in mine.failures:
+        return Panel(picture, words=mine.failures[cell.key])
+    beneath = picture if view in ("overlay", "picture") else ""
     if attribution is None:
-        return Panel(picture, words="waiting for the map …")
+        so_far = mine.unfinished.get(cell.key)
+        if so_far is None:
+            return Panel(picture, words="waiting for the map …")
+        placed = cell.card.preprocessing.to_image(so_far, *size)
+        colours = colour_map(placed, signed, map_scale([placed]), overlay=view == "overlay")
+        return Panel(beneath, "" if view == "picture" else data_uri(colours), caption="so far; getting sharper …")
     if not has_evidence(attribution):
         words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
         return Panel(picture, words=words)
     scale = shared or map_scale([attribution])
-    found = find(cached.store(), cell)
-    layer = f"{cell.params.layer or cell.card.default_layer} · " if hasattr(cell.params, "layer") else ""
-    seconds = f" · {found.seconds:.2f} s" if found else ""
-    caption = f"{layer}{'±' if signed else '0 to '}{scale:.2g}{seconds}"
+    caption = _caption(cell, scale)
     if view == "picture":
         return Panel(picture, caption=caption)
-    overlay = cached.overlay_uri(cell.key, scale, view, signed, attribution)
-    return Panel(picture if view == "overlay" else "", overlay, caption=caption)
+    return Panel(beneath, cached.overlay_uri(cell.key, scale, view, signed, attribution), caption=caption)
+
+
+def _caption(cell: Cell, scale: float) -> str:
+    """Beneath a map: layer, scale and time; then how complete it is, and what else is worth a note."""
+    facts = [f"{'±' if cell.method.signed else '0 to '}{scale:.2g}"]
+    if hasattr(cell.params, "layer"):
+        facts.insert(0, str(cell.params.layer or cell.card.default_layer))
+    found = find(cached.store(), cell)
+    if found is None:
+        return " · ".join(facts)
+    facts.append(f"{found.seconds:.2f} s")
+    if found.gaps:
+        facts.append(f"gap {found.gaps[0]:.1%}")
+    return "<br>".join([" · ".join(facts), *found.notes])
 
 
 def _column(table: Predictions, row: int, card: ModelCard) -> Column:
+    if not card.classifies:
+        return Column(f"{card.name} (one number, no classes)", state.work().colour(card.digest), ())
     position = table.models.index(card.digest)
     ranked = zip(table.top[row, position], table.probability[row, position], strict=True)
     answers = tuple((str(table.class_name(c)), float(p), c == table.true[row]) for c, p in ranked if c >= 0)
@@ -214,8 +235,8 @@ def to_png_file(
         lines.append(line)
     titles = []
     for card in cards:
-        name, probability, _ = _column(table, row, card).answers[0]
-        titles.append(f"{card.name}: {name} {probability:.2f}")
+        column = _column(table, row, card)
+        titles.append(": ".join([column.name, *(f"{name} {value:.2f}" for name, value, _ in column.answers[:1])]))
     return to_png(sheet(titles, [METHODS[name].title for name in choice.methods], lines))
 
 

@@ -21,9 +21,14 @@ def settings_of(method: Explainer, key: str) -> dict[str, Any]:
     return {item.name: _widget(item, f"{key}_{method.name}_{item.name}") for item in items}
 
 
-def layer_chooser(card: ModelCard, key: str) -> str | None:
-    """A chooser over the model's layer tree; `None` stands for the sensible default."""
-    options = [DEFAULT_LAYER] + [layer.name for layer in card.layers if layer.spatial]
+def layer_chooser(card: ModelCard, key: str, spatial: bool = True) -> str | None:
+    """A chooser over the model's layer tree; `None` stands for the sensible default.
+
+    With `spatial`, only layers that have a grid are offered; a model without any has no default.
+    """
+    options = [layer.name for layer in card.layers if layer.spatial or not spatial]
+    if card.default_layer is not None or not options:
+        options = [DEFAULT_LAYER, *options]
     shapes = {layer.name: f"{layer.name} · {layer.kind} {'×'.join(map(str, layer.shape))}" for layer in card.layers}
     shapes[DEFAULT_LAYER] = f"default ({card.default_layer})"
     chosen = st.selectbox(
@@ -36,6 +41,18 @@ def params_for(method: Explainer, chosen: dict[str, Any], layer: str | None) -> 
     """The method's `Params` with the chosen values and, where it looks at a layer, this model's."""
     has_layer = any(item.metadata.get("kind") == "layer" for item in fields(method.Params))
     return method.Params(**chosen, **({"layer": layer} if has_layer else {}))
+
+
+def about(method: Explainer) -> str:
+    """What a student should know of a method, as Markdown: what it answers, how, what it cannot tell, the paper."""
+    lines = [
+        f"**{method.title}** · {method.family}",
+        f"**What it answers.** {method.question}",
+        f"**How.** {method.recipe}" if method.recipe else "",
+        f"**What it cannot tell.** {method.caution}" if method.caution else "",
+        f"**Paper.** {method.reference}",
+    ]
+    return "\n\n".join(line for line in lines if line)
 
 
 def _widget(item: Field[Any], key: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import streamlit as st
 
 from bank.card import ModelCard
@@ -36,6 +37,7 @@ class Work:
     n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    unfinished: dict[str, np.ndarray] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None
     n_unzoomed: int = 0
     n_uploads: int = 0
@@ -84,6 +86,11 @@ def remember() -> None:
 def cards() -> list[ModelCard]:
     """The cards of the models that are switched on."""
     return [cached.card(digest) for digest in work().active]
+
+
+def classifiers() -> list[ModelCard]:
+    """Those of the cards that choose among classes; regression models can be explained, but not compared by answers."""
+    return [card for card in cards() if card.classifies]
 
 
 def images() -> ImageSet:

@@ -65,7 +65,7 @@ def test_switching_every_model_off_leaves_no_dead_end(app):
     assert not app.exception
     assert app.button(key="upload_score").disabled
     app.switch_page("pages/find/suggestion.py").run()
-    assert "No model is switched on" in app.info[0].value
+    assert "No classifier is switched on" in app.info[0].value
     app.switch_page("pages/explain/compare.py").run()
     assert "No model is switched on" in app.info[0].value
 
@@ -95,6 +95,27 @@ def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
     assert app.selectbox(key="compare_class").options[0] == "portrait"
     app.button(key="compare_on").click().run()
     assert "2 / 6" in words(app)
+
+
+def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(app):
+    app.run()
+    app.switch_page("pages/explain/compare.py").run()
+    wait_for_table(app)
+    app.button(key="compare_six").click().run()
+    assert "What it cannot tell" in words(app)
+    app.segmented_control(key="compare_value").set_value("probability").run()
+    assert not app.exception
+    app.selectbox(key="compare_target").set_value("unit").run()
+    vgg = app.session_state["work"].models[0]
+    app.text_input(key=f"compare_place_{vgg}").set_value("1, 2").run()
+    app.number_input(key=f"compare_unit_{vgg}").set_value(5000).run()
+    assert not app.exception
+    wait_for_table(app)
+    assert not app.error
+    cells = [job for job in cached.jobs().jobs if job.unit == "maps"]
+    assert cells
+    app.text_input(key=f"compare_place_{vgg}").set_value("here").run()
+    assert "row, column" in app.error[0].value
 
 
 def test_one_model_gets_its_histogram_without_a_scatter(app):
