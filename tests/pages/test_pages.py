@@ -118,6 +118,27 @@ def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(
     assert "row, column" in app.error[0].value
 
 
+def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
+    from bank.loaders import zoo
+
+    app.run()
+    mine = app.session_state["work"]
+    loaded = zoo.load("timm/resnet10t", pretrained=False, create={"num_classes": 1})
+    mine.add_model(cached.bank().add(loaded).digest)
+    for digest in mine.models[1:4]:
+        mine.switched_off.add(digest)
+    app.switch_page("pages/find/suggestion.py").run()
+    app.button(key="suggestion_score").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    assert "Left: the model is sure of the true class" in words(app)  # one classifier is left
+    app.switch_page("pages/explain/compare.py").run()
+    app.button(key="compare_six").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    assert not app.session_state["work"].failures
+
+
 def test_one_model_gets_its_histogram_without_a_scatter(app):
     app.run()
     for box in app.sidebar.checkbox[1:]:
