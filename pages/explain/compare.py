@@ -43,10 +43,6 @@ def choose() -> Choice:
         )
     if aim.target == UNIT:
         aim = replace(aim, units=choose_units(cards, "compare"))
-    with st.container(horizontal=True):
-        for name in methods:
-            with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
-                st.markdown(about(METHODS[name]))
     with st.expander("Layers and settings of the methods"):
         st.caption("Layer that Grad-CAM and the activation look at")
         with st.grid(len(cards), gap="small"):
@@ -59,8 +55,8 @@ def choose() -> Choice:
     return Choice(tuple(methods), aim, scale == "shared", layers, chosen)
 
 
-def pager() -> str:
-    """Which of the picks is on show."""
+def pager(methods: tuple[str, ...]) -> str:
+    """Which of the picks is on show; beside it, what each method is."""
     mine.at = min(mine.at, len(mine.picks) - 1)
     image_id = mine.picks[mine.at]
     row = images.index(image_id)
@@ -83,6 +79,10 @@ def pager() -> str:
             args=(1,),
         )
         st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
+        st.space("stretch")
+        for name in methods:
+            with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
+                st.markdown(about(METHODS[name]))
     return image_id
 
 
@@ -183,7 +183,7 @@ elif not mine.picks:
 else:
     try:
         choice = choose()
-        picture = pager()
+        picture = pager(choice.methods)
         compare_grid.submit(choice, cards, images, table)
         pace = compare_grid.pace()
         st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)
