@@ -13,6 +13,14 @@ from bank.layers import as_maps, capture
 from explainers.base import Explainer, ExplainerParams, Need, Progress, setting
 
 
+def layer_maps(loan: Loan, inputs: Tensor, name: str | None) -> Tensor:
+    """Feature maps (N, K, h, w) float32 of a layer, the default one for `None`, from a bare forward pass."""
+    spec, layer = loan.card.layer(name), loan.layer(name)
+    with torch.no_grad(), capture(layer) as outputs:
+        loan.logits(inputs)
+    return as_maps(outputs[layer], spec)
+
+
 class Activation(Explainer):
     """Output of a layer, or of one of its units, where in the picture it arises (Yosinski et al. 2015, section 2).
 
@@ -23,6 +31,7 @@ class Activation(Explainer):
     name, title, family, signed, uses_target = "activation", "Activation", "activation", True, False
     needs = frozenset({Need.SPATIAL_LAYER})
     question = "Where in the picture does this layer, or this unit of it, answer, and how strongly?"
+    recipe = "Show the layer's answer itself, averaged over its units, or that of one of them."
     reference = "Yosinski et al. 2015, Understanding Neural Networks Through Deep Visualization"
     caution = "It knows no class: a unit may answer strongly to what the decision ignores."
 
@@ -35,11 +44,9 @@ class Activation(Explainer):
 
     def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Params, progress: Progress) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, h, w) float32 at the layer's resolution."""
-        spec, layer = loan.card.layer(params.layer), loan.layer(params.layer)
+        spec = loan.card.layer(params.layer)
         if params.unit is not None and params.unit >= spec.n_units:
             cure = "Pick a smaller number."
             raise InputError(f"a unit of {spec.name} (0 to {spec.n_units - 1})", str(params.unit), cure)
-        with torch.no_grad(), capture(layer) as outputs:
-            loan.logits(inputs)
-        maps = as_maps(outputs[layer], spec)
+        maps = layer_maps(loan, inputs, params.layer)
         return maps.mean(1) if params.unit is None else maps[:, params.unit]

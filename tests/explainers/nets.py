@@ -138,7 +138,7 @@ class Branching(nn.Module):
         self.head = nn.Linear(8, N_CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        convolution = self.first if x.shape[2] > 2 and float(x.abs().max()) < 1e4 else self.second
+        convolution = self.first if x.shape[2] > 2 and x.abs().max() < 1e4 else self.second
         return self.head(F.relu(convolution(x)).mean((2, 3)))
 
 
