@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def baseline(kind: str, inputs: Tensor, preprocessing: Preprocessing, seed: int 
     "noise" (every pixel drawn evenly from black to white with `seed`, the same for all pictures).
     """
     if kind == "mean":
-        return torch.zeros_like(inputs)
+        return torch.zeros_like(inputs[:1]).expand_as(inputs)
     if kind == "blurred":
         return blurred(inputs)
     mean, std = (torch.tensor(x, device=inputs.device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
@@ -31,6 +32,18 @@ def baseline(kind: str, inputs: Tensor, preprocessing: Preprocessing, seed: int 
     if kind == "noise":
         pixels = torch.rand(inputs.shape[1:], generator=torch.Generator().manual_seed(seed))
     return ((pixels.to(inputs.device) - mean) / std).expand_as(inputs)
+
+
+def mixed_baselines(inputs: Tensor, preprocessing: Preprocessing, n_baselines: int, seed: int) -> Iterator[Tensor]:
+    """`n_baselines` times a picture without evidence for each of `inputs` (N, C, H, W), as `baseline` gives them.
+
+    The four kinds take turns; every noise picture is another one. Those that do not depend on the picture have one
+    and the same in all N places (a view).
+    """
+    fixed = {kind: baseline(kind, inputs, preprocessing) for kind in BASELINES[:n_baselines] if kind != "noise"}
+    for i in range(n_baselines):
+        kind = BASELINES[i % len(BASELINES)]
+        yield fixed[kind] if kind in fixed else baseline(kind, inputs, preprocessing, seed + i)
 
 
 def blurred(inputs: Tensor) -> Tensor:
