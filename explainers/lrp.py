@@ -1,116 +1,252 @@
-"""Layer-wise relevance propagation: the logit is handed back, layer by layer, to what it was made from."""
+"""Layer-wise relevance propagation: the score is handed back, layer by layer, to what it was made from."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from zennit.canonizers import Canonizer
-from zennit.composites import EpsilonPlusFlat, LayerMapComposite, layer_map_base
-from zennit.core import Composite
-from zennit.rules import Epsilon, ZPlus
-from zennit.types import Convolution, Linear
 
 from bank.bank import Loan
 from bank.card import ModelCard
-from explainers.base import Explainer, ExplainerParams, Progress
-from explainers.canonizers import RelevanceRules, batch_norm_merger
-from explainers.rectifiers import other_activations
+from bank.errors import InputError
+from explainers.base import Explainer, ExplainerParams, Need, Progress, setting, target_scores
+from explainers.output import LOGIT, UNIT
+from explainers.rectifiers import obstacle
+from explainers.relevance_flow import RelevanceFlow
+from explainers.relevance_rules import AlphaBeta, Epsilon, Gamma, Rules, box, flat
 
-#: zennit's stabiliser: added to each denominator with its sign, so that nothing is divided by zero.
-EPSILON = 1e-6
-
-#: Module classes by parts of their names, and why relevance does not get through them.
-_OBSTACLES = {
-    "Attention": "attention multiplies activations",
-    "LayerNorm": "it normalises by the picture's own statistics",
-    "GroupNorm": "it normalises by the picture's own statistics",
-    "InstanceNorm": "it normalises by the picture's own statistics",
-    "RmsNorm": "it normalises by the picture's own statistics",
-    "SqueezeEx": "its gates multiply activations",
-    "SEModule": "its gates multiply activations",
-    "Sigmoid": "its gates multiply activations",
-    "Hardsigmoid": "its gates multiply activations",
-}
+_CONSTANTS = (
+    "Where a net has gates, attention or layer norms, their factors are taken as given: why the net looked there is "
+    "not explained."
+)
 
 
 class LRP(Explainer):
-    """What the LRP methods share: relevance starts as the target's logit and is redistributed by zennit's rules.
+    """What the LRP methods share: relevance starts as the target's score and goes back by the rules of `RelevanceFlow`.
 
-    Batch norms are folded into the layers before them; sums and means outside modules share relevance out as
-    `RelevanceRules` says. Relevance is conserved from layer to layer, but for what biases take.
+    Relevance is conserved from layer to layer, but for what biases take. Probabilities cannot be explained: a softmax
+    has no rule.
     """
 
     family, signed = "relevance", True
+    outputs = (LOGIT, UNIT)
     chunk = 8
 
     @abstractmethod
-    def composite(self, canonizers: list[Canonizer]) -> Composite:
-        """The rule of each layer, as zennit has it."""
+    def rules(self, loan: Loan, inputs: Tensor, params: Any) -> Rules:
+        """The rule of each kind of layer, for `inputs` (N, C, H, W)."""
 
     def applies(self, card: ModelCard) -> str | None:
-        """`None` for convolutional nets of ReLUs, else the module that has no rule and why."""
-        if others := [name for name in other_activations(card) if name != "LeakyReLU"]:
-            return f"LRP's rules are made for ReLU nets; {card.name} uses {' and '.join(others)}."
-        for part, reason in _OBSTACLES.items():
-            if found := [name for name in card.facts if part in name]:
-                return f"LRP has no rule for {found[0]} in {card.name}: {reason}."
+        """`None` for every net whose functions can be met one by one; what has no rule shows while it runs."""
+        if any("ScriptModule" in name for name in card.facts):
+            return f"{card.name} is compiled: its layers cannot be given rules."
         return super().applies(card)
 
-    def attribute(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: ExplainerParams, progress: Progress
-    ) -> Tensor:
-        """(N, C, H, W) float32, normalised -> (N, H, W) float32, logits, summed over channels."""
+    def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress) -> Tensor:
+        """(N, C, H, W) float32, normalised -> (N, H, W) float32, in units of the score, summed over channels."""
         inputs = inputs.detach().requires_grad_()
-        composite = self.composite([batch_norm_merger(loan.module, inputs[:1])])
-        try:
-            composite.register(loan.module)
-            with torch.enable_grad(), RelevanceRules(loan.module):
-                logits = loan.scores(inputs)
-            start = F.one_hot(targets, logits.shape[1]) * logits.detach()
-            (relevance,) = torch.autograd.grad(logits, inputs, start)
-        finally:
-            composite.remove()
-        return relevance.sum(1)
+        with torch.enable_grad(), RelevanceFlow(self.rules(loan, inputs, params)) as flow:
+            scores = target_scores(loan.scores(flow.picture(inputs)), targets)
+        if not scores.requires_grad:
+            raise InputError("a score that depends on the picture", f"a constant from {loan.card.name}", "")
+        return torch.autograd.grad(scores, inputs, torch.ones_like(scores))[0].sum(1)
+
+    @torch.no_grad()
+    def promised(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any) -> Tensor:
+        """The target's score (N,)."""
+        return target_scores(loan.scores(inputs), targets)
 
 
-class LRPZ(LRP):
-    """The z-rule, LRP-0, in every layer (Bach et al. 2015, eq. 56; as epsilon rule, eq. 58, with epsilon = 1e-6).
+class LRPEpsilon(LRP):
+    """The epsilon rule in every layer (Bach et al. 2015, eq. 58); with its tiny default the z-rule, LRP-0 (eq. 56).
 
-    R_i = sum_j a_i w_ij / (z_j + epsilon sign z_j) · R_j, with z_j = sum_i a_i w_ij + b_j. The tiny epsilon only keeps
-    the division defined. In a net of ReLUs this is input times gradient, up to biases; on a linear model R = w · x.
+    R_i = sum_j a_i w_ij / (z_j + epsilon sign z_j) · R_j, with z_j = sum_i a_i w_ij + b_j. In a net of ReLUs LRP-0 is
+    input times gradient; on a linear model R = w · x. A forward and a backward pass.
     """
 
-    name, title = "lrp-z", "LRP (z-rule)"
+    name, title = "lrp-epsilon", "LRP-ε"
     question = "How much of the answer does each pixel carry, for and against?"
+    recipe = "Walks back through the net and splits each unit's share of the answer in proportion to what fed it."
     reference = "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by LRP"
-    caution = "In deep nets it comes close to input times gradient and is as noisy; biases take a part of the answer."
+    caution = (
+        "With a tiny epsilon it comes close to input times gradient and is as noisy in deep nets; biases take a part "
+        f"of the answer. {_CONSTANTS}"
+    )
 
-    def composite(self, canonizers: list[Canonizer]) -> Composite:
-        """Epsilon rule on every layer with weights."""
-        rules = [*layer_map_base(EPSILON), (Linear, Epsilon(epsilon=EPSILON))]
-        return LayerMapComposite(rules, canonizers=canonizers)
+    @dataclass(frozen=True)
+    class Params(ExplainerParams):
+        """How much weak evidence is swallowed."""
+
+        epsilon: float = setting(1e-6, low=1e-9, high=10.0, help="Larger values drop weak and contradictory evidence.")
+
+    def rules(self, loan: Loan, inputs: Tensor, params: Params) -> Rules:
+        """Epsilon everywhere."""
+        return Rules(Epsilon(params.epsilon), Epsilon(params.epsilon))
+
+
+class LRPGamma(LRP):
+    """The gamma rule in every layer (Montavon et al. 2019, section 10.2, table 10.1).
+
+    R_i = sum_j a_i (w_ij + gamma w_ij+) / sum_0,i a_i (w_ij + gamma w_ij+) · R_j: what excites counts more. For units
+    and inputs below zero, its mirror image (Andéol et al. 2021). Two forward passes and one or two backward.
+    """
+
+    name, title = "lrp-gamma", "LRP-γ"
+    question = "How much of the answer does each pixel carry, if what excites counts more than what inhibits?"
+    recipe = "Walks back through the net like LRP-ε, but gives excitation more weight, which calms the map."
+    reference = "Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview"
+    caution = f"The larger gamma, the less evidence against the class is shown. {_CONSTANTS}"
+
+    @dataclass(frozen=True)
+    class Params(ExplainerParams):
+        """How much excitation is favoured."""
+
+        gamma: float = setting(0.25, low=0.0, high=100.0, help="0 treats excitation and inhibition alike.")
+
+    def rules(self, loan: Loan, inputs: Tensor, params: Params) -> Rules:
+        """Gamma everywhere."""
+        return Rules(Gamma(params.gamma), Gamma(params.gamma))
+
+
+class LRPZPlus(LRP):
+    """The z+ rule in every layer (Montavon et al. 2017, section 4; Bach et al. 2015, eq. 60 with alpha = 1).
+
+    R_i = sum_j (a_i w_ij)+ / sum_i (a_i w_ij)+ · R_j; biases get nothing, relevance of a unit that nothing excites is
+    lost. Two forward passes and a backward; one more of both in layers whose inputs go below zero.
+    """
+
+    name, title = "lrp-z-plus", "LRP-z⁺"
+    question = "Which pixels excited the units that carry the answer?"
+    recipe = "Walks back through the net along excitation alone."
+    reference = "Montavon et al. 2017, Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition"
+    caution = (
+        "Following excitation alone, maps of different classes look much alike (Sixt et al. 2020, When Explanations "
+        "Lie). What units driven by their bias alone carry is lost: in MobileNets that is most of the answer. "
+        f"{_CONSTANTS}"
+    )
+
+    def rules(self, loan: Loan, inputs: Tensor, params: ExplainerParams) -> Rules:
+        """z+ everywhere."""
+        return Rules(AlphaBeta(), AlphaBeta())
+
+
+class LRPAlphaBeta(LRP):
+    """The alpha-beta rule in every layer (Bach et al. 2015, eq. 60), beta = alpha - 1.
+
+    R_i = sum_j (alpha (a_i w_ij)+ / sum_i (a_i w_ij)+ - beta (a_i w_ij)- / sum_i (a_i w_ij)-) · R_j, without biases.
+    Three forward passes and two backward (alpha = 2); as many again in layers whose inputs go below zero.
+    """
+
+    name, title = "lrp-alpha-beta", "LRP-αβ"
+    question = "Which pixels excited, and which inhibited, the units that carry the answer?"
+    recipe = "Walks back through the net and keeps excitation and inhibition apart, in a fixed ratio."
+    reference = LRPEpsilon.reference
+    caution = (
+        "With alpha = 2 inhibition is always given half the weight of excitation, however little there is; maps of "
+        f"different classes look much alike. {_CONSTANTS}"
+    )
+
+    @dataclass(frozen=True)
+    class Params(ExplainerParams):
+        """The weight of excitation."""
+
+        alpha: int = setting(2, low=1, high=2, help="Weight of excitation; inhibition gets one less.")
+
+    def rules(self, loan: Loan, inputs: Tensor, params: Params) -> Rules:
+        """Alpha-beta everywhere."""
+        return Rules(AlphaBeta(params.alpha), AlphaBeta(params.alpha))
+
+
+class LRPEpsilonGammaBox(LRP):
+    """One rule for each depth of the net (Montavon et al. 2019, section 10.3; composite of Anders et al. 2021).
+
+    Fully connected layers: epsilon. Convolutions: gamma. First layer: the box rule, whose box is what a pixel can be,
+    R_i = sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) / sum_i (the same) · R_j. Two forward passes and one or two backward.
+    """
+
+    name, title = "lrp-epsilon-gamma-box", "LRP (ε, γ, box)"
+    question = "Which parts of the picture carry the answer, by the rule that suits each depth of the net?"
+    recipe = "Walks back through the net by one rule for its head, one for its middle and one for the pixels."
+    reference = LRPGamma.reference
+    caution = (
+        "The more gamma favours excitation, the less evidence against the class is shown; transformers have hardly "
+        f"any convolution for it to work on. {_CONSTANTS}"
+    )
+
+    @dataclass(frozen=True)
+    class Params(ExplainerParams):
+        """How much weak evidence is swallowed, and excitation favoured."""
+
+        epsilon: float = setting(1e-6, low=1e-9, high=10.0, help="For fully connected layers; drops weak evidence.")
+        gamma: float = setting(0.25, low=0.0, high=100.0, help="For convolutions; favours what excites.")
+
+    def rules(self, loan: Loan, inputs: Tensor, params: Params) -> Rules:
+        """Gamma and epsilon, and the box of what the preprocessing can give."""
+        return Rules(Gamma(params.gamma), Epsilon(params.epsilon), box, _range_of(loan, inputs))
 
 
 class LRPEpsilonPlusFlat(LRP):
     """One rule for each depth of the net (Montavon et al. 2019, section 10.3; Lapuschkin et al. 2019).
 
-    Fully connected layers: the epsilon rule. Convolutions: z+, R_i = sum_j (a_i w_ij)+ / sum_i (a_i w_ij)+ · R_j,
-    which only follows what excites; relevance of a unit that nothing excites is lost. First layer: flat,
-    R_i = sum_j R_j / n_j over the n_j inputs that unit j sees, whatever their values.
+    Fully connected layers: epsilon. Convolutions: z+, R_i = sum_j (a_i w_ij)+ / sum_i (a_i w_ij)+ · R_j, which only
+    follows what excites; relevance of a unit that nothing excites is lost. First layer: flat, R_i = sum_j R_j / n_j
+    over the n_j inputs that unit j sees, whatever their values. Two forward passes and a backward.
     """
 
-    name, title = "lrp-epsilon-plus-flat", "LRP (epsilon, z⁺, flat)"
+    name, title = "lrp-epsilon-plus-flat", "LRP (ε, z⁺, flat)"
     question = "Which parts of the picture carry the answer, followed along what excites?"
-    reference = "Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview"
+    recipe = "Walks back through the net along excitation, and spreads it evenly over what the first layer sees."
+    reference = LRPGamma.reference
     caution = (
         "z⁺ follows excitation alone: maps of different classes look much alike (Sixt et al. 2020, When Explanations "
-        "Lie). What units driven by their bias alone carry is lost: in MobileNets that is most of the answer."
+        "Lie). What units driven by their bias alone carry is lost: in MobileNets that is most of the answer. "
+        f"{_CONSTANTS}"
     )
 
-    def composite(self, canonizers: list[Canonizer]) -> Composite:
-        """zennit's composite of this name, but with z+ as the paper has it, without a share for the biases."""
-        z_plus = (Convolution, ZPlus(stabilizer=EPSILON, zero_params=["bias"]))
-        return EpsilonPlusFlat(epsilon=EPSILON, stabilizer=EPSILON, layer_map=[z_plus], canonizers=canonizers)
+    def rules(self, loan: Loan, inputs: Tensor, params: ExplainerParams) -> Rules:
+        """z+, epsilon and flat."""
+        return Rules(AlphaBeta(), Epsilon(), flat, (torch.ones_like(inputs),))
+
+
+class DeepTaylor(LRP):
+    """Deep Taylor decomposition of a ReLU net (Montavon et al. 2017, sections 4 and 5).
+
+    A Taylor expansion of every unit at a root point within what its inputs can be: z+ in all layers and sums, since
+    ReLUs are never negative, and the box rule for pixels. Only a positive score can be decomposed: where it is not, the
+    map is zero. Two forward passes and a backward; one more of both in layers whose inputs go below zero.
+    """
+
+    name, title, signed = "deep-taylor", "Deep Taylor", False
+    needs = frozenset({Need.RELU})
+    question = "Which pixels made a positive score, each unit explained by what excited it?"
+    recipe = "Expands every unit around the nearest input that would silence it, from the score back to the pixels."
+    reference = LRPZPlus.reference
+    caution = (
+        "It shows no evidence against the class, and nothing at all where the score is negative; following excitation "
+        "alone, maps of different classes look much alike (Sixt et al. 2020, When Explanations Lie)."
+    )
+
+    def applies(self, card: ModelCard) -> str | None:
+        """`None` for nets of ReLUs, else what goes below zero or weighs by the picture itself."""
+        reason = obstacle(card)
+        return super().applies(card) or (
+            f"{self.title} is made for ReLU nets; {card.name} {reason}." if reason else None
+        )
+
+    def rules(self, loan: Loan, inputs: Tensor, params: ExplainerParams) -> Rules:
+        """z+ everywhere, the box for pixels."""
+        return Rules(AlphaBeta(), AlphaBeta(), box, _range_of(loan, inputs), excited=True)
+
+    def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress) -> Tensor:
+        """(N, C, H, W) float32, normalised -> (N, H, W) float32 of at least 0, in units of the score."""
+        return super().attribute(loan, inputs, targets, params, progress).clamp(min=0)
+
+
+def _range_of(loan: Loan, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest and highest values that normalised pictures can have, each in the shape of `inputs` (N, C, H, W)."""
+    preprocessing = loan.card.preprocessing
+    mean, std = (inputs.new_tensor(x).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    return tuple(((end - mean) / std).expand_as(inputs).contiguous() for end in (0.0, 1.0))  # type: ignore[return-value]

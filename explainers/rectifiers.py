@@ -14,6 +14,20 @@ _OTHERS = frozenset((
     "logsigmoid", "mish", "prelu", "quickgelu", "rrelu", "selu", "silu", "softplus", "softsign", "swish", "tanh",
 ))  # fmt: skip
 
+#: Other modules that a ReLU net does not have, by parts of their class names, and why.
+_NOT_RELU = {
+    "Attention": "attention multiplies activations",
+    "LayerNorm": "it normalises by the picture's own statistics",
+    "GroupNorm": "it normalises by the picture's own statistics",
+    "InstanceNorm": "it normalises by the picture's own statistics",
+    "RmsNorm": "it normalises by the picture's own statistics",
+    "SqueezeEx": "its gates multiply activations",
+    "SEModule": "its gates multiply activations",
+    "Sigmoid": "its gates multiply activations",
+    "Hardsigmoid": "its gates multiply activations",
+    "Softmax": "what comes out of it are no sums of evidence",
+}
+
 
 def called(func: Callable[..., Any]) -> str:
     """A torch function's plain name: `add` for `Tensor.add` and for `aten.add.Tensor`."""
@@ -45,4 +59,14 @@ def ceiling(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, 
         low, high = (kwargs.get(key, args[i] if len(args) > i else None) for i, key in enumerate(keywords, 1))
         if isinstance(low, int | float) and low == 0:
             return math.inf if high is None else float(high)
+    return None
+
+
+def obstacle(card: ModelCard) -> str | None:
+    """What keeps a model from being a ReLU net, as the end of a sentence on it; `None` for ReLU nets."""
+    if others := other_activations(card):
+        return f"uses {' and '.join(others)}"
+    for part, reason in _NOT_RELU.items():
+        if found := [name for name in card.facts if part in name]:
+            return f"has {found[0]}: {reason}"
     return None
