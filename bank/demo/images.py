@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -55,6 +58,25 @@ def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda don
     return images
 
 
+class Truth(NamedTuple):
+    """What is known about a demo painting: (224, 224) bool each, all False where there is none.
+
+    `subject` is what makes it its type, `signature` the painter's mark, by which the shortcut net cheats.
+    """
+
+    subject: np.ndarray
+    signature: np.ndarray
+
+
+def truth(images: ImageSet, index: int) -> Truth | None:
+    """The truth about a picture that is one of the demo's own, painted again for it; `None` for all others."""
+    path = images.paths[index]
+    if path.parent.name != _version() or path.parent.parent.name != "demo":
+        return None
+    painting = demo_painting(int(path.stem.removeprefix("painting-")))
+    return Truth(painting.mask, painting.signature)
+
+
 def paint_ahead(data: Path) -> subprocess.Popen[bytes] | None:
     """Start painting in a process of its own, so that the nets can be loaded meanwhile; `None` when all is painted."""
     if _pointer(data).exists():
@@ -68,6 +90,7 @@ def _pointer(data: Path) -> Path:
     return data / "demo" / _version() / "digest"
 
 
+@cache
 def _version() -> str:
     """Changes with the painters' code, so that old paintings are not taken for new ones."""
     state = hashlib.sha256()
