@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,9 @@ def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | Non
     """A cell's raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
     attribution = find(store(), _cell)
     return None if attribution is None else _cell.card.preprocessing.to_image(attribution.maps[0], *size)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def drawn(key: str, _draw: Callable[[], np.ndarray]) -> str:
+    """What `_draw` gives, (h, w, 3 or 4) uint8, as a data URI; `key` stands for all that it is made of."""
+    return data_uri(_draw())

@@ -1,0 +1,55 @@
+"""The reason page in a real browser: every layer of two targets, all zooming in step, each to be enlarged."""
+
+import pytest
+
+from benchmarks.browser import chromium, serve
+
+PLOT = "document.querySelector('.st-key-reason_chart .js-plotly-plot')"
+CHART = f"{PLOT}?._fullLayout"
+LISTENERS = f"Object.keys({PLOT}.parallax ?? {{}}).length"
+MAPS = "document.querySelectorAll('.st-key-reason_chart image').length"
+CORNERS = "document.querySelectorAll('.st-key-reason_chart .textpoint text').length"
+WIDTH = f"({CHART}?.xaxis.range[1] - {CHART}?.xaxis.range[0])"
+
+
+@pytest.fixture
+def page(tmp_path):
+    with serve(tmp_path / "data") as address, chromium() as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.get_by_role("link", name="Reason").click(timeout=120_000)
+        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
+        page.wait_for_function(f"{MAPS} >= 12", timeout=30_000)
+        yield page
+        assert not errors
+
+
+def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):
+    words = page.locator(".st-key-reason_chart").inner_text()
+    for part in ("its answer", "its runner-up", "features.5", "mean of 4 layers", "Coloured: where"):
+        assert part in words
+    page.locator(".st-key-reason_chart .draglayer .x5y5 .nsewdrag").hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"{WIDTH} < 220")
+    ranges = page.evaluate(
+        f"Object.entries({CHART}).filter(([k, v]) => /^xaxis/.test(k)).map(([k, v]) => v.range.map(Math.round).join())"
+    )
+    assert len(ranges) == 2 + 2 * 5
+    assert len(set(ranges)) == 1
+    page.wait_for_timeout(1000)
+    page.get_by_text("max", exact=True).click()
+    page.locator(".st-key-reason_chart").get_by_text("max of 4 layers").first.wait_for(timeout=20_000)
+    assert page.evaluate(WIDTH) < 220, "another way to put layers together loses the zoom"
+    page.get_by_role("button", name="Whole picture").click()
+    page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} > 3 && {LISTENERS} == 2")
+    page.wait_for_timeout(500)
+    mark = page.locator(".st-key-reason_chart .textpoint text").first
+    mark.scroll_into_view_if_needed()
+    corner = mark.bounding_box()
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("dialog").get_by_text("regions of all targets").wait_for(timeout=20_000)
