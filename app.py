@@ -11,7 +11,11 @@ page = st.navigation(
     {
         "Set up": [st.Page("pages/setup/upload.py", title="Upload", icon=":material/upload:", default=True)],
         "Find": [st.Page("pages/find/suggestion.py", title="Suggestion", icon=":material/scatter_plot:")],
-        "Explain": [st.Page("pages/explain/compare.py", title="Compare", icon=":material/compare:")],
+        "Explain": [
+            st.Page("pages/explain/compare.py", title="Compare", icon=":material/compare:"),
+            st.Page("pages/explain/reason.py", title="Reason", icon=":material/layers:"),
+            st.Page("pages/explain/trust.py", title="Trust", icon=":material/balance:"),
+        ],
     }
 )
 state.remember()

@@ -1,161 +1,304 @@
-"""Grad-CAM against its floor, the bare forward pass of the same batch, and against pytorch-grad-cam image by image.
+"""Every method's seconds per image and peak memory, beside the libraries that people know and the bare passes it needs.
 
-`python -m benchmarks.explainers`: ResNet18, VGG11 and MobileNetV3-Large (random weights, 224 px), 32 images. Whatever
-is compared runs in turn, so that a machine that slows down slows down both; figures are medians.
+`python -m benchmarks.explainers`: ResNet18 and ViT-tiny (random weights, 224 px). Each method runs in turn with the
+bare passes of the net (in the faster memory format, at the best batch size) and with each library called plainly at
+equal settings, so that a machine that slows down slows down all of them; figures are medians. `over_bare` is time over
+that of the bare passes that `PASSES` counts, `speedup` the time of the fastest library over ours. Grad-CAM is measured
+once more, on more nets and with the difference of the maps, by `benchmarks.grad_cam`, whose figures are added.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import json
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
-from pytorch_grad_cam import GradCAM as ReferenceGradCAM
-from pytorch_grad_cam.utils.image import scale_cam_image
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from bank.bank import Bank, Loan
+from bank.card import TOKENS
 from bank.loaders import zoo
-from explainers.cam import GradCAM
+from benchmarks import grad_cam
+from benchmarks.peers import Task, peers, quiet
+from explainers.base import Explainer
+from explainers.baselines import baseline
+from explainers.registry import METHODS
+from explainers.superpixels import segments
 
-NETS = ("timm/resnet18", "timm/vgg11", "timm/mobilenetv3_large_100")
-N_IMAGES = 32
+NETS = ("torchvision/resnet18", "timm/vit_tiny_patch16_224")
 
-
-@dataclass(frozen=True)
-class Figures:
-    """What one net gave: medians in seconds for the whole batch, and the largest difference of the scaled maps."""
-
-    net: str
-    contiguous_s: float
-    channels_last_s: float
-    ours_s: float
-    over_forward: float
-    theirs_s: float
-    speedup: float
-    difference: float
+#: Batch sizes at which bare passes are tried: forward, and forward with backward.
+FORWARD_BATCHES, GRADIENT_BATCHES = (16, 32, 64), (8, 16, 32)
 
 
-def measure(net: str, n_repeats: int, n_rounds: int) -> Figures:
-    """Time Grad-CAM of `N_IMAGES` images on `net`, its bare forward pass and the library, in turn."""
-    method = GradCAM()
-    with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder), "cpu")
-        card = bank.add(zoo.load(net))
-    crops = np.random.default_rng(0).integers(0, 256, (N_IMAGES, *card.input_size, 3), dtype=np.uint8)
-    with bank.lend(card) as loan:
-        inputs = loan.normalise(crops)
-        with torch.no_grad():
-            targets = loan.logits(inputs).argmax(1)
-        plain = copy.deepcopy(loan.module).to(memory_format=torch.contiguous_format)
-        plain_inputs = inputs.contiguous()
-        maps = np.empty(0)
-
-        def ours() -> None:
-            nonlocal maps
-            maps = method.attribute(loan, inputs, targets, method.Params(), lambda done, total: None).numpy()
-
-        runs = [lambda: forward(plain, plain_inputs), lambda: forward(loan.module, inputs), ours]
-        in_turn(runs, 1)  # warm up
-        contiguous, channels_last, cam = in_turn(runs, n_repeats)
-        floor = min(contiguous, channels_last, key=statistics.median)
-        over_forward = statistics.median(ours_s / bare_s for ours_s, bare_s in zip(cam, floor, strict=True))
-        plain.requires_grad_(True)  # as a user of the library has it
-        library = ReferenceGradCAM(model=plain, target_layers=[plain.get_submodule(str(card.default_layer))])
-        expected: list[np.ndarray] = []
-
-        def theirs(n_images: int = N_IMAGES) -> None:
-            expected[:] = [
-                library(input_tensor=image[None], targets=[ClassifierOutputTarget(int(target))])[0]
-                for image, target in zip(plain_inputs[:n_images], targets, strict=False)
-            ]
-
-        theirs(1)  # warm up; ours is
-        again, image_by_image = in_turn([ours, theirs], n_rounds)
-        library.activations_and_grads.release()
-        difference = float(np.abs(scaled_like_theirs(maps, loan) - np.stack(expected)).max())
-    return Figures(
-        net,
-        statistics.median(contiguous),
-        statistics.median(channels_last),
-        statistics.median(cam),
-        over_forward,
-        statistics.median(image_by_image),
-        statistics.median(theirs_s / ours_s for theirs_s, ours_s in zip(image_by_image, again, strict=True)),
-        difference,
-    )
+def _look(params: Any, signed: bool) -> tuple[float, float]:
+    return 1, 0
 
 
-def in_turn(runs: list[Callable[[], None]], n_repeats: int) -> list[list[float]]:
-    """Seconds of each of `runs`, A B C A B C …"""
-    seconds: list[list[float]] = [[] for _ in runs]
-    for _ in range(n_repeats):
-        for run, found in zip(runs, seconds, strict=True):
-            began = time.perf_counter()
-            run()
-            found.append(time.perf_counter() - began)
-    return seconds
+def _gradient(params: Any, signed: bool) -> tuple[float, float]:
+    return 0, 1
+
+
+def _gradients(params: Any, signed: bool) -> tuple[float, float]:
+    return 0, params.samples
+
+
+#: What each method needs, per image, as (forward passes, forward-and-backward passes), from its settings and whether
+#: the layers' inputs go below zero (transformers), which rules that keep excitation apart pay for with more passes.
+PASSES: dict[str, Callable[[Any, bool], tuple[float, float]]] = {
+    **dict.fromkeys(("grad-cam", "grad-cam-plus-plus", "hirescam", "layercam", "eigen-cam", "activation"), _look),
+    "attention-rollout": _look,
+    "legrad": _look,
+    **dict.fromkeys(("saliency", "input-x-gradient", "guided-backprop", "deconvolution", "lrp-epsilon"), _gradient),
+    "multi-layer-grad-cam": _gradient,
+    "gradient-rollout": _gradient,
+    "guided-grad-cam": lambda params, signed: (1, 1),
+    **dict.fromkeys(("smoothgrad", "smoothgrad-squared", "vargrad", "gradient-shap"), _gradients),
+    "integrated-gradients": lambda params, signed: (0, params.steps),
+    "deeplift": lambda params, signed: (0, 2),
+    "deeplift-shap": lambda params, signed: (0, 2 * (3 + params.draws)),
+    "lrp-gamma": lambda params, signed: (1, 2) if signed else (1, 1),
+    "lrp-z-plus": lambda params, signed: (1, 2) if signed else (1, 1),
+    "lrp-alpha-beta": lambda params, signed: (1, 4) if signed else (1, 2),
+    "lrp-epsilon-gamma-box": lambda params, signed: (0, 1) if signed else (1, 1),
+    "lrp-epsilon-plus-flat": lambda params, signed: (0, 1) if signed else (1, 1),
+    "deep-taylor": lambda params, signed: (1, 1),
+    "score-cam": lambda params, signed: (1 + params.channels, 0),
+    "rise": lambda params, signed: (params.masks, 0),
+}
+
+#: Methods whose number of passes depends on the picture's superpixels or windows: the pictures they ask about.
+COUNTED = ("occlusion", "lime", "kernel-shap", "shapley-sampling")
+
+#: Settings with which slow methods are timed, the same for every library.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rise": {"masks": 256},
+    "kernel-shap": {"samples": 256},
+    "shapley-sampling": {"permutations": 4},
+}
+
+#: Methods that walk through many pictures for each image are timed on one; the others on as many as they take at once.
+N_MANY = 8
+ONE_BY_ONE = ("integrated-gradients", "deeplift-shap", "score-cam", "rise", *COUNTED)
+
+
+class Bare:
+    """Bare passes of one net, in whichever memory format and batch size are fastest here."""
+
+    def __init__(self, module: nn.Module, inputs: Tensor) -> None:
+        """`module` in channels-last memory, `inputs` (64, 3, H, W)."""
+        plain = copy.deepcopy(module).to(memory_format=torch.contiguous_format)
+        formats = [(module, inputs.contiguous(memory_format=torch.channels_last)), (plain, inputs.contiguous())]
+        self.forward = self._fastest(forward, formats, FORWARD_BATCHES)
+        self.gradient = self._fastest(gradient, formats, GRADIENT_BATCHES)
+
+    @staticmethod
+    def _fastest(
+        run: Callable[[nn.Module, Tensor], None], formats: list[tuple[nn.Module, Tensor]], sizes: Sequence[int]
+    ) -> Callable[[], float]:
+        """The pass that takes least time per image, as a function that measures it: seconds per image, now."""
+        candidates = [(module, inputs[:size]) for module, inputs in formats for size in sizes]
+        calls = [lambda m=module, x=inputs: run(m, x) for module, inputs in candidates]
+        in_turn(calls, 1)
+        seconds = in_turn(calls, 3)
+        per_image = [min(found) / len(inputs) for found, (_, inputs) in zip(seconds, candidates, strict=True)]
+        best = int(np.argmin(per_image))
+        return lambda: timed(calls[best]) / len(candidates[best][1])
+
+    def seconds(self, n_forward: float, n_gradient: float) -> float:
+        """What this many passes would take, by how fast the machine is just now."""
+        forward_s = self.forward() * n_forward if n_forward else 0.0
+        return forward_s + (self.gradient() * n_gradient if n_gradient else 0.0)
 
 
 def forward(module: nn.Module, inputs: Tensor) -> None:
-    """The bare forward pass."""
+    """A bare forward pass."""
     with torch.inference_mode():
         module(inputs)
 
 
-def scaled_like_theirs(maps: np.ndarray, loan: Loan) -> np.ndarray:
-    """Raw maps (N, h, w) as the library hands them out: stretched to [0, 1], resized to the input, stretched again."""
-    height, width = loan.card.input_size
-    return np.asarray(scale_cam_image(scale_cam_image(maps, (width, height)), (width, height)))
+def gradient(module: nn.Module, inputs: Tensor) -> None:
+    """A bare forward pass, and backward to the input."""
+    inputs = inputs.detach().requires_grad_()
+    torch.autograd.grad(module(inputs).sum(), inputs)
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def in_turn(calls: Sequence[Callable[[], Any]], n_rounds: int) -> list[list[float]]:
+    """Seconds of each of `calls`, A B C A B C …"""
+    rounds = [[timed(call) for call in calls] for _ in range(n_rounds)]
+    return [list(column) for column in zip(*rounds, strict=True)]
+
+
+def peak_memory(call: Callable[[], Any]) -> float:
+    """MiB of the process above what it held before, at the worst moment of a call, looked at every 2 ms."""
+    gc.collect()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    peak, over = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.002):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        call()
+    finally:
+        over.set()
+        watcher.join()
+    return (peak - before) / 2**20
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one net: seconds per image, MiB, ratio to its bare passes, and how many times faster than whom."""
+
+    net: str
+    method: str
+    seconds: float
+    peak_mib: float
+    over_bare: float
+    speedup: float | None
+    library: str
+
+
+def measure(loan: Loan, module: nn.Module, bare: Bare, method: Explainer, n_rounds: int) -> Row:
+    """Time one method on `loan`, its bare passes, and each library that has it on `module`, in turn."""
+    n_images = 1 if method.name in ONE_BY_ONE else N_MANY
+    crops = photograph_like(n_images, *loan.card.input_size)
+    inputs = loan.normalise(crops)
+    with torch.no_grad():
+        targets = loan.logits(inputs).argmax(1)
+    params = method.Params(**SETTINGS.get(method.name, {}))
+    black = baseline("black", inputs, loan.card.preprocessing)
+    parts = segments(inputs, "slic", 50, loan.card.preprocessing)
+    libraries = peers(method.name, Task(loan.card, module, inputs.contiguous(), targets, params, black, parts))
+
+    def ours() -> None:
+        method.attribute(loan, inputs, targets, params, lambda done, total: None)
+
+    asked = pictures_asked(loan.module, ours)  # warms up as well
+    peak = peak_memory(ours)
+    if method.name in COUNTED:
+        n_forward, n_gradient = float(asked), 0.0
+    else:
+        per_image = PASSES[method.name](params, loan.card.layer().layout == TOKENS)
+        n_forward, n_gradient = (n * n_images for n in per_image)
+    ratios, seconds = [], []
+    for _ in range(n_rounds):
+        before = bare.seconds(n_forward, n_gradient)
+        seconds.append(timed(ours))
+        ratios.append(2 * seconds[-1] / (before + bare.seconds(n_forward, n_gradient)))
+    found = {}
+    for library, call in libraries.items():
+        mine, theirs = in_turn([ours, call], n_rounds)
+        found[library] = statistics.median(t / m for t, m in zip(theirs, mine, strict=True))
+    fastest = min(found, key=lambda library: found[library], default="")
+    return Row(
+        loan.card.architecture.rpartition("/")[2],
+        method.name,
+        statistics.median(seconds) / n_images,
+        peak,
+        statistics.median(ratios),
+        found.get(fastest),
+        fastest,
+    )
+
+
+def photograph_like(n_images: int, height: int, width: int) -> np.ndarray:
+    """(n, height, width, 3) uint8: soft shapes with some grain, so that superpixels find something to follow."""
+    random = np.random.default_rng(1)
+    coarse = torch.from_numpy(random.integers(0, 256, (n_images, 3, 9, 9)).astype(np.float32))
+    soft = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").permute(0, 2, 3, 1).numpy()
+    return (soft + random.normal(0, 12, soft.shape)).clip(0, 255).astype(np.uint8)
+
+
+def pictures_asked(module: nn.Module, call: Callable[[], Any]) -> int:
+    """How many pictures go through `module` during a call."""
+    count = 0
+
+    def add(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal count
+        count += len(inputs[0])
+
+    handle = module.register_forward_pre_hook(add)
+    try:
+        call()
+    finally:
+        handle.remove()
+    return count
 
 
 def main() -> None:
-    """Measure every net, print a table, and everything once more as one line of JSON."""
+    """Measure every method on every net, print a table, and everything once more as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9, help="rounds of our Grad-CAM and bare forward passes")
-    parser.add_argument("--rounds", type=int, default=2, help="rounds of our Grad-CAM and the library's")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns")
     parser.add_argument("--nets", nargs="+", default=list(NETS), help="architectures as the zoo names them")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="methods by name")
+    parser.add_argument("--no-grad-cam", action="store_true", help="leave out the Grad-CAM figures on more nets")
     arguments = parser.parse_args()
-    print(f"Grad-CAM of {N_IMAGES} images, {torch.get_num_threads()} threads; seconds are medians for all of them.\n")
-    columns = (
-        "net",
-        "forward",
-        "channels last",
-        "Grad-CAM",
-        "over forward",
-        "grad-cam (PyPI)",
-        "speed-up",
-        "difference",
-    )
-    print("{:<28}{:>9}{:>15}{:>10}{:>14}{:>17}{:>10}{:>12}".format(*columns))
-    rows = []
+    quiet()
+    print(f"{torch.get_num_threads()} threads, 224 px; goals: over bare at most 1.2 (sampling, perturbation) or 1.5.\n")
+    print(f"{'net':<24}{'method':<24}{'s / image':>10}{'peak MiB':>10}{'over bare':>11}{'speed-up':>10}  against")
+    rows: list[Row] = []
     for net in arguments.nets:
-        row = measure(net, arguments.repeats, arguments.rounds)
-        rows.append(row)
-        print(
-            f"{row.net:<28}{row.contiguous_s:>8.2f}s{row.channels_last_s:>14.2f}s{row.ours_s:>9.2f}s"
-            f"{row.over_forward:>13.2f}x{row.theirs_s:>16.2f}s{row.speedup:>9.1f}x{row.difference:>12.1e}",
-            flush=True,
-        )
-    print("\nGoals: at most 1.2 x the faster forward pass, at least 3 x as fast as the library, maps equal to 1e-4.")
-    print(
-        json.dumps(
-            {
-                "grad_cam_speedup": {row.net: round(row.speedup, 2) for row in rows},
-                "grad_cam_over_forward": {row.net: round(row.over_forward, 3) for row in rows},
-                "grad_cam_max_difference": max(row.difference for row in rows),
-            }
-        )
-    )
+        with tempfile.TemporaryDirectory() as folder:
+            bank = Bank(Path(folder), "cpu")
+            card = bank.add(zoo.load(net, pretrained=False))
+        with bank.lend(card) as loan:
+            # as a user of the libraries has it
+            plain = copy.deepcopy(loan.module).to(memory_format=torch.contiguous_format).requires_grad_(True)
+            bare = Bare(loan.module, loan.normalise(photograph_like(64, *card.input_size)))
+            for name in arguments.methods:
+                if METHODS[name].applies(card) is not None:
+                    continue
+                row = measure(loan, plain, bare, METHODS[name], arguments.rounds)
+                rows.append(row)
+                speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
+                print(
+                    f"{row.net:<24}{row.method:<24}{row.seconds:>10.3f}{row.peak_mib:>10.0f}{row.over_bare:>10.2f}x"
+                    f"{speedup:>10}  {row.library}",
+                    flush=True,
+                )
+    figures: dict[str, Any] = {
+        "speedup": by_net(rows, lambda row: row.speedup),
+        "over_bare": by_net(rows, lambda row: row.over_bare),
+        "seconds_per_image": by_net(rows, lambda row: row.seconds),
+        "peak_mib": by_net(rows, lambda row: row.peak_mib),
+    }
+    if not arguments.no_grad_cam:
+        figures |= grad_cam.figures(grad_cam.NETS, n_repeats=5, n_rounds=1)
+    print(json.dumps(figures))
+
+
+def by_net(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, dict[str, float]]:
+    """{net: {method: value}}, without what is not known."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if (number := value(row)) is not None:
+            found.setdefault(row.net, {})[row.method] = round(number, 3)
+    return found
 
 
 if __name__ == "__main__":

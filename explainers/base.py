@@ -115,8 +115,8 @@ class Explainer(ABC):
 
     Facts: `name` (as the command line has it), `title`, `family`, `signed`, `needs`, `question` (what it answers, in
     one line for a student), `recipe` (how it goes about it, in one or two sentences without formulas), `reference`
-    (the paper), `caution` (what it cannot tell; "" when nothing is known), `warning` (a few words that stand beside every
-    map, where a map of the method must not be taken at face value). `chunk` is the number of images per pass
+    (the paper), `caution` (what it cannot tell; "" when nothing is known), `warning` (a few words beside every map,
+    where maps of the method must not be taken at face value). `chunk` is the number of images per pass
     that suits the method, `outputs` the kinds of output that it can explain.
     """
 

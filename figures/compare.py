@@ -19,6 +19,7 @@ _PAGE_PX = 1080
 _HEADER_PX = 150
 _GAP_PX = 30
 _BAR_PX = 30
+_LINE_PX = 15
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class _Grid:
 
     heights_px: Sequence[float]
     n_columns: int
+    gap_px: float = _GAP_PX
     traces: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     words: list[dict[str, Any]] = field(default_factory=list)
@@ -63,14 +65,14 @@ class _Grid:
 
     @property
     def height_px(self) -> float:
-        return sum(self.heights_px) + _GAP_PX * (len(self.heights_px) - 1)
+        return sum(self.heights_px) + self.gap_px * (len(self.heights_px) - 1)
 
     def domain(self, row: int, column: int) -> tuple[float, float, float, float]:
         """(left, right, bottom, top) of a subplot, in shares of the figure; row 0 is on top."""
         gap = _GAP_PX / _PAGE_PX
         width = (1 - gap * (self.n_columns - 1)) / self.n_columns
         left = column * (width + gap)
-        above_px = sum(self.heights_px[:row]) + row * _GAP_PX
+        above_px = sum(self.heights_px[:row]) + row * self.gap_px
         top = 1 - above_px / self.height_px
         return left, left + width, max(0.0, top - self.heights_px[row] / self.height_px), top
 
@@ -137,14 +139,18 @@ def compare_figure(
     """
     panel_px = (_PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)
     row_px = float(np.clip(panel_px * size[0] / size[1], 120, 400))
-    grid = _Grid([max(_HEADER_PX, row_px)] + [row_px] * len(rows), len(columns) + 1)
+    n_letters = max(16, int(panel_px / 8))
+    captions = [panel.caption for row in rows for panel in row.panels]
+    n_lines = max((len(caption_lines(caption, n_letters)) for caption in captions), default=1)
+    gap_px = _GAP_PX + _LINE_PX * max(0, n_lines - 1)
+    grid = _Grid([max(_HEADER_PX, row_px)] + [row_px] * len(rows), len(columns) + 1, gap_px)
     grid.lay(grid.add_picture_axes(0, 0, size), picture, size)
     for c, column in enumerate(columns, 1):
         _answers(grid, column, c)
     for r, row in enumerate(rows, 1):
         _row_title(grid, row, r, n_letters=max(16, int(panel_px / 7.5)))
         for c, panel in enumerate(row.panels, 1):
-            _panel(grid, panel, r, c, size, opacity, n_letters=max(16, int(panel_px / 8)))
+            _panel(grid, panel, r, c, size, opacity, n_letters)
     for name, axis in grid.axes.items():
         if zoom is not None and "constrain" in axis:
             axis["range"] = zoom[0] if name.startswith("x") else zoom[1]
@@ -154,8 +160,8 @@ def compare_figure(
         **grid.axes,
         "images": grid.images,
         "annotations": grid.words,
-        "height": grid.height_px + 80,
-        "margin": {"l": 4, "r": 4, "t": 50, "b": 30},
+        "height": grid.height_px + 50 + gap_px,
+        "margin": {"l": 4, "r": 4, "t": 50, "b": gap_px},
         "showlegend": False,
         "dragmode": "pan",
         "hovermode": "closest",
@@ -230,4 +236,10 @@ def _panel(grid: _Grid, panel: Panel, r: int, c: int, size: tuple[int, int], opa
             "customdata": [[r - 1, c - 1]], "hovertext": ["full width"], "hoverinfo": "text", **place,
         })  # fmt: skip
     if panel.caption:
-        grid.say(r, c, f"<span style='font-size:11px'>{panel.caption}</span>", 0.0, "top")
+        lines = "<br>".join(caption_lines(panel.caption, n_letters))
+        grid.say(r, c, f"<span style='font-size:11px'>{lines}</span>", 0.0, "top")
+
+
+def caption_lines(caption: str, n_letters: int) -> list[str]:
+    """A caption's lines, none longer than a panel is wide (its letters are smaller than those of `n_letters`)."""
+    return [part for line in caption.splitlines() for part in textwrap.wrap(line, round(n_letters * 1.3))]

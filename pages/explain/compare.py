@@ -8,7 +8,7 @@ from bank.errors import InputError
 from explainers.output import UNIT
 from explainers.registry import METHODS
 from figures.compare import Panel, compare_figure, single_figure
-from pages.parts import cached, chart_events, compare_grid, scoring_job, state
+from pages.parts import cached, chart_events, compare_grid, scoring_job, state, trust_figures
 from pages.parts.aim import choose_target, choose_units
 from pages.parts.compare_grid import Choice
 from pages.parts.controls import about, layer_chooser, settings_of
@@ -83,6 +83,8 @@ def pager(methods: tuple[str, ...]) -> str:
         for name in methods:
             with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
                 st.markdown(about(METHODS[name]))
+        with st.popover("Figures", icon=":material/balance:", type="tertiary"):
+            trust_figures.meanings()
     return image_id
 
 
@@ -96,16 +98,9 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
         view = st.segmented_control(
             "View", VIEWS, default="overlay", required=True, key="compare_view", persist_state="session"
         )
+        bare = view != "overlay"
         opacity = st.slider(
-            "Opacity",
-            0.0,
-            1.0,
-            0.8,
-            0.05,
-            key="compare_opacity",
-            persist_state="session",
-            width=220,
-            disabled=view != "overlay",
+            "Opacity", 0.0, 1.0, 0.8, 0.05, key="compare_opacity", persist_state="session", width=220, disabled=bare
         )
         parts = choice, cards, images, image_id, table
         st.download_button(
@@ -122,6 +117,14 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             f"{image_id}.npz",
             key="compare_npz",
             icon=":material/download:",
+        )
+        st.button(
+            "How far to believe them",
+            icon=":material/balance:",
+            key="compare_measure",
+            help="Measures every map on show; the figures appear beneath each. See ⓘ Figures.",
+            on_click=compare_grid.measure,
+            args=parts,
         )
         st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=unzoom)
     compare_grid.progress(polled)

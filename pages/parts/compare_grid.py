@@ -19,7 +19,7 @@ from figures.compare import Column, Panel, Row
 from figures.maps import colour_map, data_uri, grey, has_evidence, map_scale, over, to_png
 from figures.sheet import sheet
 from jobs.queue import Job, State
-from pages.parts import cached, state
+from pages.parts import cached, state, trust_figures
 from pages.parts.aim import Aim
 from pages.parts.controls import params_for
 from pages.parts.waiting import progress_words
@@ -92,9 +92,21 @@ def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Pred
 
 
 def pace() -> float | None:
-    """Seconds between two looks at the store: while the job runs, and never after."""
-    job = state.work().jobs.get("compare")
-    return 0.6 if job is not None and job.active else None
+    """Seconds between two looks at the store: while a job runs, and never after."""
+    return 0.6 if _active() is not None else None
+
+
+def _active() -> Job | None:
+    """The job that the page waits for: maps first, then their figures of trust."""
+    jobs = [state.work().jobs.get(name) for name in ("compare", "trust")]
+    return next((job for job in jobs if job is not None and job.active), None)
+
+
+def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> None:
+    """Work out how far the maps on show may be believed."""
+    cells = cells_of(choice, cards, images, image_id, table).values()
+    failures = state.work().failures
+    trust_figures.submit([cell for cell in cells if isinstance(cell, Cell) and cell.key not in failures], images)
 
 
 def progress(polled: bool) -> None:
@@ -102,11 +114,11 @@ def progress(polled: bool) -> None:
 
     The line keeps its place when all is done, so that nothing below it jumps.
     """
-    job = state.work().jobs.get("compare")
+    job, active = state.work().jobs.get("compare"), _active()
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if job is not None and job.active:
-            st.progress(job.fraction, progress_words(job))
-            st.button("Cancel", key="compare_cancel", type="tertiary", on_click=job.cancel)
+        if active is not None:
+            st.progress(active.fraction, progress_words(active))
+            st.button("Cancel", key="compare_cancel", type="tertiary", on_click=active.cancel)
         elif polled:
             st.rerun()
         elif job is not None and job.state is State.CANCELLED:
@@ -185,9 +197,8 @@ def _caption(cell: Cell, scale: float) -> str:
     if found is None:
         return " · ".join(facts)
     facts.append(f"{found.seconds:.2f} s")
-    if found.gaps:
-        facts.append(f"gap {found.gaps[0]:.1%}")
-    return "<br>".join([" · ".join(facts), *found.notes])
+    measured = trust_figures.words(cell) or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
+    return "\n".join(line for line in (" · ".join(facts), measured, *found.notes) if line)
 
 
 def _column(table: Predictions, row: int, card: ModelCard) -> Column:

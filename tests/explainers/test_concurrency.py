@@ -8,7 +8,7 @@ import torch
 
 from explainers.registry import METHODS
 from tests.explainers.nets import NETS, add, pictures, seeded, state_of
-from tests.explainers.test_contract import settings_for
+from tests.explainers.test_contract import prepared, settings_for
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -26,9 +26,11 @@ def test_maps_made_by_eight_threads_are_those_made_alone(bank):
         name, model, image, target = job
         method = METHODS[name]
         with bank.lend(cards[model]) as loan:
+            loan = prepared(method, loan)
             return method.explain(loan, [images[image]], ["x"], [target], settings_for(method)).maps
 
-    jobs = [(name, model, image, image) for name in METHODS for model in range(2) for image in range(4)]
+    suited = [(name, model) for name in METHODS for model in range(2) if METHODS[name].applies(cards[model]) is None]
+    jobs = [(name, model, image, image) for name, model in suited for image in range(4)]
     order = np.random.default_rng(0).permutation(len(jobs))
     alone = [explain(job) for job in jobs]
     with ThreadPoolExecutor(8) as pool:

@@ -191,3 +191,25 @@ def test_one_visitors_many_maps_keep_nobody_else_waiting():
         assert long.active
     finally:
         may_end.set()
+
+
+def test_trust_measures_methods_and_shows_a_model_that_forgets(app):
+    app.run()
+    app.switch_page("pages/explain/trust.py").run()
+    wait_for_table(app)
+    assert "Nothing is measured yet" in app.info[0].value
+    app.multiselect(key="trust_methods").set_value(["saliency", "lime", "legrad"]).run()
+    app.multiselect(key="trust_methods").set_value(["saliency", "guided-backprop"]).run()
+    app.slider(key="trust_count").set_value(2).run()
+    app.button(key="trust_measure").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    rows = app.dataframe[0].value
+    assert len(rows) == 8
+    assert rows["deletion"].between(0, 1).sum() == 7
+    assert "needs ReLU" in " ".join(rows["reason"].dropna())
+    app.button(key="trust_randomise").click().run()
+    wait_for_table(app)
+    assert not app.exception
+    assert "as it was learnt" in words(app)
+    assert "rank correlation" in words(app)

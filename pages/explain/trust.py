@@ -1,0 +1,153 @@
+"""Trust: how far the maps can be believed, over methods and models, and whether they notice when a model forgets."""
+
+import streamlit as st
+
+from bank.errors import InputError
+from explainers.cells import Cell
+from explainers.registry import METHODS
+from jobs.queue import State
+from pages.parts import cached, scoring_job, state, trust_view
+from pages.parts.controls import about
+from pages.parts.waiting import progress_words, run_and_wait
+from suggestion.table import Predictions
+from suggestion.targets import target_of
+
+QUICK = ["grad-cam", "saliency", "input-x-gradient", "integrated-gradients", "guided-backprop", "occlusion"]
+
+
+def choose_methods() -> list[str]:
+    """Which methods to measure; one button takes them all."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        methods = st.multiselect(
+            "Methods",
+            list(METHODS),
+            default=QUICK,
+            format_func=lambda name: METHODS[name].title,
+            key="trust_methods",
+            persist_state="session",
+        )
+        st.button("All methods", key="trust_all", on_click=take_all)
+    return methods
+
+
+def take_all() -> None:
+    st.session_state["trust_methods"] = list(METHODS)
+
+
+def choose_images() -> list[str]:
+    """The picks, or the first pictures of the set."""
+    sources = ["first pictures", "picks"] if mine.picks else ["first pictures"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.segmented_control(
+            "Pictures", sources, default=sources[0], required=True, key="trust_source", persist_state="session"
+        )
+        if source == "picks":
+            return list(mine.picks)
+        most = len(images)
+        if most <= 1:
+            return list(images.ids)
+        count = st.slider("How many", 1, most, min(24, most), key="trust_count", persist_state="session", width=320)
+    return list(images.ids[:count])
+
+
+def table_section() -> None:
+    """Choose, measure, read."""
+    methods, image_ids = choose_methods(), choose_images()
+    n_maps = sum(METHODS[name].applies(card) is None for name in methods for card in cards) * len(image_ids)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Measure", type="primary", key="trust_measure", disabled=not n_maps):
+            trust_view.submit(cards, methods, images, image_ids)
+        st.caption(
+            f"{n_maps:,} maps: {len(methods)} methods where they suit {len(cards)} models, {len(image_ids)} pictures. "
+            "What was measured before is found again."
+        )
+    job = mine.jobs.get("trust_table")
+    st.fragment(growing_table, run_every=1.0 if job is not None and job.active else None)()
+
+
+def growing_table() -> None:
+    """The rows so far; the line above keeps its place, so that nothing jumps."""
+    job = mine.jobs.get("trust_table")
+    if job is None:
+        st.info("Nothing is measured yet. Choose methods and pictures, then press Measure.")
+        return
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if job.active:
+            st.progress(job.fraction, progress_words(job))
+            st.button("Cancel", key="trust_cancel", type="tertiary", on_click=job.cancel)
+        elif job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job.state is State.CANCELLED:
+            st.caption("Stopped. What is measured is kept: press Measure to go on from there.")
+        else:
+            st.caption("Click a heading to sort; rest on it to read what it means. ↑ high is good, ↓ low is good.")
+    if job.result is None:
+        return
+    trust_view.draw_table(job.result)
+    trust_view.draw_exposed(job.result)
+    st.download_button(
+        "Table (CSV)",
+        job.result.to_csv(index=False).encode(),
+        "trust.csv",
+        "text/csv",
+        key="trust_csv",
+        icon=":material/download:",
+    )
+
+
+def cascade_section(table: Predictions) -> None:
+    """One map while its model forgets."""
+    st.subheader("Does the map notice when the model forgets?")
+    st.markdown(
+        "The layers get random weights, from the answer down to the picture. A map that stays as it was tells of the "
+        "picture, not of what the model has learnt (Adebayo et al. 2018)."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        choices = mine.picks or list(images.ids[:60])
+        image_id = st.selectbox(
+            "Picture", choices, format_func=lambda one: images.names[images.index(one)], key="trust_picture"
+        )
+        card = st.selectbox("Model", cards, format_func=lambda one: one.name, key="trust_model")
+        suited = [name for name in METHODS if METHODS[name].applies(card) is None]
+        name = st.selectbox("Method", suited, format_func=lambda one: METHODS[one].title, key="trust_method")
+        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
+            st.markdown(about(METHODS[name]))
+        pressed = st.button("Randomise", key="trust_randomise")
+    method = METHODS[name]
+    target = target_of(table, images.index(image_id), card) if method.uses_target else 0
+    if isinstance(target, str):
+        st.info(target)
+        return
+    cell = Cell(card, image_id, method, method.Params(), target, data=images.digest)
+    if pressed:
+        trust_view.submit_strip(cell, images)
+    job = mine.jobs.get("cascade")
+    st.fragment(growing_strip, run_every=0.6 if job is not None and job.active else None)(cell)
+
+
+def growing_strip(cell: Cell) -> None:
+    job = mine.jobs.get("cascade")
+    if job is not None and job.key == f"cascade {cell.key}":
+        if job.active:
+            st.progress(job.fraction, progress_words(job))
+            st.button("Cancel", key="trust_cascade_cancel", type="tertiary", on_click=job.cancel)
+        elif job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+    trust_view.draw_strip(cell, images)
+
+
+mine, images, cards = state.work(), state.images(), state.cards()
+st.title("How far can the maps be believed?")
+if not cards:
+    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.stop()
+table = cached.predictions(cards, images)
+if table is None:
+    st.markdown("The models' answers come first.")
+    run_and_wait(scoring_job.job(), "trust", "interactive")
+else:
+    try:
+        table_section()
+        cascade_section(table)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")

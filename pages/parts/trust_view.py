@@ -1,0 +1,127 @@
+"""The trust page's jobs and drawings: the table over methods × models, and the strip of a model that forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from bank.card import ModelCard
+from bank.images import ImageSet
+from explainers import cascades
+from explainers.cells import Cell
+from explainers.registry import METHODS
+from explainers.trust_table import EXPOSING, evaluate, exposed
+from figures.maps import colour_map, grey, has_evidence, map_scale, over
+from jobs.queue import Job
+from pages.parts import cached, state
+
+_SIDE_PX = 224
+
+#: Heading, format and meaning of the table's columns.
+COLUMNS = {
+    "method": ("Method", None, "The explanation method, at its default settings."),
+    "model": ("Model", None, "The model that is explained, each towards its own answer."),
+    "images": ("Images", "%d", "Pictures measured."),
+    "gap": ("Gap", "percent", "Median share of the promised sum that is missing. 0 %: complete; empty: no promise."),
+    "insertion": ("Insertion ↑", "%.2f", "Mean probability while the strongest pixels come back first; high is good."),
+    "deletion": ("Deletion ↓", "%.2f", "Mean probability while the strongest pixels go first; low is good."),
+    "randomisation": ("Random ↓", "%.2f", "Median rank correlation with the maps of the net with random weights."),
+    "sensitivity": ("Shift ↓", "%.2f", "Median change of the map when the picture moves by two pixels."),
+    "pointing": ("Pointing ↑", "percent", "Share of maps whose strongest place lies on the painting's subject."),
+    "mass": ("Mass ↑", "percent", "Share of the positive relevance that lies on the painting's subject."),
+    "mark": ("On the mark", "percent", "Share of the positive relevance on the painter's mark, where there is one."),
+    "lift": ("Lift", "%.1f ×", "Relevance on the mark, against that of a map that says the same everywhere."),
+    "seconds": ("s / image", "%.3f", "Time for one map."),
+    "reason": ("Why not", None, "Why the method does not suit the model, or what failed."),
+}
+
+
+def submit(cards: list[ModelCard], methods: Sequence[str], images: ImageSet, image_ids: Sequence[str]) -> Job:
+    """Measure every method on every model and picture; the job's result grows row by row."""
+    bank, store = cached.bank(), cached.store()
+    chosen = [METHODS[name] for name in methods]
+
+    def work(job: Job) -> pd.DataFrame:
+        def show(rows: pd.DataFrame) -> None:
+            job.result = rows
+
+        return evaluate(bank, store, images, cards, chosen, image_ids, report=job.report, show=show)
+
+    names = " ".join([*(card.digest for card in cards), *methods, *image_ids])
+    job = Job(f"Measuring {len(methods)} methods", work, unit="maps", key=f"trust table {images.digest} {names}")
+    state.work().jobs["trust_table"] = cached.jobs().submit(job)
+    return state.work().jobs["trust_table"]
+
+
+def draw_table(rows: pd.DataFrame) -> None:
+    """The table, sortable by a click on a heading; columns of which nothing is known are left out."""
+    shown = rows.assign(method=[METHODS[name].title for name in rows["method"]])
+    shown = shown[[name for name in COLUMNS if name in shown and shown[name].notna().any()]]
+    config = {
+        name: st.column_config.TextColumn(title, help=meaning)
+        if form is None
+        else st.column_config.NumberColumn(title, help=meaning, format=form)
+        for name, (title, form, meaning) in COLUMNS.items()
+    }
+    st.dataframe(shown, column_config=config, hide_index=True, height=min(38 * (len(shown) + 1), 620))
+
+
+def draw_exposed(rows: pd.DataFrame) -> None:
+    """Which models lean on the painter's mark, and by how many methods that shows."""
+    if not rows["lift"].notna().any():
+        return
+    st.markdown(
+        f"**Who leans on the painter's mark?** A method exposes a model when the mark holds more than "
+        f"{EXPOSING:.0f} times the relevance of a map that says the same everywhere."
+    )
+    measured = rows[rows["lift"].notna()].groupby("model", sort=False)["lift"]
+    for model, names in exposed(rows).items():
+        if model not in measured.groups:
+            continue
+        titles = ", ".join(METHODS[name].title for name in names)
+        n_methods = len(measured.get_group(model))
+        found = f"exposed by {len(names)} of {n_methods} methods: {titles}" if names else f"by none of {n_methods}"
+        st.markdown(f"- **{model}**: {found}")
+
+
+def submit_strip(cell: Cell, images: ImageSet) -> Job:
+    """Randomise the cell's model layer by layer, and explain it after each."""
+    bank, store = cached.bank(), cached.store()
+
+    def work(job: Job) -> None:
+        cascades.work_out(bank, store, images, cell, job.report)
+
+    job = Job(f"Randomising {cell.card.name}", work, unit="stages", key=f"cascade {cell.key}")
+    state.work().jobs["cascade"] = cached.jobs().submit(job, "interactive")
+    return state.work().jobs["cascade"]
+
+
+def draw_strip(cell: Cell, images: ImageSet) -> None:
+    """The map, and what is left of it stage by stage, with the rank correlation to the first."""
+    strip = cascades.find(cached.store(), cell)
+    if strip is None:
+        return
+    picture = cached.picture(images.digest, cell.image_id, _SIDE_PX)
+    pairs = list(zip(strip, cascades.likeness(strip), strict=True))
+    with st.grid(len(pairs), gap="small"):
+        for at, (stage, likeness) in enumerate(pairs):
+            with st.container():
+                pixels, words = _laid_over(cell, stage.maps, picture), stage.reason
+                st.image(pixels, width="stretch")
+                name = "as it was learnt" if at == 0 else f"random down to {stage.layer}"
+                alike = "" if at == 0 or np.isnan(likeness) else f" · rank correlation {likeness:.2f}"
+                st.caption(f"{name}{alike}{' · ' + words if words else ''}")
+
+
+def _laid_over(cell: Cell, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+    """The picture in grey, with the map over it where it says anything."""
+    base = grey(picture)
+    if maps is None:
+        return base
+    placed = cell.card.preprocessing.to_image(maps[0], *picture.shape[:2])
+    if not has_evidence(placed):
+        return base
+    return over(base, colour_map(placed, cell.method.signed, map_scale([placed]), overlay=True), 0.9)
