@@ -209,6 +209,7 @@ OPERATIONS = {
     "gated linear unit": lambda x: F.glu(x, dim=1),
     "max pool": lambda x: F.max_pool2d(x, 2),
     "overlapping max pool": lambda x: F.max_pool2d(x, 3, 1, 1),
+    "max pool of infinite padding": lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 2),
     "adaptive max pool": lambda x: F.adaptive_max_pool2d(x, 2),
     "buffer": filled,
     "view changed in place": relu_of_a_view,
