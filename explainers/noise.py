@@ -106,7 +106,7 @@ class SmoothGrad(NoisyGradients):
 
 
 class SmoothGradSquared(NoisyGradients):
-    """Mean squared gradient over noisy copies of the picture (Hooker et al. 2019, section 3, "SG-SQ").
+    """Mean squared gradient over noisy copies of the picture (SG-SQ, section on ensembles of Hooker et al. 2019).
 
     M = 1/n sum_i w_i², w_i the gradient at x + e_i, e_i ~ N(0, sigma²); of each pixel's channels the largest.
     """
@@ -128,7 +128,7 @@ class SmoothGradSquared(NoisyGradients):
 
 
 class VarGrad(NoisyGradients):
-    """Variance of the gradient over noisy copies of the picture (Adebayo et al. 2018, section 2, "VarGrad").
+    """Variance of the gradient over noisy copies of the picture (section on VarGrad of Adebayo et al. 2018).
 
     M = 1/n sum_i (w_i - mean w)², w_i the gradient at x + e_i, e_i ~ N(0, sigma²); of each pixel's channels the
     largest. Zero where the model is linear.

@@ -61,7 +61,7 @@ class IntegratedGradients(Explainer):
 
 
 class GradientSHAP(Explainer):
-    """Expected gradients: random points on ways from random baselines (Lundberg & Lee 2017; Erion et al. 2021, eq. 2).
+    """Expected gradients, from random baselines (Erion et al. 2021; after Lundberg & Lee 2017, section 4).
 
     M = mean over i of sum_c (x + e_i - b_i)_c · d score(b_i + a_i (x + e_i - b_i)) / d x_c, a_i ~ U(0, 1), e_i ~
     N(0, sigma²). The b_i are black, mean, blurred and noise in turn, every noise picture another one; the draws serve

@@ -40,11 +40,16 @@ _SCALING = frozenset((
 ))  # fmt: skip
 
 #: Functions linear in each of several arguments: relevance goes to one, the others are constants.
-_PRODUCTS = frozenset(("baddbmm", "bilinear", "bmm", "einsum", "matmul", "mm", "mul", "multiply", "tensordot"))
+_PRODUCTS = frozenset(
+    ("addcmul", "baddbmm", "bilinear", "bmm", "einsum", "matmul", "mm", "mul", "multiply", "tensordot")
+)
 
 _CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "convolution"))
 _TRANSPOSED = frozenset(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 _WEIGHTED = _CONVOLUTIONS | _TRANSPOSED | {"linear"}
+
+#: Functions of two tensors, of which the second only lends its shape or kind.
+_SHAPED = frozenset(("expand_as", "reshape_as", "type_as", "view_as"))
 
 #: Ways to read a number off a tensor, and to ask about it; nothing flows through either.
 _READS = frozenset(("__bool__", "__float__", "__index__", "__int__", "item", "tolist"))
@@ -91,6 +96,8 @@ class RelevanceFlow(TorchFunctionMode):
         if not args and "input" in kwargs:
             args = (kwargs.pop("input"),)
         name = "transpose" if raw == "__get__" else called(func).strip("_")
+        if name in _SHAPED:
+            args = (args[0], args[1].detach())
         parts = list(_flowing((args, kwargs)))
         if not parts:
             return func(*args, **kwargs)

@@ -234,7 +234,7 @@ def _caption_lines(caption: str, n_letters: int) -> list[str]:
     lines = caption.splitlines()
     if not lines:
         return []
-    name = lines[0] if len(lines[0]) <= n_letters else f"…{lines[0][1 - n_letters :].lstrip(".")}"
+    name = lines[0] if len(lines[0]) <= n_letters else f"…{lines[0][1 - n_letters :].lstrip('.')}"
     return [name, *lines[1:]]
 
 

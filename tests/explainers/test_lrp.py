@@ -199,7 +199,16 @@ def multi_head_attention(net, x):
 
 
 def gate(net, x):
-    return net.value(x) * net.given(net.value(x.mean(1, keepdim=True).relu()).sigmoid())
+    x = net.value(x)
+    return x * net.given(net.value(x.mean(1, keepdim=True).relu()).sigmoid()).expand_as(x)
+
+
+def response_norm(net, x):
+    """ConvNeXt V2's."""
+    size = x.norm(dim=1, keepdim=True)
+    return x + torch.addcmul(
+        torch.zeros(8), torch.arange(8.0), x * net.given(size / (size.mean(2, keepdim=True) + 1e-6))
+    )
 
 
 def gated_linear_unit(net, x):
@@ -256,7 +265,7 @@ def hardswish(net, x):
 
 
 CONSTANTS = [
-    explicit_attention, fused_attention, multi_head_attention, gate, gated_linear_unit, layer_norm, group_norm,
+    explicit_attention, fused_attention, multi_head_attention, gate, response_norm, gated_linear_unit, layer_norm, group_norm,
     rms_norm_by_hand, normalise, gelu, gelu_by_hand, silu, hardswish,
 ]  # fmt: skip
 
