@@ -265,8 +265,8 @@ def hardswish(net, x):
 
 
 CONSTANTS = [
-    explicit_attention, fused_attention, multi_head_attention, gate, response_norm, gated_linear_unit, layer_norm, group_norm,
-    rms_norm_by_hand, normalise, gelu, gelu_by_hand, silu, hardswish,
+    explicit_attention, fused_attention, multi_head_attention, gate, response_norm, gated_linear_unit, layer_norm,
+    group_norm, rms_norm_by_hand, normalise, gelu, gelu_by_hand, silu, hardswish,
 ]  # fmt: skip
 
 
