@@ -241,5 +241,6 @@ def _panel(grid: _Grid, panel: Panel, r: int, c: int, size: tuple[int, int], opa
 
 
 def caption_lines(caption: str, n_letters: int) -> list[str]:
-    """A caption's lines, none longer than a panel is wide (its letters are smaller than those of `n_letters`)."""
-    return [part for line in caption.splitlines() for part in textwrap.wrap(line, round(n_letters * 1.3))]
+    """A caption's lines, broken between facts, none longer than a panel is wide (its letters are small)."""
+    facts = caption.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}", " · ")
+    return [part for line in facts.splitlines() for part in textwrap.wrap(line, round(n_letters * 1.5))]

@@ -55,8 +55,8 @@ def choose() -> Choice:
     return Choice(tuple(methods), aim, scale == "shared", layers, chosen)
 
 
-def pager(methods: tuple[str, ...]) -> str:
-    """Which of the picks is on show; beside it, what each method is."""
+def pager(choice: Choice, table: Predictions) -> str:
+    """Which of the picks is on show; beside it, what each method is, and how far to believe the maps."""
     mine.at = min(mine.at, len(mine.picks) - 1)
     image_id = mine.picks[mine.at]
     row = images.index(image_id)
@@ -80,11 +80,14 @@ def pager(methods: tuple[str, ...]) -> str:
         )
         st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
         st.space("stretch")
-        for name in methods:
+        for name in choice.methods:
             with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
                 st.markdown(about(METHODS[name]))
-        with st.popover("Figures", icon=":material/balance:", type="tertiary"):
+        with st.popover("Trust", icon=":material/balance:", type="tertiary"):
+            measure = st.button("Measure the maps on show", type="primary", key="compare_measure")
             trust_figures.meanings()
+    if measure:
+        compare_grid.measure(choice, cards, images, image_id, table)
     return image_id
 
 
@@ -117,14 +120,6 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             f"{image_id}.npz",
             key="compare_npz",
             icon=":material/download:",
-        )
-        st.button(
-            "How far to believe them",
-            icon=":material/balance:",
-            key="compare_measure",
-            help="Measures every map on show; the figures appear beneath each. See ⓘ Figures.",
-            on_click=compare_grid.measure,
-            args=parts,
         )
         st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=unzoom)
     compare_grid.progress(polled)
@@ -186,7 +181,7 @@ elif not mine.picks:
 else:
     try:
         choice = choose()
-        picture = pager(choice.methods)
+        picture = pager(choice, table)
         compare_grid.submit(choice, cards, images, table)
         pace = compare_grid.pace()
         st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)

@@ -62,12 +62,15 @@ def table_section() -> None:
             "What was measured before is found again."
         )
     job = mine.jobs.get("trust_table")
-    st.fragment(growing_table, run_every=1.0 if job is not None and job.active else None)()
+    busy = job is not None and job.active
+    st.fragment(growing_table, run_every=1.0 if busy else None)(busy)
 
 
-def growing_table() -> None:
+def growing_table(polled: bool) -> None:
     """The rows so far; the line above keeps its place, so that nothing jumps."""
     job = mine.jobs.get("trust_table")
+    if polled and job is not None and not job.active:
+        st.rerun()
     if job is None:
         st.info("Nothing is measured yet. Choose methods and pictures, then press Measure.")
         return
@@ -122,11 +125,15 @@ def cascade_section(table: Predictions) -> None:
     if pressed:
         trust_view.submit_strip(cell, images)
     job = mine.jobs.get("cascade")
-    st.fragment(growing_strip, run_every=0.6 if job is not None and job.active else None)(cell)
+    busy = job is not None and job.active
+    st.fragment(growing_strip, run_every=0.6 if busy else None)(cell, busy)
 
 
-def growing_strip(cell: Cell) -> None:
+def growing_strip(cell: Cell, polled: bool) -> None:
+    """How far the job is, then the strip."""
     job = mine.jobs.get("cascade")
+    if polled and job is not None and not job.active:
+        st.rerun()
     if job is not None and job.key == f"cascade {cell.key}":
         if job.active:
             st.progress(job.fraction, progress_words(job))

@@ -25,17 +25,16 @@ COLUMNS = {
     "method": ("Method", None, "The explanation method, at its default settings."),
     "model": ("Model", None, "The model that is explained, each towards its own answer."),
     "images": ("Images", "%d", "Pictures measured."),
-    "gap": ("Gap", "percent", "Median share of the promised sum that is missing. 0 %: complete; empty: no promise."),
+    "gap": ("Gap ↓", "%.1f %%", "Median share of the promised sum that is missing. 0 %: complete; empty: no promise."),
     "insertion": ("Insertion ↑", "%.2f", "Mean probability while the strongest pixels come back first; high is good."),
     "deletion": ("Deletion ↓", "%.2f", "Mean probability while the strongest pixels go first; low is good."),
     "randomisation": ("Random ↓", "%.2f", "Median rank correlation with the maps of the net with random weights."),
     "sensitivity": ("Shift ↓", "%.2f", "Median change of the map when the picture moves by two pixels."),
-    "pointing": ("Pointing ↑", "percent", "Share of maps whose strongest place lies on the painting's subject."),
-    "mass": ("Mass ↑", "percent", "Share of the positive relevance that lies on the painting's subject."),
-    "mark": ("On the mark", "percent", "Share of the positive relevance on the painter's mark, where there is one."),
+    "pointing": ("Pointing ↑", "%.0f %%", "Share of maps whose strongest place lies on the painting's subject."),
+    "mass": ("Mass ↑", "%.0f %%", "Share of the positive relevance that lies on the painting's subject."),
+    "mark": ("On the mark", "%.1f %%", "Share of the positive relevance on the painter's mark, where there is one."),
     "lift": ("Lift", "%.1f ×", "Relevance on the mark, against that of a map that says the same everywhere."),
     "seconds": ("s / image", "%.3f", "Time for one map."),
-    "reason": ("Why not", None, "Why the method does not suit the model, or what failed."),
 }
 
 
@@ -57,16 +56,28 @@ def submit(cards: list[ModelCard], methods: Sequence[str], images: ImageSet, ima
 
 
 def draw_table(rows: pd.DataFrame) -> None:
-    """The table, sortable by a click on a heading; columns of which nothing is known are left out."""
-    shown = rows.assign(method=[METHODS[name].title for name in rows["method"]])
+    """The table, sortable by a click on a heading; columns of which nothing is known are left out.
+
+    What does not suit, or failed, is told beneath.
+    """
+    titled = rows.assign(method=[METHODS[name].title for name in rows["method"]])
+    shown = titled[titled["images"] > 0]
     shown = shown[[name for name in COLUMNS if name in shown and shown[name].notna().any()]]
+    shares = [name for name in shown if "%%" in (COLUMNS[name][1] or "")]
+    shown = shown.assign(**{name: 100 * shown[name] for name in shares})
     config = {
-        name: st.column_config.TextColumn(title, help=meaning)
+        name: st.column_config.TextColumn(title, help=meaning, width="medium" if name == "method" else None)
         if form is None
         else st.column_config.NumberColumn(title, help=meaning, format=form)
         for name, (title, form, meaning) in COLUMNS.items()
     }
-    st.dataframe(shown, column_config=config, hide_index=True, height=min(38 * (len(shown) + 1), 620))
+    height = min(36 * (len(shown) + 1), 620)
+    st.dataframe(shown, column_config=config, hide_index=True, height=height, placeholder="–")
+    unsuited = titled.dropna(subset=["reason"])
+    if len(unsuited):
+        with st.expander(f"What is not measured, and why ({len(unsuited)})"):
+            for reason, group in unsuited.groupby("reason", sort=False):
+                st.markdown(f"- {', '.join(group['method'])}: {reason}")
 
 
 def draw_exposed(rows: pd.DataFrame) -> None:
@@ -106,14 +117,15 @@ def draw_strip(cell: Cell, images: ImageSet) -> None:
         return
     picture = cached.picture(images.digest, cell.image_id, _SIDE_PX)
     pairs = list(zip(strip, cascades.likeness(strip), strict=True))
-    with st.grid(len(pairs), gap="small"):
-        for at, (stage, likeness) in enumerate(pairs):
-            with st.container():
-                pixels, words = _laid_over(cell, stage.maps, picture), stage.reason
-                st.image(pixels, width="stretch")
-                name = "as it was learnt" if at == 0 else f"random down to {stage.layer}"
-                alike = "" if at == 0 or np.isnan(likeness) else f" · rank correlation {likeness:.2f}"
-                st.caption(f"{name}{alike}{' · ' + words if words else ''}")
+    for column, (stage, likeness) in zip(st.columns(len(pairs), gap="small"), pairs, strict=True):
+        with column:
+            st.image(_laid_over(cell, stage.maps, picture), width="stretch")
+            words = [f"random from the answer down to {stage.layer}" if stage.layer else "as it was learnt"]
+            if stage.maps is not None and not stage.maps.any():
+                words.append("the map is empty")
+            elif stage.layer and not np.isnan(likeness):
+                words.append(f"rank correlation {likeness:.2f}")
+            st.caption(" · ".join([*words, stage.reason] if stage.reason else words))
 
 
 def _laid_over(cell: Cell, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
