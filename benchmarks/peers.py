@@ -6,6 +6,8 @@ memory, towards `targets` (N,) with the same settings as ours; batching is the l
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,7 +140,10 @@ def grad_cam_call(name: str, task: Task) -> Call | None:
     def call() -> None:
         layers = [task.module.get_submodule(spec.name)]
         reshape = to_maps if spec.layout == TOKENS else None
-        with kinds[name](model=task.module, target_layers=layers, reshape_transform=reshape) as library:
+        with (
+            contextlib.redirect_stderr(io.StringIO()),  # its progress bars
+            kinds[name](model=task.module, target_layers=layers, reshape_transform=reshape) as library,
+        ):
             library(input_tensor=task.inputs, targets=wanted)
 
     return call

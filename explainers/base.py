@@ -237,7 +237,7 @@ class Explainer(ABC):
         notes: dict[str, None],
     ) -> Iterator[_Part]:
         """Maps chunk by chunk; when memory runs out, the batch is halved, the work goes on, and a note says so."""
-        start, size = 0, self.chunk
+        start, size = 0, min(self.chunk, loan.batch)
         while start < len(crops):
             part = slice(start, start + size)
             inputs = loan.normalise(np.stack(crops[part]))

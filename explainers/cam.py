@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bank.bank import Loan
-from bank.card import MAPS
 from bank.errors import InputError
 from bank.layers import as_maps, capture
 from explainers.activations import layer_maps
@@ -175,8 +174,7 @@ class ScoreCAM(Explainer):
         chosen = maps.var((2, 3)).topk(n_kept, dim=1, sorted=False).indices
         maps = maps.gather(1, chosen[:, :, None, None].expand(-1, -1, *maps.shape[2:]))
         images = torch.arange(len(inputs), device=inputs.device).repeat_interleave(n_kept)
-        # tokens of 64 pictures outgrow the processor's cache: a transformer is a quarter faster on fewer at once
-        at_once = loan.batch if loan.card.layer(params.layer).layout == MAPS else max(1, loan.batch // 4)
+        at_once = loan.batch
         scores = []
         for some, image in zip(maps.flatten(0, 1).split(at_once), images.split(at_once), strict=True):
             masks = F.interpolate(some[:, None], inputs.shape[2:], mode="bilinear")

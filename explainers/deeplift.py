@@ -37,7 +37,7 @@ def contributions(loan: Loan, inputs: Tensor, starts: Tensor, targets: Tensor) -
 
 def pairs_at_once(loan: Loan) -> int:
     """How many pictures and baselines, in pairs, go through one forward and backward pass."""
-    return max(1, loan.batch // 8)
+    return max(1, loan.batch // 4)
 
 
 class DeepLIFT(Explainer):

@@ -12,7 +12,7 @@ from explainers.base import Explainer, ExplainerParams, Progress, target_scores
 def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
     """d score of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
     gradients = []
-    n_at_once = max(1, loan.batch // 4)
+    n_at_once = max(1, loan.batch // 2)
     for images, wanted in zip(inputs.split(n_at_once), targets.split(n_at_once), strict=True):
         images = images.detach().requires_grad_()
         with torch.enable_grad():
@@ -34,7 +34,7 @@ def repeated(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def variants(loan: Loan, inputs: Tensor) -> int:
     """How many variants of each of `inputs` go through one forward and backward pass."""
-    return max(1, loan.batch // 4 // len(inputs))
+    return max(1, loan.batch // 2 // len(inputs))
 
 
 def plain_scores(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:

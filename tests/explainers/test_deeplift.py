@@ -306,9 +306,9 @@ def test_small_batches_give_the_same_map_and_are_kept(bank, name):
         targets = torch.tensor([0, 1, 2])
         maps = method.attribute(loan, inputs, targets, method.Params(), silent)
         whole = len(seen)
-        small = method.attribute(replace(loan, batch=8), inputs, targets, method.Params(), silent)
+        small = method.attribute(replace(loan, batch=4), inputs, targets, method.Params(), silent)
         handle.remove()
-    assert max(seen[:whole]) in (3, 6)
+    assert 1 < max(seen[:whole]) <= loan.batch // 4
     assert set(seen[whole:]) == {1}
     torch.testing.assert_close(small, maps, rtol=0, atol=1e-5 * float(maps.abs().max()))
 

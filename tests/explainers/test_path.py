@@ -130,7 +130,7 @@ def test_small_batches_are_kept(bank, name):
     with bank.lend(card) as loan:
         whole = method.attribute(loan, normalised(), TARGETS, method.Params(), silent)
         handle = module.register_forward_pre_hook(lambda _module, args: seen.append(len(args[0])))
-        small = method.attribute(replace(loan, batch=4), normalised(), TARGETS, method.Params(), silent)
+        small = method.attribute(replace(loan, batch=2), normalised(), TARGETS, method.Params(), silent)
         handle.remove()
     assert set(seen) == {1}
     whole, small = (found.maps if hasattr(found, "maps") else found for found in (whole, small))
