@@ -69,7 +69,7 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor)
     visitor.wait(f"{MAPS} >= 8")
     assert visitor.clicks <= 6
     for name in ("vgg", "resnet", "vit", "shortcut", "Grad-CAM"):
-        page.locator(".st-key-compare_chart").get_by_text(name).first.wait_for(timeout=20_000)  # it is redrawn now and then
+        page.locator(".st-key-compare_chart").get_by_text(name).first.wait_for(timeout=20_000)
     assert re.search(r"1 / \d+", page.get_by_text(re.compile(r"^1 / \d+$")).first.inner_text())
 
 
