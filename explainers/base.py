@@ -162,13 +162,6 @@ class Explainer(ABC):
         """What each map should sum to by the method's own theory (N,); `None` where there is no such promise."""
         return None
 
-    def fit(self, loan: Loan, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:
-        """Learn from a data set what `attribute` finds in `loan.fitted`; only for methods that need `PATTERNS`.
-
-        `batches` yield inputs (n, C, H, W), normalised.
-        """
-        raise NotImplementedError
-
     def explain(
         self,
         loan: Loan,
@@ -301,3 +294,11 @@ class Progressive(Explainer):
         """The last map of `refine`."""
         *_, last = self.refine(loan, inputs, targets, params, progress)
         return last
+
+
+class Fitted(Explainer):
+    """A method that learns from a data set first; it has `PATTERNS` among its needs."""
+
+    @abstractmethod
+    def fit(self, loan: Loan, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:
+        """What `attribute` finds in `loan.fitted`, learnt from `batches` of inputs (n, C, H, W), normalised."""

@@ -14,7 +14,7 @@ from bank.bank import Bank, Loan
 from bank.card import ModelCard
 from bank.errors import InputError
 from bank.images import ImageSet
-from explainers.base import Attribution, Explainer, ExplainerParams, Need, out_of_memory
+from explainers.base import Attribution, Explainer, ExplainerParams, Fitted, Need, out_of_memory
 from explainers.output import CLASS_SCORE, Output
 from jobs.results import ResultStore, key_of
 
@@ -119,7 +119,7 @@ def ready(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loan:
     """The loan with all that the method needs to have learnt from `images`, found in `store` or fitted now."""
-    if Need.PATTERNS not in method.needs or method.applies(loan.card):
+    if not isinstance(method, Fitted) or method.applies(loan.card):
         return loan
     settings = asdict(params)
     key = key_of(what="patterns", model=loan.card.digest, data=images.digest, by=method.family, params=settings)

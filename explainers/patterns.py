@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bank.bank import Loan
 from bank.card import ModelCard
 from bank.errors import InputError
-from explainers.base import Explainer, ExplainerParams, Need, Progress, target_scores
+from explainers.base import ExplainerParams, Fitted, Need, Progress, target_scores
 from explainers.gradient import strongest
 from explainers.output import LOGIT, UNIT
 from explainers.rectifiers import obstacle
@@ -24,7 +24,7 @@ from explainers.relevance_rules import Layer, Rules, Ways
 _WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 
 
-class PatternMethod(Explainer):
+class PatternMethod(Fitted):
     """What PatternNet and pattern attribution share: patterns (Kindermans et al. 2018, eq. 8), fitted once for both.
 
     A weight w filters the signal out of a layer's input x and cancels distractors; the signal itself lies along the

@@ -7,13 +7,12 @@ import streamlit as st
 from bank.errors import InputError
 from explainers.output import UNIT
 from explainers.registry import METHODS
-from figures.compare import Panel, compare_figure, single_figure
-from pages.parts import cached, chart_events, compare_grid, scoring_job, state, trust_figures
+from figures.compare import compare_figure
+from pages.parts import chart_events, compare_grid, over_picks, state, trust_figures
 from pages.parts.aim import choose_target, choose_units
 from pages.parts.compare_grid import Choice
 from pages.parts.controls import about, layer_chooser, settings_of
 from pages.parts.theme import ink
-from pages.parts.waiting import run_and_wait
 from suggestion.table import Predictions
 
 DEFAULT_METHODS = ["grad-cam", "occlusion"]
@@ -57,28 +56,8 @@ def choose() -> Choice:
 
 def pager(choice: Choice, table: Predictions) -> str:
     """Which of the picks is on show; beside it, what each method is, and how far to believe the maps."""
-    mine.at = min(mine.at, len(mine.picks) - 1)
-    image_id = mine.picks[mine.at]
-    row = images.index(image_id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Previous",
-            icon=":material/chevron_left:",
-            key="compare_back",
-            disabled=mine.at == 0,
-            on_click=turn,
-            args=(-1,),
-        )
-        st.markdown(f"**{mine.at + 1} / {len(mine.picks)}**")
-        st.button(
-            "Next",
-            icon=":material/chevron_right:",
-            key="compare_on",
-            disabled=mine.at + 1 == len(mine.picks),
-            on_click=turn,
-            args=(1,),
-        )
-        st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
+        image_id = over_picks.pager("compare")
         st.space("stretch")
         for name in choice.methods:
             with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
@@ -89,10 +68,6 @@ def pager(choice: Choice, table: Predictions) -> str:
     if measure:
         compare_grid.measure(choice, cards, images, image_id, table)
     return image_id
-
-
-def turn(step: int) -> None:
-    mine.at += step
 
 
 def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
@@ -121,8 +96,8 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             key="compare_npz",
             icon=":material/download:",
         )
-        st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=unzoom)
-    compare_grid.progress(polled)
+        st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=over_picks.unzoom)
+    over_picks.progress(compare_grid.JOBS, polled)
     shown = compare_grid.build(*parts, view)
     zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{mine.n_unzoomed}")
     strength = opacity if view == "overlay" else 1.0
@@ -132,58 +107,23 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             config={"scrollZoom": True, "displaylogo": False, "doubleClick": False},
             alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
         )
-    chart_events.on_click("compare_chart", "compare_clicks", expand)
+    chart_events.on_click("compare_chart", "compare_clicks", over_picks.expand)
     if mine.expanded is not None:
         (row, column), mine.expanded = mine.expanded, None
-        full_width(
+        over_picks.full_width(
             f"{shown.rows[row].title} · {cards[column].name}", shown.rows[row].panels[column], shown.size, strength
         )
 
 
-def unzoom() -> None:
-    """Back to the whole picture: a fresh memory of the zoom."""
-    mine.n_unzoomed += 1
-
-
-def expand(_trace: int, _point: int, place: list[int] | None) -> None:
-    """A click on a panel's corner: show it at full width."""
-    if place is not None:
-        mine.expanded = (int(place[0]), int(place[1]))
-
-
-@st.dialog("Full width", width="large")
-def full_width(title: str, panel: Panel, size: tuple[int, int], opacity: float) -> None:
-    st.markdown(f"**{title}** · {panel.caption}")
-    st.plotly_chart(single_figure(panel, size, opacity), key="compare_single", config={"scrollZoom": True})
-
-
-def nothing_picked(table: Predictions) -> None:
-    st.markdown("No pictures are picked yet. Pick some on the Suggestion page, or start with six that deserve a look.")
-    with st.container(horizontal=True):
-        if st.button("Take six that deserve a look", type="primary", key="compare_six"):
-            mine.pick(compare_grid.six_to_look_at(table, images))
-            st.rerun()
-        if st.button("Go to suggestions", key="compare_suggestions"):
-            st.switch_page("pages/find/suggestion.py")
-
-
 mine, images, cards = state.work(), state.images(), state.cards()
 st.title("What do they look at?")
-if not cards:
-    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
-    st.stop()
-table = cached.predictions(cards, images)
-if table is None:
-    st.markdown("The models' answers come first.")
-    run_and_wait(scoring_job.job(), "compare", "interactive")
-elif not mine.picks:
-    nothing_picked(table)
-else:
-    try:
-        choice = choose()
-        picture = pager(choice, table)
-        compare_grid.submit(choice, cards, images, table)
-        pace = compare_grid.pace()
-        st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
+table = over_picks.answers("compare")
+over_picks.need_picks(table, "compare")
+try:
+    choice = choose()
+    picture = pager(choice, table)
+    compare_grid.submit(choice, cards, images, table)
+    pace = compare_grid.pace()
+    st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

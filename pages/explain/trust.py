@@ -6,9 +6,9 @@ from bank.errors import InputError
 from explainers.cells import Cell
 from explainers.registry import METHODS
 from jobs.queue import State
-from pages.parts import cached, scoring_job, state, trust_view
+from pages.parts import over_picks, state, trust_view
 from pages.parts.controls import about
-from pages.parts.waiting import progress_words, run_and_wait
+from pages.parts.waiting import progress_words
 from suggestion.table import Predictions
 from suggestion.targets import target_of
 
@@ -145,16 +145,9 @@ def growing_strip(cell: Cell, polled: bool) -> None:
 
 mine, images, cards = state.work(), state.images(), state.cards()
 st.title("How far can the maps be believed?")
-if not cards:
-    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
-    st.stop()
-table = cached.predictions(cards, images)
-if table is None:
-    st.markdown("The models' answers come first.")
-    run_and_wait(scoring_job.job(), "trust", "interactive")
-else:
-    try:
-        table_section()
-        cascade_section(table)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
+table = over_picks.answers("trust")
+try:
+    table_section()
+    cascade_section(table)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

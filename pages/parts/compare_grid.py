@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from bank.card import ModelCard
 from bank.images import ImageSet
@@ -18,13 +17,14 @@ from explainers.registry import METHODS
 from figures.compare import Column, Panel, Row
 from figures.maps import colour_map, data_uri, grey, has_evidence, map_scale, over, to_png
 from figures.sheet import sheet
-from jobs.queue import Job, State
-from pages.parts import cached, state, trust_figures
+from jobs.queue import Job
+from pages.parts import cached, over_picks, state, trust_figures
 from pages.parts.aim import Aim
 from pages.parts.controls import params_for
-from pages.parts.waiting import progress_words
 from suggestion.table import Predictions
-from suggestion.views import mean_confidence, n_predicted_classes
+
+#: What the page waits for: maps first, then their figures of trust.
+JOBS = ("compare", "trust")
 
 #: Longer side of a panel's picture, in pixels.
 _SIDE_PX = 448
@@ -78,28 +78,18 @@ def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Pred
     wanted = [c for pick in picks for c in cells_of(choice, cards, images, pick, table).values() if isinstance(c, Cell)]
     missing = [cell for cell in wanted if cell.key not in cached.store() and cell.key not in mine.failures]
     key = "explain " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
-    old = mine.jobs.get("compare")
-    if old is not None and old.active and old.key != key:
-        old.cancel()
-    if missing and not (old is not None and old.active and old.key == key):
-        bank, store, failures, unfinished = cached.bank(), cached.store(), mine.failures, mine.unfinished
+    bank, store, failures, unfinished = cached.bank(), cached.store(), mine.failures, mine.unfinished
 
-        def work(job: Job) -> None:
-            cells_module.work_out(bank, store, images, missing, failures, job.report, unfinished)
+    def work(job: Job) -> None:
+        cells_module.work_out(bank, store, images, missing, failures, job.report, unfinished)
 
-        job = Job(f"Explaining {len(picks)} pictures", work, unit="maps", key=key)
-        mine.jobs["compare"] = cached.jobs().submit(job, "interactive")
+    title = f"Explaining {len(picks)} pictures"
+    over_picks.submit_latest("compare", key, title, "maps", work if missing else None)
 
 
 def pace() -> float | None:
     """Seconds between two looks at the store: while a job runs, and never after."""
-    return 0.6 if _active() is not None else None
-
-
-def _active() -> Job | None:
-    """The job that the page waits for: maps first, then their figures of trust."""
-    jobs = [state.work().jobs.get(name) for name in ("compare", "trust")]
-    return next((job for job in jobs if job is not None and job.active), None)
+    return 0.6 if over_picks.active_job(JOBS) is not None else None
 
 
 def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> None:
@@ -107,24 +97,6 @@ def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: 
     cells = cells_of(choice, cards, images, image_id, table).values()
     failures = state.work().failures
     trust_figures.submit([cell for cell in cells if isinstance(cell, Cell) and cell.key not in failures], images)
-
-
-def progress(polled: bool) -> None:
-    """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
-
-    The line keeps its place when all is done, so that nothing below it jumps.
-    """
-    job, active = state.work().jobs.get("compare"), _active()
-    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if active is not None:
-            st.progress(active.fraction, progress_words(active))
-            st.button("Cancel", key="compare_cancel", type="tertiary", on_click=active.cancel)
-        elif polled:
-            st.rerun()
-        elif job is not None and job.state is State.CANCELLED:
-            st.caption("Stopped. What is ready stays; change anything above to go on.")
-        else:
-            st.caption("Scroll over a panel to zoom, drag to pan: all panels move in step.")
 
 
 def build(
@@ -249,9 +221,3 @@ def to_png_file(
         column = _column(table, row, card)
         titles.append(": ".join([column.name, *(f"{name} {value:.2f}" for name, value, _ in column.answers[:1])]))
     return to_png(sheet(titles, [METHODS[name].title for name in choice.methods], lines))
-
-
-def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:
-    """The most disputed pictures, and among equals those of which the models are surest."""
-    order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
-    return [images.ids[row] for row in order[:6]]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from bank.card import ModelCard
 from bank.images import ImageSet
@@ -19,9 +18,8 @@ from figures.compare import Panel
 from figures.maps import colour_map, grey, map_scale, over, to_png
 from figures.reason import TARGET_COLOURS, TargetRow, regions
 from figures.sheet import sheet
-from jobs.queue import Job, State
-from pages.parts import cached, state
-from pages.parts.waiting import progress_words
+from jobs.queue import Job
+from pages.parts import cached, over_picks, state
 from suggestion import targets
 from suggestion.table import Predictions
 
@@ -109,41 +107,18 @@ def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
     wanted = [target.cell for pick in picks for target in targets_of(choice, images, pick, table)[0]]
     missing = [cell for cell in wanted if cell.key not in cached.store() and cell.key not in mine.failures]
     key = "reason " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
-    old = mine.jobs.get("reason")
-    if old is not None and old.active and old.key != key:
-        old.cancel()
-    if missing and not (old is not None and old.active and old.key == key):
-        bank, store, failures = cached.bank(), cached.store(), mine.failures
+    bank, store, failures = cached.bank(), cached.store(), mine.failures
 
-        def work(job: Job) -> None:
-            reason_cells.work_out(bank, store, images, missing, failures, job.report)
+    def work(job: Job) -> None:
+        reason_cells.work_out(bank, store, images, missing, failures, job.report)
 
-        job = Job(f"Layers of {choice.card.name}", work, unit="targets", key=key)
-        mine.jobs["reason"] = cached.jobs().submit(job, "interactive")
+    title = f"Layers of {choice.card.name}"
+    over_picks.submit_latest("reason", key, title, "targets", work if missing else None)
 
 
 def pace() -> float | None:
     """Seconds between two looks at the store: while the job runs, and never after."""
-    job = state.work().jobs.get("reason")
-    return 0.4 if job is not None and job.active else None
-
-
-def progress(polled: bool) -> None:
-    """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
-
-    The line keeps its place when all is done, so that nothing below it jumps.
-    """
-    job = state.work().jobs.get("reason")
-    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if job is not None and job.active:
-            st.progress(job.fraction, progress_words(job))
-            st.button("Cancel", key="reason_cancel", type="tertiary", on_click=job.cancel)
-        elif polled:
-            st.rerun()
-        elif job is not None and job.state is State.CANCELLED:
-            st.caption("Stopped. What is ready stays; change anything above to go on.")
-        else:
-            st.caption("Scroll over a panel to zoom, drag to pan: all panels move in step.")
+    return 0.4 if over_picks.active_job(["reason"]) is not None else None
 
 
 def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Predictions) -> Shown:

@@ -14,7 +14,7 @@ from bank.errors import InputError
 from bank.images import ImageSet, image_id
 from explainers import cells as maps_of
 from explainers import trust, trust_table
-from explainers.base import Explainer, Need
+from explainers.base import Fitted, Need
 from explainers.cam import GradCAM
 from explainers.cells import Cell
 from explainers.gradient import Saliency
@@ -273,7 +273,7 @@ def test_one_picture_that_cannot_be_explained_does_not_take_the_others_with_it(b
 def test_a_method_that_learns_from_the_data_is_fitted_for_the_random_model_too(bank, store, images, card):
     fits = []
 
-    class Learning(Explainer):
+    class Learning(Fitted):
         name, title, family, signed = "learning", "Learning", "test", True
         question, reference = "?", "-"
         needs = frozenset({Need.PATTERNS})
