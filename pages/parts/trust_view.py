@@ -66,7 +66,7 @@ def draw_table(rows: pd.DataFrame) -> None:
     shares = [name for name in shown if "%%" in (COLUMNS[name][1] or "")]
     shown = shown.assign(**{name: 100 * shown[name] for name in shares})
     config = {
-        name: st.column_config.TextColumn(title, help=meaning, width="medium" if name == "method" else None)
+        name: st.column_config.TextColumn(title, help=meaning, width={"method": 150, "model": 84}.get(name))
         if form is None
         else st.column_config.NumberColumn(title, help=meaning, format=form)
         for name, (title, form, meaning) in COLUMNS.items()
