@@ -125,9 +125,8 @@ class Bare:
         """The pass that takes least time per image, as a function that measures it: seconds per image, now."""
         candidates = [(module, inputs[:size]) for module, inputs in formats for size in sizes]
         calls = [lambda m=module, x=inputs: run(m, x) for module, inputs in candidates]
-        in_turn(calls, 1)
-        seconds = in_turn(calls, 3)
-        per_image = [min(found) / len(inputs) for found, (_, inputs) in zip(seconds, candidates, strict=True)]
+        rounds = [[timed(call) for call in calls] for _ in range(4)]  # A B C A B C …; the first warms up
+        per_image = np.min(rounds[1:], axis=0) / [len(inputs) for _, inputs in candidates]
         best = int(np.argmin(per_image))
         return lambda: timed(calls[best]) / len(candidates[best][1])
 
@@ -154,12 +153,6 @@ def timed(call: Callable[[], Any]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-
-def in_turn(calls: Sequence[Callable[[], Any]], n_rounds: int) -> list[list[float]]:
-    """Seconds of each of `calls`, A B C A B C …"""
-    rounds = [[timed(call) for call in calls] for _ in range(n_rounds)]
-    return [list(column) for column in zip(*rounds, strict=True)]
 
 
 def peak_memory(call: Callable[[], Any]) -> float:
@@ -221,28 +214,30 @@ def measure(loan: Loan, module: nn.Module, bare: Bare, method: Explainer, n_roun
     else:
         per_image = PASSES[method.name](params, loan.card.layer().layout == TOKENS)
         n_forward, n_gradient = (n * n_images for n in per_image)
-    ratios, seconds = [], []
-    for _ in range(n_rounds):
-        before = bare.seconds(n_forward, n_gradient)
-        seconds.append(timed(ours))
-        ratios.append(2 * seconds[-1] / (before + bare.seconds(n_forward, n_gradient)))
-    found = {}
-    for library, call in libraries.items():
+    for library, call in list(libraries.items()):
         try:
             call()  # warm up
         except RuntimeError as error:
             print(f"{library} cannot do {method.name} on {loan.card.name}: {first_line(error)}")
-            continue
-        mine, theirs = in_turn([ours, call], n_rounds)
-        found[library] = statistics.median(t / m for t, m in zip(theirs, mine, strict=True))
-    fastest = min(found, key=lambda library: found[library], default="")
+            del libraries[library]
+    seconds: list[float] = []
+    ratios: list[float] = []
+    found: dict[str, list[float]] = {library: [] for library in libraries}
+    for _ in range(n_rounds):
+        before = bare.seconds(n_forward, n_gradient)
+        seconds.append(timed(ours))
+        ratios.append(2 * seconds[-1] / (before + bare.seconds(n_forward, n_gradient)))
+        for library, call in libraries.items():
+            found[library].append(timed(call) / seconds[-1])
+    speedups = {library: statistics.median(times) for library, times in found.items()}
+    fastest = min(speedups, key=lambda library: speedups[library], default="")
     return Row(
         loan.card.architecture.rpartition("/")[2],
         method.name,
         statistics.median(seconds) / n_images,
         peak,
         statistics.median(ratios),
-        found.get(fastest),
+        speedups.get(fastest),
         fastest,
     )
 

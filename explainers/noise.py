@@ -72,14 +72,15 @@ class NoisyGradients(Explainer):
         """(N, C, H, W) float32, normalised -> w_i, some at a time: (N, k, C, H, W) float32, score per unit of input."""
         generator = torch.Generator().manual_seed(params.seed)
         sigma = params.sigma * (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3)))
-        n_at_once = variants(loan, inputs)
-        for start in range(0, params.samples, n_at_once):
-            n_samples = min(n_at_once, params.samples - start)
+        n_passes = -(-params.samples // variants(loan, inputs))
+        done = 0
+        for part in torch.arange(params.samples).chunk(n_passes):  # of even size
+            n_samples = len(part)
             # drawn one by one: a batch of draws is not always the same numbers as its parts
             draws = [torch.randn(inputs.shape[1:], generator=generator) for _ in range(n_samples)]
             noisy = inputs[:, None] + sigma.view(-1, 1, 1, 1, 1) * torch.stack(draws).to(inputs.device)
             yield input_gradient(loan, *repeated(noisy, targets)).unflatten(0, noisy.shape[:2])
-            progress(start + n_samples, params.samples)
+            progress(done := done + n_samples, params.samples)
 
 
 class SmoothGrad(NoisyGradients):
