@@ -34,7 +34,7 @@ class Need(StrEnum):
     RELU = "ReLU activations"
     ATTENTION = "attention over the whole picture"
     SEQUENTIAL = "layers one after another"
-    PATTERNS = "patterns fitted on a data set"
+    DATA = "a data set to learn from"
 
 
 @dataclass(frozen=True)
@@ -213,9 +213,9 @@ class Explainer(ABC):
         if output.kind not in self.outputs:
             expected = f"{self.title} to be asked about a {' or '.join(self.outputs)}"
             raise InputError(expected, f"a {output.kind}", "Take another method for this output.")
-        if Need.PATTERNS in self.needs and loan.fitted is None:
-            cure = "Fit them first: `replace(loan, fitted=method.fit(loan, batches, params))`."
-            raise InputError(f"patterns for {self.title}", "none", cure)
+        if Need.DATA in self.needs and loan.fitted is None:
+            cure = "Fit it first: `replace(loan, fitted=method.fit(loan, batches, params))`."
+            raise InputError(f"what {self.title} learns from a data set", "nothing", cure)
         for target in targets:
             output.check(loan.card, target)
 
@@ -297,7 +297,11 @@ class Progressive(Explainer):
 
 
 class Fitted(Explainer):
-    """A method that learns from a data set first; it has `PATTERNS` among its needs."""
+    """A method that learns from a data set first; it has `DATA` among its needs."""
+
+    def fit_key(self, loan: Loan, params: Any) -> dict[str, Any]:
+        """All that `fit` depends on beside the data set."""
+        return {"model": loan.card.digest, "by": self.family, "params": asdict(params)}
 
     @abstractmethod
     def fit(self, loan: Loan, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:

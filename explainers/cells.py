@@ -18,7 +18,7 @@ from explainers.base import Attribution, Explainer, ExplainerParams, Fitted, Nee
 from explainers.output import CLASS_SCORE, Output
 from jobs.results import ResultStore, key_of
 
-#: Images that patterns are fitted on, at most, and how many are read at once.
+#: Images that methods learn from, at most, and how many are read at once.
 _FIT_ON, _FIT_AT_ONCE = 512, 32
 
 
@@ -26,7 +26,7 @@ _FIT_ON, _FIT_AT_ONCE = 512, 32
 class Cell:
     """What to explain: `target` is a column of `output`, 0 for methods that use none.
 
-    `data` is the digest of the image set that a method's patterns are fitted on, where it needs any.
+    `data` is the digest of the image set that the method learns from, where it needs one.
     """
 
     card: ModelCard
@@ -47,7 +47,7 @@ class Cell:
             method=self.method.name,
             params=asdict(self.params),
             target=(self.target, asdict(self.output)) if self.method.uses_target else None,
-            data=self.data if Need.PATTERNS in self.method.needs else "",
+            data=self.data if Need.DATA in self.method.needs else "",
         )
 
 
@@ -96,7 +96,7 @@ def work_out(
                 )
             put(store, cell, attribution)
         except (InputError, RuntimeError) as error:
-            failures[cell.key] = _in_one_line(error)
+            failures[cell.key] = in_one_line(error)
         finally:
             if unfinished is not None:
                 unfinished.pop(cell.key, None)
@@ -121,8 +121,7 @@ def ready(
     """The loan with all that the method needs to have learnt from `images`, found in `store` or fitted now."""
     if not isinstance(method, Fitted) or method.applies(loan.card):
         return loan
-    settings = asdict(params)
-    key = key_of(what="patterns", model=loan.card.digest, data=images.digest, by=method.family, params=settings)
+    key = key_of(what="fitted", data=images.digest, **method.fit_key(loan, params))
     fitted = store.get(key)
     if fitted is None:
 
@@ -137,7 +136,8 @@ def ready(
     return replace(loan, fitted=fitted)
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
+    """What to say of a map that could not be made."""
     if isinstance(error, RuntimeError) and out_of_memory(error):
         return "Not enough memory, even for one picture at a time. Close other models, or pick another method."
     return str(error).splitlines()[0]

@@ -38,7 +38,7 @@ class Output:
 
     def of(self, loan: Loan) -> Loan:
         """The loan whose `scores` are this output."""
-        return loan if self.kind == LOGIT else replace(loan, head=self._scores)
+        return loan if self.kind == LOGIT else replace(loan, head=self)
 
     def check(self, card: ModelCard, target: int) -> None:
         """Raise `InputError` when `target` is no column of this output, or `place` is not on the layer's grid."""
@@ -69,7 +69,8 @@ class Output:
         name = card.class_names[target]
         return name if self.kind == LOGIT else f"probability of {name}"
 
-    def _scores(self, loan: Loan, inputs: Tensor) -> Tensor:
+    def __call__(self, loan: Loan, inputs: Tensor) -> Tensor:
+        """The model's values (N, columns) for normalised `inputs` (N, C, h, w)."""
         if self.kind == PROBABILITY:
             return loan.logits(inputs).softmax(1)
         spec, layer = loan.card.layer(self.layer), loan.layer(self.layer)

@@ -38,7 +38,7 @@ class PatternMethod(Fitted):
 
     family = "pattern"
     outputs = (LOGIT, UNIT)
-    needs = frozenset({Need.PATTERNS, Need.SEQUENTIAL, Need.RELU})
+    needs = frozenset({Need.DATA, Need.SEQUENTIAL, Need.RELU})
     reference = "Kindermans et al. 2018, Learning How to Explain Neural Networks: PatternNet and PatternAttribution"
     chunk = 16
 

@@ -61,7 +61,7 @@ def settings_for(method):
 
 def prepared(method, loan, channels=3):
     """The loan with all that the method needs to learn from a data set."""
-    if Need.PATTERNS not in method.needs or method.applies(loan.card):
+    if Need.DATA not in method.needs or method.applies(loan.card):
         return loan
     return replace(loan, fitted=method.fit(loan, [normalised(8, channels=channels, seed=5)], settings_for(method)))
 

@@ -221,7 +221,7 @@ def test_what_the_net_never_sees_gets_nothing(bank, name):
     method = METHODS[name]
     if Need.ATTENTION in method.needs:
         pytest.skip("attention joins the whole picture")
-    if Need.PATTERNS in method.needs:
+    if Need.DATA in method.needs:
         pytest.skip("patterns have a test of their own")
     if name in ("rise", "lime", "kernel-shap", "shapley-sampling"):
         pytest.skip("superpixels and soft masks reach across the edge; their own tests have some that do not")

@@ -44,7 +44,7 @@ class Choosy(Edges):
 class Fitted(Edges):
     """Shows what was fitted."""
 
-    needs = frozenset({Need.PATTERNS})
+    needs = frozenset({Need.DATA})
 
     def attribute(self, loan, inputs, targets, params, progress):
         return torch.as_tensor(loan.fitted["pattern"]).expand(len(inputs), -1, -1)

@@ -276,7 +276,7 @@ def test_a_method_that_learns_from_the_data_is_fitted_for_the_random_model_too(b
     class Learning(Fitted):
         name, title, family, signed = "learning", "Learning", "test", True
         question, reference = "?", "-"
-        needs = frozenset({Need.PATTERNS})
+        needs = frozenset({Need.DATA})
 
         def fit(self, loan, batches, params):
             fits.append((loan.card.digest, sum(len(batch) for batch in batches)))

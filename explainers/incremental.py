@@ -1,0 +1,60 @@
+"""Incremental inference: pictures that differ from one only in a window cost what the window reaches, no more.
+
+A `Patch` stands for B such pictures and goes through the model's own forward in their place. A convolution or pooling
+hands on the part of its output that the window reaches, made from the clean picture's values around it; what sees the
+whole picture (a linear layer, attention, squeeze-and-excitation) gets the whole pictures, and all behind it runs in
+full. Exact but for rounding, for any model; worth the while where local layers come first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bank.bank import Loan
+from explainers.patch_rules import RULES
+from explainers.patches import Call, Patch, Run, Span
+
+#: Numbers (float32) in the largest tensor of a batch that suits a CPU (32 MiB), and an accelerator (512 MiB).
+_AT_ONCE_CPU, _AT_ONCE = 8 * 2**20, 128 * 2**20
+
+
+class Incremental:
+    """One model and one clean picture, of which windows are changed.
+
+    `batch` is the number of pictures that suits one call of `scores`.
+    """
+
+    def __init__(self, loan: Loan, picture: Tensor, size: int) -> None:
+        """`picture` (C, H, W) float32, normalised; windows are `size` × `size` pixels."""
+        self._loan, self._picture = loan, picture[None]
+        self._kept: list[Call] = []
+        middle = [(side - size) // 2 for side in picture.shape[1:]]
+        self._middle = [np.array([at]) for at in middle]
+        self._window = self._picture[:, :, middle[0] : middle[0] + size, middle[1] : middle[1] + size]
+        twice = [at.repeat(2) for at in self._middle]
+        largest = self._pass(self._window.repeat(2, 1, 1, 1), *twice)[1].largest
+        at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
+        self.batch = max(loan.batch, min(4096, at_once // largest))
+
+    def scores(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+        """Scores (B, K) of B pictures that hold `values` (B, C, h, w) at `rows` and `columns` (B,) int64."""
+        return self._pass(values, rows, columns)[0]
+
+    def saving(self) -> float:
+        """How many times fewer floating-point operations a window in the middle takes than a whole picture."""
+        with torch.no_grad(), FlopCounterMode(display=False) as whole:
+            self._loan.scores(self._picture)
+        with FlopCounterMode(display=False) as part:
+            self.scores(self._window, *self._middle)
+        return whole.get_total_flops() / max(1, part.get_total_flops())
+
+    def _pass(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> tuple[Tensor, Run]:
+        run = Run(self._kept, RULES)
+        values = values.clone(memory_format=torch.channels_last)  # a model may write into its input
+        x = Patch.of(values, self._picture, Span(rows, values.shape[2]), Span(columns, values.shape[3]), run)
+        with torch.no_grad():
+            found = self._loan.scores(x)
+        return (found.whole() if isinstance(found, Patch) else found), run

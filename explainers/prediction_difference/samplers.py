@@ -1,0 +1,219 @@
+"""What might have been in a window: other pictures' content there, or what a Gaussian makes of the window's rim."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from bank.errors import InputError
+
+#: Random patches of each picture that a Gaussian is fitted on: those of 100 pictures are as many as the paper took.
+_OF_EACH = 256
+
+#: Patches for each dimension of a patch that need no shrinking.
+_ENOUGH = 10
+
+
+class Sampler(ABC):
+    """Draws contents of windows. Pictures are pixels (C, H, W) float32 in [0, 1]; `seed` and the place decide."""
+
+    #: Whether samples 2 i and 2 i + 1 lie opposite each other.
+    pairs: bool = False
+
+    @abstractmethod
+    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+        """Samples `numbers` of the window at each of `places` (W, 2) (row, column): (W, S, C, size, size) in [0, 1].
+
+        A window's samples depend on the seed, its place and their number alone, not on what else is drawn.
+        """
+
+
+@dataclass(frozen=True)
+class Marginal(Sampler):
+    """The window's content in `references` (R, C, H, W) uint8, other pictures of the data set, anew for each."""
+
+    references: Tensor
+
+    @classmethod
+    def without(cls, references: Tensor, picture: Tensor) -> Marginal:
+        """All `references` but the picture itself (C, H, W) in [0, 1], which would say that nothing is unknown."""
+        same = (references == (picture.cpu() * 255).round().to(torch.uint8)).flatten(1).all(1)
+        return cls(references[~same])
+
+    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+        """See `Sampler`. Raises `InputError` when there are fewer references than samples."""
+        n = len(self.references)
+        if n < numbers.stop:
+            cure = "Bring a larger data set, or take fewer samples or conditional sampling."
+            raise InputError(f"{numbers.stop} other pictures, one for each sample", str(n), cure)
+        drawn = []
+        for row, column in places:
+            chosen = torch.from_numpy(_random(seed, row, column).permutation(n)[numbers.start : numbers.stop])
+            drawn.append(self.references[chosen, :, row : row + size, column : column + size])
+        return torch.stack(drawn).to(picture.device).float().div_(255)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Normal distribution of the data set's patches (`side` × `side` × `channels`), over all channels or each alone.
+
+    `mean` (G, d), `covariance` (G, d, d) float64 of pixels in [0, 1], with G = 1, d = channels · side² or
+    G = channels, d = side²; values are ordered channel, row, column. `n_patches` is what it was fitted on.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    side: int
+    channels: int
+    n_patches: int
+
+    @classmethod
+    def fit(cls, batches: Iterable[np.ndarray], side: int, per_channel: bool, seed: int = 0) -> Gaussian:
+        """From random patches, as many of each picture: `batches` of pictures (n, C, H, W) in [0, 1].
+
+        Where patches are few for the covariance's size, it is shrunk towards its diagonal. Raises `InputError` without
+        pictures, and when they are smaller than a patch.
+        """
+        random = np.random.default_rng(seed)
+        total, products = np.zeros(()), np.zeros(())
+        n_patches = channels = 0
+        for pictures in batches:
+            channels, height, width = pictures.shape[1:]
+            check_patch(side, height, width)
+            of = np.repeat(np.arange(len(pictures)), _OF_EACH)
+            rows, columns = (random.integers(0, extent - side + 1, len(of)) for extent in (height, width))
+            views = np.lib.stride_tricks.sliding_window_view(pictures, (side, side), (2, 3))
+            patches = views[of, :, rows, columns].astype(np.float64)
+            groups = patches.reshape(len(patches), channels if per_channel else 1, -1).swapaxes(0, 1)
+            total = total + groups.sum(1)
+            products = products + groups.swapaxes(1, 2) @ groups
+            n_patches += len(patches)
+        if not n_patches:
+            raise InputError("pictures to fit a Gaussian on", "none", "Bring a data set first.")
+        mean = total / n_patches
+        covariance = products / n_patches - mean[:, :, None] * mean[:, None, :]
+        shrink = shrinkage(n_patches, mean.shape[1])
+        diagonal = np.eye(mean.shape[1]) * covariance
+        return cls(mean, covariance + shrink * (diagonal - covariance), side, channels, n_patches)
+
+
+def shrinkage(n_patches: int, dimension: int) -> float:
+    """How far a covariance from so few patches is drawn to its diagonal: 0 for ten a dimension or more, up to 1."""
+    return max(0.0, 1 - n_patches / (_ENOUGH * dimension))
+
+
+def check_patch(side: int, height: int, width: int) -> None:
+    """Raise `InputError` when a picture is smaller than a patch, the window with its rim."""
+    if min(height, width) < side:
+        cure = "Take a smaller window, or less padding around it."
+        raise InputError(
+            f"pictures of at least {side} × {side} pixels, the window and its rim", f"{height} × {width}", cure
+        )
+
+
+@dataclass(frozen=True)
+class Conditional(Sampler):
+    """The window given its rim, under a `Gaussian` of patches (section 3.1); samples come in antithetic pairs.
+
+    With the patch split into window 1 and rim 2, the window is normal with mean mu1 + G (x2 - mu2) and covariance
+    S11 - G S21 = L L^T, where G = S12 S22^-1. Near the picture's edge the patch is shifted inward, and the window lies
+    elsewhere in it: each place in the patch has a G and an L of its own, worked out once.
+    """
+
+    gaussian: Gaussian
+    pairs = True
+    _known: dict[tuple[int, int, int], _Split] = field(default_factory=dict, repr=False, compare=False)
+
+    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+        """See `Sampler`; `numbers` begins and ends at whole pairs."""
+        side = self.gaussian.side
+        channels, height, width = picture.shape
+        check_patch(side, height, width)
+        corners = (places - (side - size) // 2).clip(0, np.array([height, width]) - side)
+        within = places - corners
+        patches = picture.unfold(1, side, 1).unfold(2, side, 1)
+        drawn = picture.new_empty(len(places), len(numbers), channels, size, size)
+        for row, column in np.unique(within, axis=0):
+            split = self._split(int(row), int(column), size, picture.device)
+            here = np.flatnonzero((within == (row, column)).all(1))
+            around = patches[:, corners[here, 0], corners[here, 1]].transpose(0, 1)  # (W, C, side, side)
+            rim = around.reshape(len(here), len(self.gaussian.mean), -1).transpose(0, 1)[:, :, split.rim]
+            mean = split.mean + (rim - split.rim_mean) @ split.gain.mT  # (G, W, n)
+            noise = self._noise(places[here], numbers, mean.shape[0] * mean.shape[2], seed).to(picture.device)
+            noise = noise.unflatten(2, (mean.shape[0], mean.shape[2])).permute(2, 0, 1, 3).flatten(1, 2)
+            step = (noise @ split.factor.mT).unflatten(1, (len(here), -1))  # (G, W, pairs, n)
+            both = torch.stack([mean[:, :, None] + step, mean[:, :, None] - step], 3).flatten(2, 3)
+            drawn[here] = both.permute(1, 2, 0, 3).reshape(len(here), len(numbers), channels, size, size)
+        return drawn.clamp_(0, 1)
+
+    @staticmethod
+    def _noise(places: np.ndarray, numbers: range, n: int, seed: int) -> Tensor:
+        """(W, pairs, n) float32."""
+        stop = numbers.stop // 2
+        drawn = [_random(seed, *place).standard_normal((stop, n), dtype=np.float32) for place in places]
+        return torch.from_numpy(np.stack(drawn)[:, numbers.start // 2 :])
+
+    def _split(self, row: int, column: int, size: int, device: torch.device) -> _Split:
+        key = (row, column, size)
+        if key not in self._known:
+            side, mean = self.gaussian.side, self.gaussian.mean
+            inside = np.zeros((side, side), dtype=bool)
+            inside[row : row + size, column : column + size] = True
+            inside = np.tile(inside.ravel(), mean.shape[1] // side**2)
+            parts = [_conditional(covariance, inside) for covariance in self.gaussian.covariance]
+            gain, factor = (torch.from_numpy(np.stack(part)).float().to(device) for part in zip(*parts, strict=True))
+            own, around = (torch.from_numpy(mean[:, None, which]).float().to(device) for which in (inside, ~inside))
+            rim = torch.from_numpy(np.flatnonzero(~inside)).to(device)
+            self._known[key] = _Split(rim, own, around, gain, factor)
+        return self._known[key]
+
+
+class _Split(NamedTuple):
+    """A window given its rim, normal: `mean` and `rim_mean` (G, 1, n), `gain` and `factor` (G, n, n')."""
+
+    rim: Tensor
+    mean: Tensor
+    rim_mean: Tensor
+    gain: Tensor
+    factor: Tensor
+
+
+def _conditional(covariance: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """G and L of `Conditional` for one covariance (d, d) and which of its d values lie `inside` the window."""
+    window, rim = np.flatnonzero(inside), np.flatnonzero(~inside)
+    across = covariance[np.ix_(window, rim)]
+    if not len(rim):
+        return across, _factor(covariance)
+    rim_factor = _factor(covariance[np.ix_(rim, rim)])
+    half = scipy.linalg.solve_triangular(rim_factor, across.T, lower=True)  # S22 = F F^T, half = F^-1 S21
+    gain = scipy.linalg.solve_triangular(rim_factor, half, lower=True, trans="T").T
+    return gain, _factor(covariance[np.ix_(window, window)] - half.T @ half)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """Cholesky factor, lower, of a covariance (d, d) that may be singular: as little is added to its diagonal as helps.
+
+    Eigenvalues that stay below zero are set to what was last tried.
+    """
+    d = len(covariance)
+    covariance = (covariance + covariance.T) / 2
+    jitter = 1e-6 * max(np.trace(covariance) / d, np.finfo(float).tiny ** 0.5)
+    for _ in range(4):
+        try:
+            return np.linalg.cholesky(covariance + jitter * np.eye(d))
+        except np.linalg.LinAlgError:
+            jitter *= 10
+    values, vectors = np.linalg.eigh(covariance)
+    return scipy.linalg.qr((vectors * np.sqrt(values.clip(jitter))).T, mode="r")[0].T
+
+
+def _random(seed: int, row: int, column: int) -> np.random.Generator:
+    """Numbers of one window."""
+    return np.random.Generator(np.random.Philox(key=[seed, (int(row) << 32) | int(column)]))

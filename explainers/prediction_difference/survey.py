@@ -1,0 +1,163 @@
+"""Prediction difference, window by window: a whole map early, better with every round, to be stopped and taken up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bank.bank import Loan
+from bank.preprocess import Preprocessing
+from explainers.incremental import Incremental
+from explainers.prediction_difference.evidence import Measure, difference
+from explainers.prediction_difference.samplers import Sampler
+from explainers.prediction_difference.windows import Grid, mean_over_windows, sum_over_windows
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many samples a window gets.
+
+    All get the `first` ones; a window whose Monte Carlo error is then above `settled` times the root mean square of the
+    first round's differences gets up to `samples`. With `settled` = 0 every window gets all of them.
+    """
+
+    samples: int = 20
+    first: int = 4
+    settled: float = 0.1
+    jackknife: bool = True
+    seed: int = 0
+
+    @property
+    def at_first(self) -> int:
+        """Samples before anything can be settled."""
+        return min(self.first, self.samples) if self.settled else self.samples
+
+
+@dataclass
+class Survey:
+    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where no window begins yet; `samples` (h, w)."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    samples: np.ndarray
+
+    @classmethod
+    def new(cls, grid: Grid, n_targets: int) -> Survey:
+        """Nothing is known."""
+        shape = (grid.height - grid.size + 1, grid.width - grid.size + 1)
+        empty = np.full((n_targets, *shape), np.nan, dtype=np.float32)
+        return cls(empty, empty.copy(), np.zeros(shape, dtype=np.int32))
+
+    def maps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
+
+        Windows are drawn independently, so their errors add up as squares. NaN where no window was asked yet.
+        """
+        counts = sum_over_windows(self.samples > 0, size).round()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            squares = sum_over_windows(np.nan_to_num(self.errors.astype(np.float64)) ** 2, size).clip(0)
+            errors = np.where(counts > 0, np.sqrt(squares) / counts, np.nan)
+        return mean_over_windows(self.values, size).astype(np.float32), errors.astype(np.float32)
+
+    def stride(self, grid: Grid) -> int | None:
+        """The stride that all windows have been asked at; `None` before the first round is through."""
+        reached = None
+        for stride in grid.strides:
+            if not self.samples[np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))].all():
+                break
+            reached = stride
+        return reached
+
+
+def pixels(inputs: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalised inputs (..., C, H, W) -> what was normalised, in [0, 1]; same shape."""
+    mean, std = _moments(inputs, preprocessing)
+    return (inputs * std + mean).clamp(0, 1)
+
+
+def _moments(inputs: Tensor, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(x, device=inputs.device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    return mean, std
+
+
+def advance(
+    loan: Loan,
+    inputs: Tensor,
+    grid: Grid,
+    sampler: Sampler,
+    measures: Sequence[Measure],
+    effort: Effort,
+    survey: Survey,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Survey]:
+    """Ask about the windows that `survey` lacks, round by round, writing into it; yields it after every batch.
+
+    `inputs` (C, H, W) float32, normalised; `measures` read `loan.scores`, and the survey has a row for each of their
+    targets, one measure after another. Windows with fewer samples than `effort` wants are asked again. `progress`
+    counts windows and may raise.
+    """
+    picture = pixels(inputs, loan.card.preprocessing)
+    mean, std = _moments(inputs, loan.card.preprocessing)
+    model = Incremental(loan, inputs, grid.size)
+    total = grid.n_windows()
+
+    def scores(places: np.ndarray, numbers: range) -> tuple[Tensor, Tensor]:
+        """Scores (K,) of the picture, by the same way as the samples', and (W, S, K) of the samples."""
+        drawn = (sampler.draw(picture, places, grid.size, numbers, effort.seed) - mean) / std
+        row, column = places[0]
+        clean = inputs[None, :, row : row + grid.size, column : column + grid.size]
+        at = np.concatenate([places[:1], np.repeat(places, len(numbers), 0)])
+        found = model.scores(torch.cat([clean, drawn.flatten(0, 1)]), at[:, 0], at[:, 1])
+        return found[0], found[1:].unflatten(0, (len(places), len(numbers)))
+
+    def write(places: np.ndarray, clean: Tensor, samples: Tensor) -> None:
+        found = [difference(measure, clean, samples, sampler.pairs, effort.jackknife) for measure in measures]
+        rows, columns = places.T
+        for known, new in zip((survey.values, survey.errors), zip(*found, strict=True), strict=True):
+            known[:, rows, columns] = torch.cat(new, 1).T.float().cpu().numpy()
+        survey.samples[rows, columns] = samples.shape[1]
+
+    def ask_all(places: np.ndarray) -> None:
+        write(places, *scores(places, range(effort.samples)))
+
+    def ask(places: np.ndarray, settled: np.ndarray) -> None:
+        clean, samples = scores(places, range(effort.at_first))
+        write(places, clean, samples)
+        unsettled = _unsettled(survey, settled)[places[:, 0], places[:, 1]]
+        if effort.at_first < effort.samples and unsettled.any():
+            _, more = scores(places[unsettled], range(effort.at_first, effort.samples))
+            write(places[unsettled], clean, torch.cat([samples[torch.from_numpy(unsettled)], more], 1))
+
+    def through(places: np.ndarray, n_samples: int, task: Callable[[np.ndarray], None]) -> Iterator[Survey]:
+        at_once = max(1, model.batch // n_samples)
+        for start in range(0, len(places), at_once):
+            progress(int((survey.samples >= effort.at_first).sum()), total)
+            task(places[start : start + at_once])
+            yield survey
+
+    settled = np.full(len(survey.values), np.inf)
+    for number, places in enumerate(grid.rounds(effort.seed)):
+        if number == 1 and effort.at_first < effort.samples:
+            settled = effort.settled * _typical(survey, grid)
+            again = _unsettled(survey, settled) & (survey.samples > 0) & (survey.samples < effort.samples)
+            yield from through(np.argwhere(again), effort.samples, ask_all)
+        places = places[survey.samples[places[:, 0], places[:, 1]] < effort.at_first]
+        yield from through(places, effort.at_first, partial(ask, settled=settled))
+
+
+def _unsettled(survey: Survey, settled: np.ndarray) -> np.ndarray:
+    """Where (h, w) bool an error is above `settled` (T,), or not known."""
+    return np.logical_not((survey.errors <= settled[:, None, None]).all(0))
+
+
+def _typical(survey: Survey, grid: Grid) -> np.ndarray:
+    """Root mean square of the first round's differences (T,)."""
+    stride = grid.strides[0]
+    rows, columns = np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))
+    first = survey.values[:, rows, columns]
+    return np.sqrt(np.square(first, dtype=np.float64).mean((1, 2)))

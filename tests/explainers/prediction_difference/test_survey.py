@@ -1,0 +1,381 @@
+"""Prediction difference against answers known by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bank.errors import InputError
+from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence, difference
+from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler, shrinkage
+from explainers.prediction_difference.survey import Effort, Survey, advance
+from explainers.prediction_difference.windows import Grid, mean_over_windows, sum_over_windows
+from tests.explainers.nets import NETS, add, seeded
+
+PX, SIZE, RIM = 12, 3, 2
+SIDE = SIZE + 2 * RIM
+D = 3 * SIDE**2
+#: Every window, all samples, no correction.
+PLAIN = Effort(samples=2, settled=0, jackknife=False)
+
+
+def gaussian(seed=0, spread=0.02):
+    """Smooth patches near grey, so that nothing is cut off at black or white."""
+    random = np.random.default_rng(seed)
+    mixed = random.normal(size=(D, D)) / D**0.5
+    covariance = spread**2 * (mixed @ mixed.T + 0.1 * np.eye(D))
+    return Gaussian(0.5 + 0.03 * random.normal(size=(1, D)), covariance[None], SIDE, 3, 25_000)
+
+
+def picture(seed=0):
+    return torch.from_numpy(0.5 + 0.03 * np.random.default_rng(seed).normal(size=(3, PX, PX))).float()
+
+
+def normalised(pixels):
+    """As `nets.add` has it."""
+    return (pixels - 0.5) / 0.25
+
+
+def linear(n_classes=3):
+    return seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * PX * PX, n_classes)))
+
+
+def weight_of(module, target):
+    """Of each pixel in [0, 1], (3, PX, PX)."""
+    return module[1].weight[target].detach().view(3, PX, PX) / 0.25
+
+
+def survey_of(bank, module, sampler, measures, effort=PLAIN, stride=1, pixels=None, size=SIZE):
+    card = add(bank, module, px=PX)
+    pixels = picture() if pixels is None else pixels
+    grid = Grid(PX, PX, size, stride)
+    survey = Survey.new(grid, sum(len(measure.targets) for measure in measures))
+    with bank.lend(card) as loan:
+        for _ in advance(loan, normalised(pixels), grid, sampler, measures, effort, survey):
+            pass
+    return survey
+
+
+def given_rim(known, pixels, row, column):
+    """Mean (n,) and covariance (n, n) of the window at a place, by inverting the whole covariance (numpy, float64)."""
+    corner = np.clip((row - RIM, column - RIM), 0, PX - SIDE)
+    inside = np.zeros((3, SIDE, SIDE), dtype=bool)
+    top, left = np.array((row, column)) - corner
+    inside[:, top : top + SIZE, left : left + SIZE] = True
+    inside = inside.ravel()
+    patch = pixels[:, corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE].double().numpy().ravel()
+    precision = np.linalg.inv(known.covariance[0])
+    covariance = np.linalg.inv(precision[np.ix_(inside, inside)])
+    shift = covariance @ precision[np.ix_(inside, ~inside)] @ (patch - known.mean[0])[~inside]
+    return known.mean[0][inside] - shift, covariance
+
+
+PLACES = [(0, 0), (0, PX - SIZE), (4, 5), (PX - SIZE, 2), (1, 8), (PX - SIZE, PX - SIZE)]
+
+
+def test_a_linear_models_activation_difference_is_exact_with_one_antithetic_pair(bank):
+    known, module = gaussian(), linear()
+    survey = survey_of(bank, module, Conditional(known), [ActivationDifference((2, 0))])
+    for number, target in enumerate((2, 0)):
+        weight = weight_of(module, target)
+        for row, column in PLACES:
+            mean, _ = given_rim(known, picture(), row, column)
+            here = (slice(None), slice(row, row + SIZE), slice(column, column + SIZE))
+            expected = weight[here].ravel().double().numpy() @ (picture()[here].ravel().double().numpy() - mean)
+            assert survey.values[number, row, column] == pytest.approx(expected, abs=2e-5)
+
+
+def test_a_logistic_models_weight_of_evidence_is_the_one_dimensional_integral(bank):
+    known, module = gaussian(spread=0.06), linear(2)
+    with torch.no_grad():
+        module[1].weight.mul_(3)
+    n = 1e7
+    effort = Effort(samples=4000, settled=0, jackknife=False)
+    evidence = WeightOfEvidence((0,), n, 2)
+    survey = survey_of(bank, module, Conditional(known), [evidence], effort, stride=SIZE)
+    weight = weight_of(module, 0) - weight_of(module, 1)
+    bias = float(module[1].bias[0] - module[1].bias[1])
+    logit = float((weight * (picture() - 0.5)).sum()) + bias
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+
+    def bits(p):
+        return np.log2((p * n + 1) / ((1 - p) * n + 1))
+
+    moved = []
+    for row, column in [(0, 0), (3, 6), (9, 3)]:
+        mean, covariance = given_rim(known, picture(), row, column)
+        here = (slice(None), slice(row, row + SIZE), slice(column, column + SIZE))
+        w, x = weight[here].ravel().double().numpy(), picture()[here].ravel().double().numpy()
+        centre, scale = logit + w @ (mean - x), np.sqrt(w @ covariance @ w)
+        unknown = weights @ (1 / (1 + np.exp(-(centre + scale * nodes)))) / weights.sum()
+        expected = bits(1 / (1 + np.exp(-logit))) - bits(unknown)
+        error = float(survey.errors[0, row, column])
+        assert survey.values[0, row, column] == pytest.approx(expected, abs=4 * error + 1e-4)
+        moved.append(abs(expected) / error)
+    assert max(moved) > 20  # so that the tolerance could not hide a wrong answer
+
+
+@pytest.mark.parametrize("net", ["plain", "resnet", "mobile", "densenet", "vit"])
+@pytest.mark.parametrize("evidence", [ActivationDifference((1,)), WeightOfEvidence((1,), 1e5, 4)])
+def test_what_the_model_ignores_gets_exactly_nothing(bank, net, evidence):
+    class Ignoring(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = NETS[net]()
+            self.register_buffer("mask", (torch.arange(32) < 16).float())
+
+        def forward(self, x):
+            return self.net(x * self.mask)
+
+    card = add(bank, seeded(Ignoring))
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 32, 32), dtype=np.uint8))
+    grid = Grid(32, 32, 4, 2)
+    survey = Survey.new(grid, 1)
+    pixels = torch.from_numpy(np.random.default_rng(1).uniform(size=(3, 32, 32))).float()
+    with bank.lend(card) as loan:
+        for _ in advance(loan, normalised(pixels), grid, Marginal(references), [evidence], Effort(5), survey):
+            pass
+    maps, _ = survey.maps(grid.size)
+    assert np.abs(maps[0, :, :12]).max() > 0
+    assert np.abs(maps[0, :, 20:]).max() == 0
+
+
+def test_independent_pixels_make_conditional_sampling_the_gaussians_own(bank):
+    known = gaussian()
+    diagonal = replace(known, covariance=np.eye(D) * known.covariance)
+    drawn = Conditional(diagonal).draw(picture(), np.array([(4, 5)]), SIZE, range(4000), 0)[0]
+    inside = np.zeros((3, SIDE, SIDE), dtype=bool)
+    inside[:, RIM : RIM + SIZE, RIM : RIM + SIZE] = True
+    mean = diagonal.mean[0][inside.ravel()]
+    deviation = np.sqrt(np.diag(diagonal.covariance[0])[inside.ravel()])
+    values = drawn.flatten(1).numpy()
+    np.testing.assert_allclose(values.mean(0), mean, atol=1e-5)  # pairs lie about it
+    np.testing.assert_allclose(values.std(0), deviation, rtol=0.06)
+    other = Conditional(diagonal).draw(1 - picture(), np.array([(4, 5)]), SIZE, range(4000), 0)[0]
+    torch.testing.assert_close(drawn, other)  # whatever the rim shows
+
+
+def test_conditional_samples_have_the_conditional_mean_and_covariance():
+    known = gaussian()
+    for row, column in PLACES:
+        drawn = Conditional(known).draw(picture(), np.array([(row, column)]), SIZE, range(20_000), 3)[0]
+        mean, covariance = given_rim(known, picture(), row, column)
+        values = drawn.flatten(1).double().numpy()
+        np.testing.assert_allclose(values.mean(0), mean, atol=2e-5)
+        assert np.abs(np.cov(values.T) - covariance).max() < 0.06 * np.abs(covariance).max()
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 5), (4, 3), (PX, 1), (7, 4)])
+def test_windows_cover_every_pixel(size, stride):
+    grid = Grid(PX, PX + 3, size, stride)
+    counts = np.zeros((PX, PX + 3), dtype=int)
+    places = np.concatenate(list(grid.rounds(0)))
+    for row, column in places:
+        counts[row : row + size, column : column + size] += 1
+    assert counts.min() >= 1
+    assert len(places) == len({tuple(place) for place in places}) == grid.n_windows()
+    if stride == 1 and size <= PX // 2:
+        assert counts[0, 0] == counts[-1, -1] == 1
+        assert counts[size : PX - size, size : PX - size].min() == size**2 == counts.max()
+    began = np.zeros((PX - size + 1, PX + 3 - size + 1))
+    began[places[:, 0], places[:, 1]] = 1
+    assert np.array_equal(sum_over_windows(began, size).round(), counts)
+
+
+def test_each_round_halves_the_stride_and_the_first_is_a_whole_map():
+    grid = Grid(40, 40, 10, 1)
+    assert grid.strides == [8, 4, 2, 1]
+    first = next(grid.rounds(0))
+    began = np.full((31, 31), np.nan)
+    began[first[:, 0], first[:, 1]] = 1
+    assert np.isfinite(mean_over_windows(began, 10)).all()
+    assert len(first) < 31 * 31 / 30
+
+
+@pytest.mark.parametrize(("settings", "words"), [((PX, PX, 13, 1), "smaller window"), ((PX, PX, 3, 4), "gaps")])
+def test_windows_that_cannot_be_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        Grid(*settings)
+
+
+def test_a_picture_smaller_than_window_and_rim_is_refused():
+    with pytest.raises(InputError, match="at least 7 × 7"):
+        Conditional(gaussian()).draw(torch.rand(3, 6, 20), np.array([(0, 0)]), SIZE, range(2), 0)
+
+
+class Independent(Sampler):
+    """The same Gaussian without pairs."""
+
+    def __init__(self, known):
+        self._pairs = Conditional(known)
+
+    def draw(self, picture, places, size, numbers, seed):
+        both = self._pairs.draw(picture, places, size, range(2 * numbers.start, 2 * numbers.stop), seed)
+        return both[:, ::2]
+
+
+def errors_of(bank, sampler, n_samples, n_seeds=6):
+    """Root mean square over windows and seeds of what is left to the answer of many samples."""
+    module = linear(2)
+    evidence = [WeightOfEvidence((0,), 1e6, 2)]
+    exact = survey_of(
+        bank, module, Conditional(gaussian(spread=0.1)), evidence, Effort(3000, settled=0, jackknife=False), stride=3
+    )
+    asked = exact.samples > 0
+    found = []
+    for seed in range(n_seeds):
+        effort = Effort(n_samples, settled=0, jackknife=False, seed=100 + seed)
+        survey = survey_of(bank, module, sampler, evidence, effort, stride=3)
+        found.append((survey.values - exact.values)[0][asked])
+    return float(np.sqrt(np.square(found).mean()))
+
+
+def test_the_error_of_independent_samples_falls_with_the_root_of_their_number(bank):
+    sampler = Independent(gaussian(spread=0.1))
+    few, many = (errors_of(bank, sampler, n) for n in (8, 128))
+    assert few / many == pytest.approx(4, rel=0.2)
+
+
+def test_four_antithetic_samples_are_about_as_good_as_twenty_independent_ones(bank):
+    known = gaussian(spread=0.1)
+    assert errors_of(bank, Conditional(known), 4) < 1.2 * errors_of(bank, Independent(known), 20)
+
+
+def test_the_stated_error_is_the_error(bank):
+    known, module = gaussian(spread=0.1), linear(2)
+    evidence = [WeightOfEvidence((0,), 1e6, 2)]
+    exact = survey_of(bank, module, Conditional(known), evidence, Effort(3000, settled=0), stride=3)
+    asked = exact.samples > 0
+    found = [
+        survey_of(bank, module, Independent(known), evidence, Effort(40, settled=0, seed=seed), stride=3)
+        for seed in range(20, 30)
+    ]
+    actual = np.sqrt(np.mean([np.square(one.values - exact.values)[0][asked] for one in found], 0))
+    stated = np.sqrt(np.mean([np.square(one.errors)[0][asked] for one in found], 0))
+    assert (stated / actual).mean() == pytest.approx(1, abs=0.2)
+
+
+def test_the_jackknife_takes_the_bias_of_few_samples_away():
+    random = np.random.default_rng(0)
+    logits = torch.from_numpy(random.normal((1, 0), 1, (40_000, 6, 2))).float()
+    measure = WeightOfEvidence((0,), 1e9, 2)
+    biased, corrected = (
+        difference(measure, torch.zeros(2), logits, False, jackknife)[0].mean().item() for jackknife in (False, True)
+    )
+    p = logits.double().softmax(-1)[..., 0].mean()
+    exact = -float((p / (1 - p)).log2())
+    assert abs(corrected - exact) < 0.4 * abs(biased - exact)
+    assert abs(biased - exact) > 0.02
+
+
+def test_evidence_stays_finite_where_the_model_is_certain():
+    measure = WeightOfEvidence((0,), 1e5, 1000)
+    certain, impossible = torch.zeros(1000), torch.zeros(1000)
+    certain[0], impossible[0] = 200, -200
+    found, _ = difference(measure, certain, impossible.expand(1, 4, 1000), False, True)
+    assert found.item() == pytest.approx(np.log2(100_001 / 999) - np.log2(1 / 100_999), rel=1e-3)
+
+
+def test_a_mark_that_decides_the_class_is_where_the_map_peaks(bank):
+    class Marked(nn.Module):
+        def forward(self, x):
+            mark = x[:, :, 3:9, 5:11].mean((1, 2, 3))
+            return torch.stack([4 * mark, -4 * mark], 1)
+
+    pixels = picture() * 0.5
+    pixels[:, 3:9, 5:11] = 1
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, PX, PX), dtype=np.uint8))
+    for measure in (ActivationDifference((0,)), WeightOfEvidence((0,), 1e5, 2)):
+        survey = survey_of(bank, Marked(), Marginal(references), [measure], Effort(8), pixels=pixels)
+        (relevance,), _ = survey.maps(SIZE)
+        row, column = np.unravel_index(relevance.argmax(), relevance.shape)
+        assert 3 <= row < 9
+        assert 5 <= column < 11
+
+
+def test_samples_depend_on_seed_place_and_number_alone():
+    places = np.array(PLACES)
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, PX, PX), dtype=np.uint8))
+    for sampler in (Conditional(gaussian()), Marginal(references)):
+        all_at_once = sampler.draw(picture(), places, SIZE, range(8), 1)
+        one = sampler.draw(picture(), places[3:4], SIZE, range(4, 8), 1)
+        torch.testing.assert_close(all_at_once[3:4, 4:], one)
+        assert not torch.allclose(all_at_once, sampler.draw(picture(), places, SIZE, range(8), 2))
+        assert not torch.allclose(all_at_once[0], all_at_once[1])
+
+
+def test_marginal_sampling_leaves_the_picture_itself_out_and_counts_what_is_left():
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 3, PX, PX), dtype=np.uint8))
+    sampler = Marginal.without(references, references[2].float() / 255)
+    drawn = sampler.draw(picture(), np.array([(2, 3)]), SIZE, range(3), 0)
+    here = (slice(None), slice(None), slice(2, 2 + SIZE), slice(3, 3 + SIZE))
+    expected = {tuple(part) for part in references[[0, 1, 3]][here].flatten(1).tolist()}
+    assert {tuple(part) for part in (drawn[0] * 255).round().int().flatten(1).tolist()} == expected
+    with pytest.raises(InputError, match="Expected 4 other pictures, one for each sample, got 3"):
+        sampler.draw(picture(), np.array([(2, 3)]), SIZE, range(4), 0)
+
+
+def pictures(n=40, seed=0):
+    """(n, 3, 20, 20) in [0, 1]: soft noise, the channels alike."""
+    random = np.random.default_rng(seed)
+    coarse = torch.from_numpy(random.uniform(size=(n, 3, 6, 6)).astype(np.float32))
+    return torch.nn.functional.interpolate(coarse, (20, 20), mode="bilinear").numpy()
+
+
+def test_a_gaussian_is_that_of_the_data_sets_patches():
+    found = Gaussian.fit([pictures()[:30], pictures()[30:]], 4, per_channel=False)
+    patches = np.lib.stride_tricks.sliding_window_view(pictures(), (4, 4), (2, 3))
+    every = patches.transpose(0, 2, 3, 1, 4, 5).reshape(-1, 48).astype(np.float64)
+    np.testing.assert_allclose(found.mean[0], every.mean(0), atol=0.02)
+    np.testing.assert_allclose(found.covariance[0], np.cov(every.T), atol=0.01)
+    alone = Gaussian.fit([pictures()], 4, per_channel=True)
+    assert alone.covariance.shape == (3, 16, 16)
+    np.testing.assert_allclose(alone.covariance[1], np.cov(every[:, 16:32].T), atol=0.01)
+
+
+def test_few_patches_are_shrunk_towards_the_diagonal():
+    assert shrinkage(25_000, 588) == 0
+    few = Gaussian.fit([pictures(1)], 8, per_channel=False)
+    assert 0 < shrinkage(few.n_patches, 192) < 1
+    assert np.linalg.eigvalsh(few.covariance[0]).min() > 0
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_borders_that_never_change_leave_a_gaussian_that_can_be_drawn_from(per_channel):
+    """As the black rim of handwritten digits: a singular covariance."""
+    digits = pictures() * 1.0
+    digits[:, :, :9] = 0
+    digits[:, 1:] = digits[:, :1]  # grey: the channels are copies
+    known = Gaussian.fit([digits], SIDE, per_channel)
+    places = np.array([(0, 0), (4, 5), (17, 17), (12, 3)])
+    drawn = Conditional(known).draw(torch.from_numpy(digits[0]), places, SIZE, range(8), 0)
+    assert torch.isfinite(drawn).all()
+    assert drawn[0].mean() < 0.1 * drawn[2].mean()  # black stays black
+    assert drawn[2].std() > 0.01
+
+
+def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopped(bank):
+    module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * PX * PX, 3)))
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, PX, PX), dtype=np.uint8))
+    effort = Effort(samples=20, first=4, settled=0.4)
+    evidence = [WeightOfEvidence((0,), 1e5, 3)]
+    card = add(bank, module, px=PX)
+    coarse, fine = Grid(PX, PX, SIZE, 2), Grid(PX, PX, SIZE, 1)
+    with bank.lend(card) as loan:
+        whole = Survey.new(fine, 1)
+        for _ in advance(loan, normalised(picture()), fine, Marginal(references), evidence, effort, whole):
+            pass
+        parts = Survey.new(fine, 1)
+        steps = advance(loan, normalised(picture()), coarse, Marginal(references), evidence, effort, parts)
+        next(steps)
+        steps.close()
+        assert 0 < (parts.samples > 0).sum() < coarse.n_windows() or parts.stride(coarse) is not None
+        for grid in (coarse, fine):
+            for _ in advance(loan, normalised(picture()), grid, Marginal(references), evidence, effort, parts):
+                pass
+            assert parts.stride(grid) == grid.stride
+    assert set(np.unique(whole.samples)) == {4, 20}
+    np.testing.assert_allclose(parts.values, whole.values, atol=1e-6)
+    assert np.array_equal(parts.samples, whole.samples)
