@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bank.bank import Loan
+from bank.bank import Loan, batch_for
 from explainers.patch_rules import RULES
 from explainers.patches import Call, Patch, Run, Span
 
 #: Numbers (float32) in the largest tensor of a batch that suits a CPU (32 MiB), and an accelerator (512 MiB).
 _AT_ONCE_CPU, _AT_ONCE = 8 * 2**20, 128 * 2**20
+
+#: Pictures of a batch, at most, however small.
+_LARGEST = 4096
 
 
 class Incremental:
@@ -27,17 +30,20 @@ class Incremental:
     `batch` is the number of pictures that suits one call of `scores`.
     """
 
-    def __init__(self, loan: Loan, picture: Tensor, size: int) -> None:
-        """`picture` (C, H, W) float32, normalised; windows are `size` × `size` pixels."""
+    def __init__(self, loan: Loan, picture: Tensor, window: tuple[int, int]) -> None:
+        """`picture` (C, H, W) float32, normalised; windows are about `window` (height, width) pixels."""
         self._loan, self._picture = loan, picture[None]
         self._kept: list[Call] = []
-        middle = [(side - size) // 2 for side in picture.shape[1:]]
-        self._middle = [np.array([at]) for at in middle]
-        self._window = self._picture[:, :, middle[0] : middle[0] + size, middle[1] : middle[1] + size]
+        (top, height), (left, width) = (
+            ((side - size) // 2, size) for side, size in zip(picture.shape[1:], window, strict=True)
+        )
+        self._middle = np.array([top]), np.array([left])
+        self._window = self._picture[:, :, top : top + height, left : left + width]
         twice = [at.repeat(2) for at in self._middle]
         largest = self._pass(self._window.repeat(2, 1, 1, 1), *twice)[1].largest
         at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
-        self.batch = max(loan.batch, min(4096, at_once // largest))
+        share = loan.batch / batch_for(loan.card.input_size, loan.device)  # below 1 where memory ran out before
+        self.batch = max(loan.batch, min(_LARGEST, round(share * at_once / largest)))
 
     def scores(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
         """Scores (B, K) of B pictures that hold `values` (B, C, h, w) at `rows` and `columns` (B,) int64."""

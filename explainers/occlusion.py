@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bank.bank import Loan
 from explainers.base import Explainer, ExplainerParams, Progress, setting
 from explainers.baselines import BASELINES, baseline
-from explainers.perturbation import Steps, covered, scores_in_passes
-
-
-def _intervals(side: int, window: float, stride: float) -> Tensor:
-    """Masks (K, side) bool of the window's places along one side; cut off at the far edge, and no pixel is left out.
-
-    `window` is a share of the side, `stride` a share of the window.
-    """
-    length = max(1, round(window * side))
-    step = max(1, round(stride * length))
-    starts = torch.arange(0, side - length + step, step)[:, None]
-    pixels = torch.arange(side)[None]
-    return (pixels >= starts) & (pixels < starts + length)
+from explainers.incremental import Incremental
+from explainers.perturbation import Steps
 
 
 class Occlusion(Explainer):
@@ -52,24 +42,62 @@ class Occlusion(Explainer):
 
     def attribute(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Params, progress: Progress) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32, in the target's unit."""
-        rows, columns = (_intervals(side, params.window, params.stride).to(inputs.device) for side in inputs.shape[2:])
-        top = torch.cat([rows, torch.zeros_like(rows[:1])])  # the last window covers nothing: the whole picture
-        places = torch.arange(len(rows) * len(columns) + 1, device=inputs.device)
+        rows, columns = (_Axis.of(side, params.window, params.stride) for side in inputs.shape[2:])
+        places = np.stack(np.meshgrid(range(len(rows.starts)), range(len(columns.starts)), indexing="ij"), -1)
         fills = baseline(params.fill, inputs, loan.card.preprocessing, params.seed)
-        step = Steps(progress, len(inputs) * len(places))
+        step = Steps(progress, len(inputs) * (places.size // 2))
         maps = []
         for image, fill, target in zip(inputs, fills, targets.tolist(), strict=True):
-
-            def picture(part: Tensor, image: Tensor = image, fill: Tensor = fill) -> Tensor:
-                window = top[part // len(columns), :, None] & columns[part % len(columns), None]
-                return covered(image, fill, ~window.flatten(1))
-
-            scores = scores_in_passes(loan, places, target, picture, step)
-            drop = (scores[-1] - scores[:-1]).view(len(rows), len(columns))
-            maps.append(_mean_over(rows.float()).T @ drop @ _mean_over(columns.float()))
+            model = Incremental(loan, image, (rows.length, columns.length))
+            drops = []
+            for part in np.array_split(places.reshape(-1, 2), -(-(places.size // 2) // model.batch)):
+                down, right = rows.places[part[:, 0]], columns.places[part[:, 1]]
+                shown = _cut(image, down, right, rows.length, columns.length)
+                hidden = rows.covers(part[:, 0])[:, :, None] & columns.covers(part[:, 1])[:, None]
+                filled = _cut(fill, down, right, rows.length, columns.length)
+                covered = torch.where(torch.from_numpy(hidden).to(image.device)[:, None], filled, shown)
+                # the picture itself goes first, by the same way: what the net does not see costs exactly nothing
+                scores = model.scores(torch.cat([shown[:1], covered]), *(np.r_[at[:1], at] for at in (down, right)))
+                drops.append(scores[0, target] - scores[1:, target])
+                step(len(part))
+            drop = torch.cat(drops).view(places.shape[:2])
+            maps.append(rows.mean_over(drop.device).T @ drop @ columns.mean_over(drop.device))
         return torch.stack(maps)
 
 
-def _mean_over(intervals: Tensor) -> Tensor:
-    """Weights (K, side) float32 with which each place of the window counts at a pixel."""
-    return intervals / intervals.sum(0)
+@dataclass(frozen=True)
+class _Axis:
+    """Where the window begins along one side, `starts`; the last ones are cut off at the far edge of `side`.
+
+    `places` are the same, moved inward so that `length` pixels fit.
+    """
+
+    side: int
+    length: int
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, side: int, window: float, stride: float) -> _Axis:
+        """`window` is a share of the side, `stride` a share of the window; no pixel is left out."""
+        length = max(1, round(window * side))
+        step = max(1, round(stride * length))
+        return cls(side, length, np.arange(0, side - length + step, step))
+
+    @property
+    def places(self) -> np.ndarray:
+        return self.starts.clip(max=self.side - self.length)
+
+    def covers(self, index: np.ndarray) -> np.ndarray:
+        """Which of the `length` pixels from its place on each window covers, (n, length) bool."""
+        return np.arange(self.length) >= (self.starts - self.places)[index, None]
+
+    def mean_over(self, device: torch.device) -> Tensor:
+        """Weights (windows, side) float32 with which each window counts at a pixel."""
+        pixels = np.arange(self.side)
+        covers = (pixels >= self.starts[:, None]) & (pixels < self.starts[:, None] + self.length)
+        return torch.from_numpy(covers / covers.sum(0)).float().to(device)
+
+
+def _cut(picture: Tensor, rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> Tensor:
+    """Windows (n, C, height, width) of a picture (C, H, W) that begin at `rows` and `columns`."""
+    return picture.unfold(1, height, 1).unfold(2, width, 1)[:, rows, columns].transpose(0, 1)

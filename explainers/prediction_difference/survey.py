@@ -103,7 +103,7 @@ def advance(
     """
     picture = pixels(inputs, loan.card.preprocessing)
     mean, std = _moments(inputs, loan.card.preprocessing)
-    model = Incremental(loan, inputs, grid.size)
+    model = Incremental(loan, inputs, (grid.size, grid.size))
     total = grid.n_windows()
 
     def scores(places: np.ndarray, numbers: range) -> tuple[Tensor, Tensor]:

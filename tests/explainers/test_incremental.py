@@ -29,7 +29,7 @@ def changed(picture, values, places):
 def both(loan, places=PLACES):
     """Scores by patches, twice, and by whole pictures."""
     (picture,), values = normalised(1), normalised(len(places), px=SIZE, seed=1)
-    model = Incremental(loan, picture, SIZE)
+    model = Incremental(loan, picture, (SIZE, SIZE))
     found = model.scores(values, places[:, 0], places[:, 1])
     again = model.scores(values, places[:, 0], places[:, 1])
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_a_window_as_large_as_the_picture_is_the_picture(bank):
     card = add(bank, seeded(NETS["mobile"]))
     with bank.lend(card) as loan:
         picture, other = normalised(2)
-        model = Incremental(loan, picture, PX)
+        model = Incremental(loan, picture, (PX, PX))
         zero = np.zeros(1, dtype=np.int64)
         torch.testing.assert_close(model.scores(other[None], zero, zero), loan.logits(other[None]))
 
@@ -135,7 +135,7 @@ def test_the_values_of_the_caller_and_the_model_stay_as_they_are(bank):
     with bank.lend(card) as loan:
         (picture,), values = normalised(1), normalised(len(PLACES), px=SIZE, seed=1)
         before = picture.clone(), values.clone()
-        Incremental(loan, picture, SIZE).scores(values, PLACES[:, 0], PLACES[:, 1])
+        Incremental(loan, picture, (SIZE, SIZE)).scores(values, PLACES[:, 0], PLACES[:, 1])
     assert torch.equal(picture, before[0])
     assert torch.equal(values, before[1])
 
@@ -145,14 +145,15 @@ def test_local_layers_save_work_and_attention_does_not(bank):
     for net in ("plain", "vit"):
         card = add(bank, seeded(NETS[net]), net)
         with bank.lend(card) as loan:
-            saved[net] = Incremental(loan, normalised(1)[0], SIZE).saving()
+            saved[net] = Incremental(loan, normalised(1)[0], (SIZE, SIZE)).saving()
     assert saved["plain"] > 4
     assert saved["vit"] < 1.5  # its patch embedding is local
 
 
-def test_batches_stay_within_their_memory(bank):
-    card = add(bank, seeded(NETS["plain"]), px=256)
+def test_batches_follow_the_memory_that_a_picture_needs(bank):
+    card, picture = add(bank, seeded(NETS["functional"]), px=256), normalised(1, px=256)[0]
     with bank.lend(card) as loan:
-        small, large = (Incremental(loan, normalised(1, px=256)[0], size).batch for size in (8, 200))
-        assert Incremental(replace(loan, batch=7), normalised(1, px=256)[0], 256).batch >= 7
-    assert small > large
+        small, large = (Incremental(loan, picture, (size, size)).batch for size in (50, 150))
+        halved = Incremental(replace(loan, batch=loan.batch // 2), picture, (50, 50)).batch
+    assert small > 4 * large
+    assert halved == pytest.approx(small / 2, abs=1)

@@ -101,7 +101,7 @@ def test_occlusion_reports_every_step(bank):
     with bank.lend(card) as loan:
         method.attribute(loan, normalised(px=16), TARGETS, method.Params(), lambda *step: seen.append(step))
     assert seen == sorted(seen)
-    assert seen[-1] == (2 * 226, 2 * 226)  # two pictures, whole and under 225 windows
+    assert seen[-1] == (2 * 225, 2 * 225)  # two pictures under 225 windows
 
 
 def test_grad_cam_follows_its_formula(bank):

@@ -121,6 +121,8 @@ def test_no_pass_is_larger_than_the_loan_allows_and_the_map_does_not_depend_on_i
         torch.testing.assert_close(maps[0].error, maps[1].error, rtol=1e-3, atol=1e-7)
         maps = [found.maps for found in maps]
     torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-6)
+    if method.name == "occlusion":
+        return  # patches of pictures: as many as fit into the memory of a pass, see test_incremental
     sizes.clear()
     run(bank, method, module, batch=7, **METHODS[method])
     assert max(sizes[1:]) <= 7  # the first is the bank's own probe
