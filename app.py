@@ -14,6 +14,9 @@ page = st.navigation(
         "Explain": [
             st.Page("pages/explain/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/explain/reason.py", title="Reason", icon=":material/layers:"),
+            st.Page(
+                "pages/explain/prediction_difference.py", title="Prediction difference", icon=":material/difference:"
+            ),
             st.Page("pages/explain/trust.py", title="Trust", icon=":material/balance:"),
         ],
     }

@@ -29,6 +29,8 @@ from bank.settings import settings
 from explainers.base import Attribution, Explainer, ExplainerParams
 from explainers.cells import ready
 from explainers.output import KINDS, LOGIT, UNIT, Output
+from explainers.prediction_difference.keeping import Asked, attribution, go_on
+from explainers.prediction_difference.method import PredictionDifferenceParams
 from explainers.registry import METHODS, method
 from explainers.trust_table import EXPOSING, evaluate, exposed, top_classes
 from figures.maps import colour_map, grey, map_scale, over, to_png
@@ -132,9 +134,15 @@ def _explain(chosen: argparse.Namespace) -> int:
                 rows = range(start, min(start + _AT_ONCE, len(images)))
                 pictures = [images.image(row) for row in rows]
                 part = slice(rows.start, rows.stop)
-                with bank.lend(card) as loan:
-                    loan = ready(loan, store, fit_on, known, setting)
-                    found = known.explain(loan, pictures, images.ids[part], targets[part], setting, output=output)
+                if isinstance(setting, PredictionDifferenceParams):
+                    asked = [
+                        Asked(card, images.ids[row], setting, (targets[row],), (output,), fit_on.digest) for row in rows
+                    ]
+                    found = _surveyed(bank, store, images, asked, fit_on)
+                else:
+                    with bank.lend(card) as loan:
+                        loan = ready(loan, store, fit_on, known, setting)
+                        found = known.explain(loan, pictures, images.ids[part], targets[part], setting, output=output)
                 for at, row in enumerate(rows):
                     stem = f"{Path(images.names[row]).stem}-{_plain(card.name)}-{known.name}"
                     if stem in written:  # pictures or models of one name
@@ -144,6 +152,15 @@ def _explain(chosen: argparse.Namespace) -> int:
                     what = f" · {output.title(card, targets[row])}" if known.uses_target else ""
                     print(f"{images.names[row]} · {card.name} · {known.title}{what} -> {chosen.out / stem}.npz, .png")
     return 0
+
+
+def _surveyed(
+    bank: Bank, store: ResultStore, images: ImageSet, all_asked: Sequence[Asked], data: ImageSet
+) -> Attribution:
+    """Prediction difference, which may take hours: it tells how far it is, and goes on where it was stopped."""
+    began = time.perf_counter()
+    surveys = [go_on(bank, store, images, asked, _Progress("windows"), data=data) for asked in all_asked]
+    return attribution(all_asked, surveys, time.perf_counter() - began)
 
 
 def _write(path: Path, found: Attribution, row: int, picture: np.ndarray, card: ModelCard, signed: bool) -> None:
@@ -230,9 +247,10 @@ def _trust(chosen: argparse.Namespace) -> int:
 
 
 class _Progress:
-    """A line on a terminal: maps done, time left; what an earlier run finished does not count as speed."""
+    """A line on a terminal: how much is done, time left; what an earlier run finished does not count as speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "maps") -> None:
+        self.what = what
         self.started, self.first, self.shown = time.monotonic(), -1, 0.0
 
     def __call__(self, done: int, total: int) -> None:
@@ -245,7 +263,7 @@ class _Progress:
         rate = (done - self.first) / (now - self.started)
         left = f"{(total - done) / rate:.0f} s left" if rate else "…"
         end = "\n" if done == total else "\r"
-        print(f"{done:,} of {total:,} maps · {left}      ", end=end, file=sys.stderr, flush=True)
+        print(f"{done:,} of {total:,} {self.what} · {left}      ", end=end, file=sys.stderr, flush=True)
 
 
 def _need(chosen: argparse.Namespace, *names: str) -> None:

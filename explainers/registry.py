@@ -23,6 +23,7 @@ from explainers.noise import SmoothGrad, SmoothGradSquared, VarGrad
 from explainers.occlusion import Occlusion
 from explainers.path import GradientSHAP, IntegratedGradients
 from explainers.patterns import PatternAttribution, PatternNet
+from explainers.prediction_difference.method import PredictionDifference
 from explainers.reason import MultiLayerGradCAM
 from explainers.rise import RISE
 from explainers.shapley import ShapleySampling
@@ -61,6 +62,7 @@ METHODS: dict[str, Explainer] = {
         PatternNet(),
         PatternAttribution(),
         Occlusion(),
+        PredictionDifference(),
         RISE(),
         LIME(),
         KernelSHAP(),

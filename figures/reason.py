@@ -18,7 +18,7 @@ from figures.compare import Panel, scale_bar
 TARGET_COLOURS = ("#EE3377", "#33BBEE", "#EE7733", "#009988", "#BBCC33")
 
 #: Sizes in pixels that the layout is drawn for; panels keep their aspect at any other width.
-_PAGE_PX = 980
+PAGE_PX = 980
 _HEADER_PX = 290
 _GAP_PX = 14
 _TITLE_PX = 30
@@ -46,7 +46,7 @@ class TargetRow:
 
 
 @dataclass
-class _Board:
+class Board:
     """Panels and words at places in pixels, collected as plain data: plotly checks them once, in the figure."""
 
     height_px: float
@@ -64,7 +64,7 @@ class _Board:
         number = len(self.traces) + 1
         suffix = "" if number == 1 else str(number)
         shared = {"visible": False, "constrain": "domain", "showgrid": False, "zeroline": False}
-        x = {**shared, "range": [0, self.size[1]], "domain": [left / _PAGE_PX, (left + width) / _PAGE_PX]}
+        x = {**shared, "range": [0, self.size[1]], "domain": [left / PAGE_PX, (left + width) / PAGE_PX]}
         y = {**shared, "range": [self.size[0], 0], "domain": [self._up(top + height), self._up(top)]}
         y |= {"anchor": f"x{suffix}", "constraintoward": toward}
         x |= {"anchor": f"y{suffix}", "constraintoward": "left"}
@@ -98,7 +98,7 @@ class _Board:
 
     def say(self, left: float, top: float, text: str, size_px: int = 13, **options: Any) -> None:
         """Words at a place of the page."""
-        place = {"x": left / _PAGE_PX, "y": self._up(top), "xref": "paper", "yref": "paper"}
+        place = {"x": left / PAGE_PX, "y": self._up(top), "xref": "paper", "yref": "paper"}
         self.words.append({"text": text, "font": {"size": size_px}, **place, **_ANCHORS, **options})
 
     def say_at(self, place: dict[str, str], x: float, y: float, text: str, size_px: int, **options: Any) -> None:
@@ -111,7 +111,7 @@ class _Board:
         width = 150
         self.images.append({
             "source": scale_bar(signed=False), "xref": "paper", "yref": "paper", "sizing": "stretch", "yanchor": "top",
-            "x": left / _PAGE_PX, "y": self._up(top), "sizex": width / _PAGE_PX, "sizey": 10 / self.height_px,
+            "x": left / PAGE_PX, "y": self._up(top), "sizex": width / PAGE_PX, "sizey": 10 / self.height_px,
         })  # fmt: skip
         self.say(left, top + 11, "nothing", 11)
         self.say(left + width, top + 11, "much", 11, xanchor="right")
@@ -168,7 +168,7 @@ def reason_figure(
     corner carries (row, column) as its customdata, row `HEADER` for the one with the regions.
     """
     n_columns = per_line(max((len(row.panels) for row in rows), default=1))
-    width = min(_WIDEST_PX, (_PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
+    width = min(_WIDEST_PX, (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
     height = float(np.clip(width * size[0] / size[1], 80, 300))
     head_width = min(_HEADER_PX, _HEADER_PX * size[1] / size[0])
     head_height = head_width * size[0] / size[1]
@@ -177,7 +177,7 @@ def reason_figure(
     legend = _legend_lines(2 * (head_width + _GAP_PX) + 10, threshold)
     header = max(head_height, _LEGEND_PX * (len(rows) + len(legend)) + 50)
     tops = np.cumsum([header + 20, *(_TITLE_PX + n * (height + _CAPTION_PX) + 14 for n in lines)])
-    board = _Board(float(tops[-1]), size)
+    board = Board(float(tops[-1]), size)
     board.lay(board.panel(0, 0, head_width, head_height, "top"), picture)
     place = board.panel(head_width + _GAP_PX, 0, head_width, head_height, "top")
     _fill(board, place, marked, HEADER, 0, opacity)
@@ -221,7 +221,7 @@ def _square(colour: str) -> str:
     return f"<span style='color:{colour}'>■</span>"
 
 
-def _fill(board: _Board, place: dict[str, str], panel: Panel, row: int, column: int, opacity: float) -> None:
+def _fill(board: Board, place: dict[str, str], panel: Panel, row: int, column: int, opacity: float) -> None:
     """A map over its picture; a faint picture where words stand for the map."""
     board.lay(place, panel.picture, 0.25 if panel.words else None)
     board.lay(place, panel.overlay, opacity)
@@ -245,12 +245,12 @@ def _legend_lines(left: float, threshold: float) -> list[str]:
         "early to late, then all together. The mean of a layer’s map is what it found, in the units of the score; "
         "0–x is the range of its colours."
     )
-    return textwrap.wrap(reading, max(24, int((_PAGE_PX - left) / 7)))
+    return textwrap.wrap(reading, max(24, int((PAGE_PX - left) / 7)))
 
 
-def _legend(board: _Board, left: float, rows: Sequence[TargetRow], lines: Sequence[str]) -> None:
+def _legend(board: Board, left: float, rows: Sequence[TargetRow], lines: Sequence[str]) -> None:
     """Right of the picture: the targets' colours, how to read the rest, and the colours of the maps."""
-    n_letters = int((_PAGE_PX - left) / 8)
+    n_letters = int((PAGE_PX - left) / 8)
     names = [textwrap.shorten(row.title, n_letters, placeholder="…") for row in rows]
     board.say(left, 0, "<br>".join(f"{_square(row.colour)} {name}" for row, name in zip(rows, names, strict=True)), 14)
     top = _LEGEND_PX * len(rows) + 8

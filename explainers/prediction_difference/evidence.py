@@ -29,7 +29,7 @@ class Measure(ABC):
 
 @dataclass(frozen=True)
 class ActivationDifference(Measure):
-    """A unit's activation (equation 9): the logit, a neuron, or the mean of a feature map. In its own unit."""
+    """A unit's activation (eq. 9): the logit, a neuron, or the mean of a feature map. In its own unit."""
 
     def statistics(self, scores: Tensor) -> Tensor:
         """(..., K) -> (..., T, 1)."""
@@ -42,7 +42,7 @@ class ActivationDifference(Measure):
 
 @dataclass(frozen=True)
 class WeightOfEvidence(Measure):
-    """log2 odds of a class's probability (equations 4 and 5), in bits.
+    """log2 odds of a class's probability (eq. 4-5), in bits.
 
     With the Laplace correction p <- (p N + 1) / (N + K), the odds are (p N + 1) / (q N + K - 1), where q is the summed
     probability of the other classes: 1 - p would lose its digits near p = 1. `n` is N, the number of training

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from bank.bank import Bank
 from bank.card import ModelCard
 from bank.errors import InputError
 from bank.images import ImageSet
+from explainers.base import Attribution
 from explainers.cells import in_one_line, ready
 from explainers.output import Output
 from explainers.prediction_difference.method import (
@@ -78,6 +80,45 @@ def find(store: ResultStore, asked: Asked) -> Survey | None:
     return None if arrays is None else Survey(**{item.name: arrays[item.name].copy() for item in fields(Survey)})
 
 
+def go_on(
+    bank: Bank,
+    store: ResultStore,
+    images: ImageSet,
+    asked: Asked,
+    report: Callable[[int, int], None] = lambda done, total: None,
+    show: Callable[[Survey], None] = lambda survey: None,
+    data: ImageSet | None = None,
+) -> Survey:
+    """Go on with a survey to the end of its settings; it is kept every few seconds, and when stopped.
+
+    `report` counts windows and may raise to stop; `show` gets the growing survey twice a second. `data` are the images
+    that windows are drawn from, by default `images`. Raises `InputError` when the method does not suit the model.
+    """
+    method = PredictionDifference()
+    with bank.lend(asked.card) as loan:
+        if reason := method.applies(asked.card):
+            raise InputError(f"a model that suits {method.title}", asked.card.name, reason)
+        total = asked.grid.n_windows()
+        loan = ready(loan, store, data or images, method, asked.params, lambda _done, _total: report(0, total))
+        inputs = loan.normalise(loan.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[0]
+        sampler = sampler_for(loan, inputs, asked.params)
+        loan, measures = question(loan, asked.outputs, asked.targets, asked.params.laplace)
+        survey = find(store, asked) or Survey.new(asked.grid, len(asked.targets) * len(asked.outputs))
+        kept = shown = time.monotonic()
+        try:
+            for _ in advance(loan, inputs, asked.grid, sampler, measures, asked.params.effort, survey, report):
+                now = time.monotonic()
+                if now - shown >= _SHOW_S:
+                    show(survey)
+                    shown = now
+                if now - kept >= _KEEP_S:
+                    store.put(asked.key, **vars(survey))
+                    kept = now
+        finally:
+            store.put(asked.key, **vars(survey))
+    return survey
+
+
 def work_out(
     bank: Bank,
     store: ResultStore,
@@ -87,45 +128,36 @@ def work_out(
     report: Callable[[int, int], None] = lambda done, total: None,
     show: Callable[[Asked, Survey], None] = lambda asked, survey: None,
 ) -> None:
-    """Go on with each survey to the end of its settings, in order; each is kept every few seconds, and when stopped.
+    """`go_on` with each, in order; `report` counts windows of all.
 
-    What cannot be explained puts its reason into `failures` under its key; the others go on. `report` counts windows of
-    all surveys and may raise to stop; `show` gets a survey that is still growing, twice a second.
+    What cannot be explained puts its reason into `failures` under its key; the others go on.
     """
-    method = PredictionDifference()
     totals = [asked.grid.n_windows() for asked in all_asked]
     for number, asked in enumerate(all_asked):
         before = sum(totals[:number])
 
-        def stay_cancellable(done: int, _total: int, before: int = before) -> None:
+        def count(done: int, _total: int, before: int = before) -> None:
             report(before + done, sum(totals))
 
         try:
-            with bank.lend(asked.card) as loan:
-                if reason := method.applies(asked.card):
-                    raise InputError(f"a model that suits {method.title}", asked.card.name, reason)
-                loan = ready(loan, store, images, method, asked.params, lambda _done, _total: stay_cancellable(0, 0))
-                inputs = loan.normalise(loan.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[
-                    0
-                ]
-                sampler = sampler_for(loan, inputs, asked.params)
-                loan, measures = question(loan, asked.outputs, asked.targets, asked.params.laplace)
-                survey = find(store, asked) or Survey.new(asked.grid, len(asked.targets) * len(asked.outputs))
-                kept = shown = time.monotonic()
-                steps = advance(
-                    loan, inputs, asked.grid, sampler, measures, asked.params.effort, survey, stay_cancellable
-                )
-                try:
-                    for _ in steps:
-                        now = time.monotonic()
-                        if now - shown >= _SHOW_S:
-                            show(asked, survey)
-                            shown = now
-                        if now - kept >= _KEEP_S:
-                            store.put(asked.key, **vars(survey))
-                            kept = now
-                finally:
-                    store.put(asked.key, **vars(survey))
+            go_on(bank, store, images, asked, count, partial(show, asked))
         except (InputError, RuntimeError) as error:
             failures[asked.key] = in_one_line(error)
     report(sum(totals), sum(totals))
+
+
+def attribution(all_asked: Sequence[Asked], surveys: Sequence[Survey], seconds: float) -> Attribution:
+    """The maps of one model and method, of the first target and output of each, as any other method gives them."""
+    first = all_asked[0]
+    maps, errors = zip(*(survey.maps(first.params.window) for survey in surveys), strict=True)
+    return Attribution(
+        maps=np.stack([some[0] for some in maps]),
+        method=PredictionDifference.name,
+        model=first.card.digest,
+        image_ids=tuple(asked.image_id for asked in all_asked),
+        targets=tuple(asked.targets[0] for asked in all_asked),
+        params=asdict(first.params),
+        seconds=seconds,
+        output=asdict(first.outputs[0]),
+        error=np.stack([some[0] for some in errors]),
+    )

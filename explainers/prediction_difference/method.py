@@ -70,8 +70,8 @@ class PredictionDifference(Progressive, Fitted):
     A window's content is drawn S times, given its rim or from other pictures; the answer's mean over the samples stands
     for the answer that knows nothing of the window. A pixel's value is the mean over the windows that hold it of
 
-    - log2 odds(p) - log2 odds(mean p), the weight of evidence in bits (equation 4), for a probability;
-    - a - mean a, the activation difference (equation 9), for a logit or a unit, of a feature map its mean.
+    - log2 odds(p) - log2 odds(mean p), the weight of evidence in bits (eq. 4), for a probability;
+    - a - mean a, the activation difference (eq. 9), for a logit or a unit, of a feature map its mean.
     """
 
     name, title, family, signed = "prediction-difference", "Prediction difference", "perturbation", True

@@ -21,6 +21,10 @@ _OF_EACH = 256
 _ENOUGH = 10
 
 
+#: Values of a patch: its covariance has as many squared, 200 MiB.
+_LARGEST = 5000
+
+
 class Sampler(ABC):
     """Draws contents of windows. Pictures are pixels (C, H, W) float32 in [0, 1]; `seed` and the place decide."""
 
@@ -87,6 +91,10 @@ class Gaussian:
         for pictures in batches:
             channels, height, width = pictures.shape[1:]
             check_patch(side, height, width)
+            dimension = side**2 * (1 if per_channel else channels)
+            if dimension > _LARGEST:
+                cure = "Take a smaller window, a Gaussian for each channel, or marginal sampling."
+                raise InputError(f"patches of at most {_LARGEST:,} values", f"{dimension:,} ({side} × {side})", cure)
             of = np.repeat(np.arange(len(pictures)), _OF_EACH)
             rows, columns = (random.integers(0, extent - side + 1, len(of)) for extent in (height, width))
             views = np.lib.stride_tricks.sliding_window_view(pictures, (side, side), (2, 3))

@@ -109,11 +109,16 @@ def advance(
     def scores(places: np.ndarray, numbers: range) -> tuple[Tensor, Tensor]:
         """Scores (K,) of the picture, by the same way as the samples', and (W, S, K) of the samples."""
         drawn = (sampler.draw(picture, places, grid.size, numbers, effort.seed) - mean) / std
-        row, column = places[0]
-        clean = inputs[None, :, row : row + grid.size, column : column + grid.size]
-        at = np.concatenate([places[:1], np.repeat(places, len(numbers), 0)])
-        found = model.scores(torch.cat([clean, drawn.flatten(0, 1)]), at[:, 0], at[:, 1])
-        return found[0], found[1:].unflatten(0, (len(places), len(numbers)))
+        at = np.repeat(places, len(numbers), 0)
+        found = []
+        for start in range(0, len(at), model.batch):
+            part = slice(start, start + model.batch)
+            row, column = at[start]
+            clean = inputs[None, :, row : row + grid.size, column : column + grid.size]
+            rows, columns = np.concatenate([at[start : start + 1], at[part]]).T
+            found.append(model.scores(torch.cat([clean, drawn.flatten(0, 1)[part]]), rows, columns))
+        samples = torch.cat([part[1:] for part in found])
+        return found[0][0], samples.unflatten(0, (len(places), len(numbers)))
 
     def write(places: np.ndarray, clean: Tensor, samples: Tensor) -> None:
         found = [difference(measure, clean, samples, sampler.pairs, effort.jackknife) for measure in measures]

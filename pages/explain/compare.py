@@ -104,7 +104,7 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     with st.container(key="compare_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         st.plotly_chart(
             compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink(), zoom),
-            config={"scrollZoom": True, "displaylogo": False, "doubleClick": False},
+            config=over_picks.CHART,
             alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
         )
     chart_events.on_click("compare_chart", "compare_clicks", over_picks.expand)

@@ -31,7 +31,7 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     with st.container(key="reason_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         st.plotly_chart(
             reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength, ink(), zoom),
-            config={"scrollZoom": True, "displaylogo": False, "doubleClick": False},
+            config=over_picks.CHART,
             alt=f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
         )
     chart_events.on_click("reason_chart", "reason_clicks", over_picks.expand)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import Field, fields
 from typing import Any
 
@@ -13,9 +14,10 @@ from explainers.base import Explainer, ExplainerParams
 DEFAULT_LAYER = "default"
 
 
-def settings_of(method: Explainer, key: str) -> dict[str, Any]:
-    """One widget for each setting that all models share; returns the chosen values by name."""
+def settings_of(method: Explainer, key: str, without: Collection[str] = ()) -> dict[str, Any]:
+    """One widget for each setting that all models share, but for those in `without`; the chosen values by name."""
     items = [item for item in fields(method.Params) if item.metadata.get("kind") != "layer"]
+    items = [item for item in items if item.name not in without]
     if not items:
         st.caption("Nothing to set.")
     return {item.name: _widget(item, f"{key}_{method.name}_{item.name}") for item in items}

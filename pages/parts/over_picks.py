@@ -15,6 +15,9 @@ from pages.parts.waiting import progress_words, run_and_wait
 from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
 
+#: How a chart of panels behaves; plotly's handles to drag one axis would lie over the neighbour's corner.
+CHART = {"scrollZoom": True, "displaylogo": False, "doubleClick": False, "showAxisDragHandles": False}
+
 
 def answers(key: str) -> Predictions:
     """The models' answers; a page without models stops here, and one without answers waits for them."""

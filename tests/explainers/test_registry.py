@@ -16,7 +16,8 @@ FOLDER = Path(explainers.__path__[0])
 
 
 def test_registry_holds_every_method_on_disk_and_no_other():
-    modules = [importlib.import_module(f"explainers.{path.stem}") for path in FOLDER.glob("*.py")]
+    paths = [path.relative_to(FOLDER).with_suffix("") for path in FOLDER.rglob("*.py")]
+    modules = [importlib.import_module(".".join(("explainers", *path.parts))) for path in paths]
     found = {
         thing
         for module in modules

@@ -335,6 +335,12 @@ def test_a_gaussian_is_that_of_the_data_sets_patches():
     np.testing.assert_allclose(alone.covariance[1], np.cov(every[:, 16:32].T), atol=0.01)
 
 
+def test_patches_too_large_for_a_covariance_are_refused():
+    with pytest.raises(InputError, match="at most 5,000 values, got 5,043"):
+        Gaussian.fit([np.zeros((2, 3, 64, 64), dtype=np.float32)], 41, per_channel=False)
+    assert Gaussian.fit([np.zeros((2, 3, 64, 64), dtype=np.float32)], 41, per_channel=True).mean.shape == (3, 41**2)
+
+
 def test_few_patches_are_shrunk_towards_the_diagonal():
     assert shrinkage(25_000, 588) == 0
     few = Gaussian.fit([pictures(1)], 8, per_channel=False)

@@ -1,0 +1,316 @@
+"""Prediction difference against the paper's Algorithm 1 run plainly in batches, and occlusion against captum's.
+
+`python -m benchmarks.prediction_difference`: VGG16, AlexNet, ResNet18 and MobileNetV2 (random weights) at 224 px with
+windows of 10 px, a LeNet (random weights) and the demo's four nets at 64 or 80 px with windows of 5 px; the Gaussian is
+that of the demo's paintings. What is compared runs in turn, so that a machine that slows down slows down both.
+
+- `exact_speedup`: the same windows and the same 20 samples each, both ways; a random subset of windows, since all of
+  them would take the plain way a day. `exact_max_difference` is the largest difference of a window's weight of
+  evidence, in bits.
+- `equal_error_speedup`: against 20 independent samples run plainly, with as few antithetic samples as have no larger
+  root mean square error; the truth is that of 400 antithetic samples.
+- `rank_correlation`: of the map after a share of the exact map's plain forward passes with the exact map (every
+  window, 20 samples), the lowest of the LeNet and the demo's nets.
+- `first_map_s`, `exact_map_s`: seconds to the first whole map, and to the exact one, the longest of the demo's nets.
+- `occlusion_speedup`: against captum's, at equal windows and its own batching.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import captum.attr as captum
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from bank.bank import Bank, Loan
+from bank.card import ModelCard, Recipe
+from bank.images import ImageSet
+from bank.loaders.base import Loaded
+from bank.open import open_images, open_models
+from bank.preprocess import Preprocessing
+from benchmarks.explainers import peak_memory
+from explainers.occlusion import Occlusion
+from explainers.prediction_difference.evidence import WeightOfEvidence, difference
+from explainers.prediction_difference.method import PredictionDifference
+from explainers.prediction_difference.samplers import Conditional, Gaussian, Sampler
+from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
+from explainers.prediction_difference.windows import Grid
+
+#: Net, as the zoo names it, and the side of its window in pixels.
+LARGE = {
+    "vgg16": ("torchvision/vgg16", 10),
+    "alexnet": ("torchvision/alexnet", 10),
+    "resnet18": ("torchvision/resnet18", 10),
+    "mobilenetv2": ("timm/mobilenetv2_100", 10),
+}
+SMALL_WINDOW = 5
+
+#: Samples of a window in the paper, and in what stands for the truth.
+SAMPLES, TRUTH = 20, 400
+
+#: Shares of the exact map's plain forward passes after which maps are compared with it.
+SHARES = (0.01, 0.02, 0.05, 0.1)
+
+
+class LeNet(nn.Sequential):
+    """LeNet-5 with ReLUs and max pooling for colour pictures of 64 × 64 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(16 * 14 * 14, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+        )  # fmt: skip
+
+
+@dataclass
+class Case:
+    """One net, one picture, and all that prediction difference asks of them."""
+
+    loan: Loan
+    inputs: Tensor
+    grid: Grid
+    sampler: Conditional
+    measure: WeightOfEvidence
+
+    @classmethod
+    def of(cls, loan: Loan, images: ImageSet, window: int) -> Case:
+        """With the model's own top class, and the Gaussian of the images as the model gets them."""
+        method, card = PredictionDifference(), loan.card
+        rows = range(2, min(len(images), 130))
+        crops = (card.preprocessing.crop(images.image(row)) for row in rows)
+        pictures = (pixels(loan.normalise(crop[None]), card.preprocessing).cpu().numpy() for crop in crops)
+        gaussian = Gaussian.fit(pictures, window + 2 * method.Params().padding, per_channel=False)
+        inputs = loan.normalise(card.preprocessing.crop(images.image(1))[None])
+        with torch.no_grad():
+            target = int(loan.logits(inputs).argmax())
+        measure = WeightOfEvidence((target,), 1e5, card.n_classes)
+        return cls(loan, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure)
+
+    def some_windows(self, n: int, seed: int = 0) -> np.ndarray:
+        """Random places (n, 2)."""
+        random = np.random.default_rng(seed)
+        sides = [side - self.grid.size + 1 for side in (self.grid.height, self.grid.width)]
+        return np.stack(np.unravel_index(random.choice(sides[0] * sides[1], n, replace=False), sides), 1)
+
+    def ours(self, places: np.ndarray, effort: Effort, sampler: Sampler | None = None) -> np.ndarray:
+        """Weight of evidence (n,) of some windows."""
+        survey = Survey.new(self.grid, 1)
+        survey.samples[:] = effort.samples  # as if all others were known
+        survey.samples[places[:, 0], places[:, 1]] = 0
+        for _ in advance(self.loan, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, survey):
+            pass
+        return survey.values[0, places[:, 0], places[:, 1]]
+
+    def plainly(self, places: np.ndarray, at_once: int, seed: int = 0) -> np.ndarray:
+        """The same by Algorithm 1: whole pictures, `at_once` windows in a batch, all samples of each."""
+        preprocessing = self.loan.card.preprocessing
+        picture = pixels(self.inputs, preprocessing)
+        mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+        size, found = self.grid.size, []
+        with torch.no_grad():
+            clean = self.loan.logits(self.inputs[None])[0]
+            for start in range(0, len(places), at_once):
+                some = places[start : start + at_once]
+                drawn = (self.sampler.draw(picture, some, size, range(SAMPLES), seed) - mean) / std
+                pictures = self.inputs.repeat(len(some) * SAMPLES, 1, 1, 1).unflatten(0, (len(some), SAMPLES))
+                for own, contents, (row, column) in zip(pictures, drawn, some, strict=True):
+                    own[:, :, row : row + size, column : column + size] = contents
+                batch = pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+                scores = self.loan.logits(batch).unflatten(0, (len(some), SAMPLES))
+                found.append(difference(self.measure, clean, scores, pairs=False, jackknife=False)[0][:, 0])
+        return torch.cat(found).numpy()
+
+
+class Independent(Sampler):
+    """The samples of an antithetic sampler without their mirror images."""
+
+    def __init__(self, pairs: Sampler) -> None:
+        self._pairs = pairs
+
+    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+        """See `Sampler`."""
+        return self._pairs.draw(picture, places, size, range(2 * numbers.start, 2 * numbers.stop), seed)[:, ::2]
+
+
+def plain_effort(samples: int, seed: int = 0) -> Effort:
+    """All samples for every window, and no correction: what the paper does."""
+    return Effort(samples, settled=0, jackknife=False, seed=seed)
+
+
+def speedups(case: Case, n_windows: int, n_rounds: int) -> dict[str, float]:
+    """Exact and equal-error speed-ups, and the largest difference between the two ways."""
+    places = case.some_windows(n_windows)
+    at_once = fastest(lambda n: case.plainly(places[:n], n), [n for n in (1, 2, 4, 16, 64) if n <= n_windows])
+    samples = samples_for_equal_error(case)
+    thrifty = Effort(samples, settled=0, jackknife=samples > 2)
+    runs: list[Callable[[], Any]] = [
+        lambda: case.plainly(places, at_once),
+        lambda: case.ours(places, plain_effort(SAMPLES)),
+        lambda: case.ours(places, thrifty),
+    ]
+    runs[1]()  # warm up
+    rounds = [[timed(run) for run in runs] for _ in range(n_rounds)]
+    plain, ours = runs[0](), runs[1]()
+    return {
+        "exact_speedup": statistics.median(row[0] / row[1] for row in rounds),
+        "equal_error_speedup": statistics.median(row[0] / row[2] for row in rounds),
+        "samples_for_equal_error": samples,
+        "exact_max_difference": float(np.abs(plain - ours).max()),
+        "plain_s_per_window": statistics.median(row[0] for row in rounds) / n_windows,
+        "ours_s_per_window": statistics.median(row[1] for row in rounds) / n_windows,
+    }
+
+
+def samples_for_equal_error(case: Case, n_windows: int = 24, n_seeds: int = 4) -> int:
+    """The fewest antithetic samples whose error is no larger than that of 20 independent ones."""
+    places = case.some_windows(n_windows, seed=1)
+    truth = case.ours(places, Effort(TRUTH, settled=0))
+
+    def error(effort: Effort, sampler: Sampler) -> float:
+        found = [case.ours(places, replace(effort, seed=seed), sampler) - truth for seed in range(1, n_seeds + 1)]
+        return float(np.sqrt(np.mean(np.square(found))))
+
+    independent = error(plain_effort(SAMPLES), Independent(case.sampler))
+    for samples in range(2, SAMPLES, 2):
+        if error(Effort(samples, settled=0, jackknife=samples > 2), case.sampler) <= independent:
+            return samples
+    return SAMPLES
+
+
+def coarse_to_fine(case: Case) -> dict[str, Any]:
+    """Seconds to the first map and to the exact one, and rank correlations on the way there at default effort."""
+    whole = Survey.new(case.grid, 1)
+    began = time.perf_counter()
+    for _ in advance(
+        case.loan, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), whole
+    ):
+        pass
+    exact_s = time.perf_counter() - began
+    exact = whole.maps(case.grid.size)[0][0].ravel()
+    survey, first_s = Survey.new(case.grid, 1), None
+    correlations: list[float] = []
+    budgets = [share * case.grid.n_windows() * SAMPLES for share in SHARES]
+    began = time.perf_counter()
+    method = PredictionDifference()
+    effort = replace(method.Params().effort, samples=SAMPLES)
+    for _ in advance(case.loan, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
+        if first_s is None and survey.stride(case.grid) is not None:
+            first_s = time.perf_counter() - began
+        if survey.samples.sum() >= budgets[len(correlations)]:
+            so_far = survey.maps(case.grid.size)[0][0].ravel()
+            correlations.append(float(spearmanr(so_far, exact, nan_policy="omit").statistic))
+            if len(correlations) == len(budgets):
+                break
+    return {"first_map_s": first_s, "exact_map_s": exact_s, "rank_correlation": correlations}
+
+
+def occlusion_speedup(loan: Loan, images: ImageSet, n_rounds: int) -> dict[str, float]:
+    """Against captum's `Occlusion`, at equal windows, and the largest difference of the maps."""
+    method = Occlusion()
+    inputs = loan.normalise(loan.card.preprocessing.crop(images.image(1))[None])
+    with torch.no_grad():
+        target = loan.logits(inputs).argmax(1)
+    side = loan.card.input_size[0]
+    window = round(method.Params().window * side)
+    library = captum.Occlusion(loan.module)
+
+    def theirs() -> Tensor:
+        with torch.no_grad():
+            return library.attribute(
+                inputs.contiguous(), (3, window, window), (3, window // 2, window // 2), 0.0, target=target
+            )
+
+    def ours() -> Tensor:
+        return method.attribute(loan, inputs, target, method.Params(), lambda done, total: None)
+
+    differs = float((theirs()[0, 0] - ours()[0]).abs().max())
+    ratios = [timed(theirs) / timed(ours) for _ in range(n_rounds)]
+    return {"speedup": statistics.median(ratios), "difference": differs}
+
+
+def fastest(run: Callable[[int], Any], sizes: list[int]) -> int:
+    """The size whose run takes least time for its size."""
+    run(sizes[0])
+    return min(sizes, key=lambda n: min(timed(lambda: run(n)) for _ in range(2)) / n)
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure everything, print it as it comes, and once more as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which both ways take turns")
+    parser.add_argument("--windows", type=int, default=16, help="random windows of a large net")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    images = open_images("demo")
+    figures: dict[str, Any] = {"exact_speedup": {}, "equal_error_speedup": {}, "occlusion_speedup": {}}
+    largest, memory, walks, demo_speedups = 0.0, {}, {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        bank = Bank(Path(folder), "cpu")
+        for name, (architecture, window) in LARGE.items():
+            (card,) = open_models(bank, f"{architecture}?random")
+            with bank.lend(card) as loan:
+                case = Case.of(loan, images, window)
+                memory[name] = peak_memory(partial(case.ours, case.some_windows(64), plain_effort(SAMPLES)))
+                found = speedups(case, arguments.windows, arguments.rounds)
+                print(name, json.dumps(found), flush=True)
+                figures["exact_speedup"][name] = found["exact_speedup"]
+                figures["equal_error_speedup"][name] = found["equal_error_speedup"]
+                largest = max(largest, found["exact_max_difference"])
+                if name in ("vgg16", "resnet18"):
+                    occluded = occlusion_speedup(loan, images, arguments.rounds)
+                    print(name, "occlusion", json.dumps(occluded), flush=True)
+                    figures["occlusion_speedup"][name] = occluded["speedup"]
+        for name, card in small_nets(bank).items():
+            with bank.lend(card) as loan:
+                case = Case.of(loan, images, SMALL_WINDOW)
+                found, walks[name] = speedups(case, 128, arguments.rounds), coarse_to_fine(case)
+                print(name, json.dumps(found), json.dumps(walks[name]), flush=True)
+                largest = max(largest, found["exact_max_difference"])
+                if name == "lenet64":
+                    figures["exact_speedup"][name] = found["exact_speedup"]
+                    figures["equal_error_speedup"][name] = found["equal_error_speedup"]
+                else:
+                    demo_speedups.append(found)
+    for key in ("exact_speedup", "equal_error_speedup"):
+        figures[key]["demo"] = statistics.median(found[key] for found in demo_speedups)
+        figures[key] = {name: round(value, 2) for name, value in figures[key].items()}
+    lowest = np.min([walk["rank_correlation"] for walk in walks.values()], axis=0)
+    of_demo = [walk for name, walk in walks.items() if name != "lenet64"]
+    figures |= {
+        "exact_max_difference": largest,
+        "rank_correlation": {f"{share:.0%}": round(value, 4) for share, value in zip(SHARES, lowest, strict=True)},
+        "first_map_s": round(max(walk["first_map_s"] for walk in of_demo), 2),
+        "exact_map_s": round(max(walk["exact_map_s"] for walk in of_demo), 2),
+        "peak_mib": {name: round(value) for name, value in memory.items()},
+    }
+    print(json.dumps(figures))
+
+
+def small_nets(bank: Bank) -> dict[str, ModelCard]:
+    """A LeNet for 64 px with random weights, and the demo's nets."""
+    preprocessing = Preprocessing((64, 64), (0.5,) * 3, (0.25,) * 3, (64, 64), mode="squash")
+    lenet = Loaded("lenet64", "benchmark", "LeNet", "lenet64", LeNet().eval(), preprocessing, None, Recipe("benchmark"))
+    return {"lenet64": bank.add(lenet)} | {card.name: card for card in open_models(bank, "demo")}
+
+
+if __name__ == "__main__":
+    main()

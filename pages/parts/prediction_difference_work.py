@@ -1,0 +1,226 @@
+"""Prediction difference in the background: round by round over all models, so that each has a whole map early."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from bank.bank import Bank
+from bank.card import ModelCard
+from bank.images import ImageSet
+from explainers import cells as cells_module
+from explainers.cells import Cell, ready
+from explainers.output import Output
+from explainers.prediction_difference import keeping
+from explainers.prediction_difference.keeping import Asked
+from explainers.prediction_difference.method import CONDITIONAL, PredictionDifference
+from explainers.prediction_difference.samplers import shrinkage
+from explainers.prediction_difference.survey import Survey
+from jobs.queue import Job
+from jobs.results import ResultStore, key_of
+from pages.parts import cached, over_picks, state
+
+#: This session's jobs: the maps on top of the page, and one comparison at a time below them.
+MAPS, MORE = "prediction_difference", "prediction_difference_more"
+
+#: As many samples as the paper took.
+EXACT_SAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of one picture and model: `maps`, `errors` (T, H, W) float32, NaN where nothing is.
+
+    `stride` is the finest at which all windows are known, `n_samples` how many were drawn in all; `goal` is what is
+    being worked out.
+    """
+
+    maps: np.ndarray
+    errors: np.ndarray
+    stride: int | None
+    n_samples: int
+    goal: Asked
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a survey took, in seconds, and how far the Gaussian it drew from was shrunk to its diagonal (0 to 1)."""
+
+    seconds: float = 0.0
+    shrunk: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one part of the page needs: `first` runs before `all_asked` is known, `cells` are maps of other methods."""
+
+    key: str
+    title: str
+    all_asked: Callable[[], list[Asked]]
+    first: Callable[[Bank, ResultStore], None] = lambda bank, store: None
+    cells: tuple[Cell, ...] = ()
+    startable: bool = True
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all that the store will hold."""
+        return [*(asked.key for asked in self.all_asked()), *(cell.key for cell in self.cells)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do but what failed."""
+        store, failures, wanted = cached.store(), state.work().failures, self.all_asked()
+        asked_all = all(asked.key in failures or asked.finished(keeping.find(store, asked)) for asked in wanted)
+        return bool(wanted) and asked_all and all(cell.key in failures or cell.key in store for cell in self.cells)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be worked out, and may be tried again."""
+        return any(key in state.work().failures for key in self.keys)
+
+
+def exact(asked: Asked) -> Asked:
+    """The same without a short cut: every window, every sample."""
+    samples = max(EXACT_SAMPLES, asked.params.samples)
+    return replace(asked, params=replace(asked.params, stride=1, samples=samples, settled=0.0))
+
+
+def plan_of(title: str, all_asked: Sequence[Asked]) -> Plan:
+    """A plan for what is known beforehand."""
+    asked = list({one.key: one for one in all_asked}.values())
+    return Plan(plan_key(asked), title, lambda: asked, startable=bool(asked))
+
+
+def plan_key(all_asked: Sequence[Asked], **more: object) -> str:
+    """Stands for what is asked and how far it goes."""
+    goals = [(one.key, asdict(one.params)) for one in all_asked]
+    return "prediction difference " + key_of(goals=goals, more=more)
+
+
+def submit(name: str, plan: Plan) -> None:
+    """Start the plan's job as this session's job `name`, or go on with it; another one of that name is stopped."""
+    bank, store, images, failures = cached.bank(), cached.store(), state.images(), state.work().failures
+    for key in plan.keys:
+        failures.pop(key, None)
+
+    def work(job: Job) -> None:
+        job.result = {}
+        job.report(0, 1)
+        plan.first(bank, store)
+        cells_module.work_out(bank, store, images, plan.cells, failures, lambda _done, _total: job.report(0, 1))
+        _survey(job, bank, store, images, plan.all_asked(), failures)
+
+    over_picks.submit_latest(name, plan.key, plan.title, "windows", work)
+
+
+def running(name: str, key: str) -> Job | None:
+    """The active job `name` with this key: this session's, or one that an earlier session left at work."""
+    mine, found = state.work(), cached.jobs().find(key)
+    if found is not None and found.active and not found.cancelling and over_picks.active_job([name]) is None:
+        mine.jobs[name] = found
+    job = over_picks.active_job([name])
+    return job if job is not None and job.key == key else None
+
+
+def known(asked: Asked) -> Known | None:
+    """What is known so far: from a job that is at it, else from the store."""
+    for name in (MAPS, MORE):
+        job = over_picks.active_job([name])
+        if job is not None and job.result and asked.key in job.result:
+            return job.result[asked.key]
+    survey = keeping.find(cached.store(), asked)
+    return None if survey is None else _known(asked, survey)
+
+
+def facts(asked: Asked) -> Facts:
+    """What was noted beside the survey."""
+    arrays = cached.store().get(_facts_key(asked))
+    return Facts() if arrays is None else Facts(**{name: float(value) for name, value in arrays.items()})
+
+
+def scores(card: ModelCard, image_id: str, output: Output) -> np.ndarray | None:
+    """The model's values (K,) float32 for a picture, if `note_scores` was there."""
+    arrays = cached.store().get(_scores_key(card, image_id, output))
+    return None if arrays is None else arrays["scores"]
+
+
+def note_scores(bank: Bank, store: ResultStore, images: ImageSet, card: ModelCard, image_id: str, to: Output) -> None:
+    """Read the values of an output, or of all units of a layer, for one picture."""
+    key = _scores_key(card, image_id, to)
+    if key in store:
+        return
+    with bank.lend(card) as loan:
+        crop = card.preprocessing.crop(images.image(images.index(image_id)))
+        values = to.of(loan).scores(loan.normalise(crop[None]))[0].detach().float().cpu().numpy()
+    store.put(key, scores=values)
+
+
+def _survey(
+    job: Job, bank: Bank, store: ResultStore, images: ImageSet, all_asked: Sequence[Asked], failures: dict[str, str]
+) -> None:
+    """All models' first round, then all models' second, …; `job.result` gets what is known so far by key."""
+    done = {asked.key: _n_known(asked, keeping.find(store, asked)) for asked in all_asked}
+    total = sum(asked.grid.n_windows() for asked in all_asked)
+    for number in range(max((len(asked.grid.strides) for asked in all_asked), default=0)):
+        for asked in all_asked:
+            if number >= len(asked.grid.strides) or asked.key in failures:
+                continue
+            step = replace(asked, params=replace(asked.params, stride=asked.grid.strides[number]))
+            if step.finished(keeping.find(store, step)) and step.params.stride > asked.params.stride:
+                continue
+
+            def report(n_done: int, _total: int, asked: Asked = asked) -> None:
+                done[asked.key] = max(done[asked.key], min(n_done, asked.grid.n_windows()))
+                job.report(sum(done.values()), total)
+
+            def show(_asked: Asked, survey: Survey, asked: Asked = asked) -> None:
+                job.result[asked.key] = _known(asked, survey)
+
+            started = time.monotonic()
+            try:
+                keeping.work_out(bank, store, images, [step], failures, report, show)
+            finally:
+                _note_facts(bank, store, images, asked, time.monotonic() - started)
+            if (survey := keeping.find(store, asked)) is not None:
+                show(asked, survey)
+
+
+def _known(asked: Asked, survey: Survey) -> Known:
+    grid = asked.grid
+    strides = range(grid.size, 0, -1)
+    through = [
+        n for n in strides if survey.samples[np.ix_(grid.along(grid.height, n), grid.along(grid.width, n))].all()
+    ]
+    maps, errors = survey.maps(grid.size)
+    return Known(maps, errors, min(through, default=None), int(survey.samples.sum()), asked)
+
+
+def _n_known(asked: Asked, survey: Survey | None) -> int:
+    """How many of the windows that are asked for need no more samples but to settle."""
+    if survey is None:
+        return 0
+    grid = asked.grid
+    samples = survey.samples[np.ix_(grid.along(grid.height), grid.along(grid.width))]
+    return int((samples >= asked.params.effort.at_first).sum())
+
+
+def _note_facts(bank: Bank, store: ResultStore, images: ImageSet, asked: Asked, seconds: float) -> None:
+    before = store.get(_facts_key(asked))
+    shrunk = 0.0 if before is None else float(before["shrunk"])
+    if before is None and asked.params.sampling == CONDITIONAL and keeping.find(store, asked) is not None:
+        with bank.lend(asked.card) as loan:
+            fitted = ready(loan, store, images, PredictionDifference(), asked.params).fitted
+        shrunk = shrinkage(int(fitted["n_patches"]), fitted["mean"].shape[1])
+    seconds += 0.0 if before is None else float(before["seconds"])
+    store.put(_facts_key(asked), seconds=np.array(seconds), shrunk=np.array(shrunk))
+
+
+def _facts_key(asked: Asked) -> str:
+    return key_of(what="prediction difference facts", of=asked.key)
+
+
+def _scores_key(card: ModelCard, image_id: str, output: Output) -> str:
+    return key_of(what="scores", model=card.digest, image=image_id, output=asdict(output))

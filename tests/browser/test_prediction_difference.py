@@ -1,0 +1,80 @@
+"""The prediction difference page in a real browser: maps that sharpen, stop, are there after a reload, and go on."""
+
+import pytest
+
+from benchmarks.browser import chromium, serve
+
+CHART = ".st-key-prediction_difference_chart"
+PLOT = f"document.querySelector('{CHART} .js-plotly-plot')"
+LAYOUT = f"{PLOT}?._fullLayout"
+CORNERS = f"document.querySelectorAll('{CHART} .textpoint text').length"
+WIDTH = f"({LAYOUT}?.xaxis.range[1] - {LAYOUT}?.xaxis.range[0])"
+TOP = "document.querySelector('.st-key-difference_png').getBoundingClientRect().top"
+
+
+@pytest.fixture
+def page(tmp_path):
+    with serve(tmp_path / "data") as address, chromium() as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.get_by_role("link", name="Prediction difference").click(timeout=120_000)
+        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_text("not asked yet").first.wait_for(timeout=90_000)
+        yield page
+        assert not errors
+
+
+def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
+    page.wait_for_timeout(1000)
+    top = page.evaluate(TOP)
+    page.get_by_role("button", name="Explain this picture").click()
+    page.wait_for_function(f"{CORNERS} == 4", timeout=120_000)
+    assert page.evaluate(TOP) == top, "the page jumps when maps arrive"
+    page.locator(".st-key-prediction_difference_stop button").wait_for(state="detached", timeout=180_000)
+    words = page.locator(CHART).inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    for part in ("window 4 px of 64", "window 4 px of 80", "stride 2", "error ±", "bits"):
+        assert part in words
+    assert page.evaluate(TOP) == top, "the page jumps when the job ends"
+
+    page.locator(f"{CHART} .draglayer .x2y2 .nsewdrag").hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"{WIDTH} < 220")
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Go on to exact").click()
+    stop = page.locator(".st-key-prediction_difference_stop button")
+    stop.wait_for(timeout=30_000)
+    page.wait_for_timeout(2000)
+    assert page.evaluate(WIDTH) < 220, "a sharper map loses the zoom"
+    stop.click()
+    page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
+
+    page.get_by_role("button", name="Whole picture").click()
+    page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} == 4", timeout=30_000)
+    page.wait_for_timeout(1000)
+    corner = page.locator(f"{CHART} .textpoint text").nth(1).bounding_box()
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)
+
+    page.reload()
+    page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+    page.wait_for_function(f"{CORNERS} == 4", timeout=60_000)
+    assert page.get_by_role("button", name="Go on", exact=True).is_disabled()
+    page.get_by_role("button", name="Go on to exact").click()
+    stop.wait_for(timeout=30_000)
+    stop.click()
+    page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
+
+
+def test_a_comparison_is_worked_out_when_asked_for(page):
+    page.get_by_text("Three classes, before and after the softmax").click()
+    page.get_by_role("button", name="Work these out").click(timeout=30_000)
+    page.get_by_role("button", name="Worked out").wait_for(timeout=120_000)
+    chart = page.locator(".st-key-difference_classes_chart")
+    words = chart.inner_text()
+    for part in ("Output layer", "Penultimate layer", "probability", "logit"):
+        assert part in words
+    assert chart.locator(".textpoint text").count() == 6

@@ -1,0 +1,260 @@
+"""The prediction difference page without a browser: maps that sharpen, stop, go on, and the comparisons below them."""
+
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tests.pages.test_pages as shared
+from explainers.prediction_difference import keeping
+from jobs.queue import State
+from pages.parts import cached
+from pages.parts import prediction_difference_view as view
+from pages.parts import prediction_difference_work as working
+from pages.parts.aim import Aim
+from pages.parts.prediction_difference_view import Choice, Look
+
+app, warm = shared.app, shared.warm  # fixtures
+
+MAPS = "prediction_difference_start"
+EXACT = "prediction_difference_exact"
+
+
+@pytest.fixture
+def page(app):
+    """The page with six pictures picked, two models and windows of eight pixels."""
+    app.run()
+    mine = app.session_state["work"]
+    mine.switched_off |= set(mine.models[1:3])
+    app.switch_page("pages/explain/prediction_difference.py").run()
+    shared.wait_for_table(app)
+    app.button(key="prediction_difference_six").click().run()
+    app.number_input(key="prediction_difference_window").set_value(8).run()
+    app.number_input(key="prediction_difference_setting_prediction-difference_samples").set_value(4).run()
+    assert not app.exception
+    return app
+
+
+def figures(page) -> list[str]:
+    """All words of each figure."""
+    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    drawn = [" ".join(words["text"] for words in spec["layout"]["annotations"]) for spec in specs]
+    return [words.replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ") for words in drawn]
+
+
+def n_maps(page) -> list[int]:
+    """How many maps each figure shows: each has a mark to enlarge it."""
+    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    return [sum("customdata" in trace for trace in spec["data"]) for spec in specs]
+
+
+def press(page, key):
+    page.button(key=key).click().run()
+    shared.wait_for_table(page)
+    assert not page.exception
+    assert not page.error
+
+
+def open_box(page, name):
+    page.session_state[f"difference_{name}_box"] = True
+    page.run()
+    assert not page.exception
+
+
+def test_nothing_is_worked_out_before_somebody_asks(page):
+    assert "not asked yet" in figures(page)[0]
+    assert "paintings" in shared.words(page)
+    assert not [job for job in cached.jobs().jobs if job.unit == "windows"]
+    assert page.button(key=MAPS).label == "Explain this picture"
+
+
+def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
+    press(page, MAPS)
+    assert n_maps(page) == [2]
+    drawn = figures(page)[0]
+    for words in ("vgg", "shortcut", "window 8 px of 64", "stride 4", "error ±", "bits", "against", "for"):
+        assert words in drawn
+    assert "→" not in drawn, "it is as far as was asked for"
+    assert page.button(key=MAPS).disabled
+    assert not page.button(key=EXACT).disabled
+
+
+def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page):
+    press(page, MAPS)
+    shared.st.cache_resource.clear()  # a restart
+    page.run()
+    assert n_maps(page) == [2]
+    assert page.button(key=MAPS).disabled
+    page.number_input(key="prediction_difference_stride").set_value(2).run()
+    assert "stride 4 of 8 → 2" in figures(page)[0]
+    assert page.button(key=MAPS).label == "Go on"
+    press(page, MAPS)
+    assert "→" not in figures(page)[0]
+
+
+def test_exact_asks_about_every_window_with_all_samples(page):
+    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    page.number_input(key="prediction_difference_window").set_value(52).run()
+    page.selectbox(key="prediction_difference_setting_prediction-difference_sampling").set_value("marginal").run()
+    assert page.button(key=EXACT).label == "Explain it exactly"
+    press(page, EXACT)
+    assert "stride 1 " in figures(page)[0]
+    assert page.button(key=EXACT).label == "Exact"
+    assert page.button(key=EXACT).disabled
+
+
+def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
+    advance, may_go_on = keeping.advance, threading.Event()
+
+    def slowly(*args, **options):
+        for n, survey in enumerate(advance(*args, **options)):
+            yield survey
+            assert n < 1 or may_go_on.wait(30)
+
+    monkeypatch.setattr(keeping, "advance", slowly)
+    monkeypatch.setattr(keeping, "_SHOW_S", 0.0)
+    page.number_input(key="prediction_difference_stride").set_value(2).run()
+    page.button(key=MAPS).click().run()
+    job = page.session_state["work"].jobs["prediction_difference"]
+    while not job.result:
+        assert job.active
+    page.run()
+    assert n_maps(page) == [1], "what is known so far is shown while the job runs"
+    assert page.button(key=MAPS).disabled
+    page.button(key="prediction_difference_stop").click().run()
+    may_go_on.set()
+    assert job.wait(30)
+    assert job.state is State.CANCELLED
+    page.run()
+    assert n_maps(page) == [1]
+    assert "Stopped. What is known is kept" in shared.words(page)
+    assert page.button(key=MAPS).label == "Go on"
+    press(page, MAPS)
+    assert n_maps(page) == [2]
+
+
+def test_targets_and_measures_can_be_chosen(page):
+    page.selectbox(key="prediction_difference_target").set_value("class").run()
+    page.selectbox(key="prediction_difference_class").set_value("still life").run()
+    page.segmented_control(key="prediction_difference_value").set_value("logit").run()
+    press(page, MAPS)
+    assert "still life" in figures(page)[0]
+    assert "logits" in figures(page)[0]
+
+
+def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkeypatch):
+    vgg = page.session_state["work"].models[0]
+    sampler_for = keeping.sampler_for
+
+    def fail(loan, *args):
+        if loan.card.digest == vgg:
+            raise RuntimeError("this model is out of order")
+        return sampler_for(loan, *args)
+
+    monkeypatch.setattr(keeping, "sampler_for", fail)
+    press(page, MAPS)
+    assert n_maps(page) == [1]
+    assert "out of order" in figures(page)[0]
+    assert not page.button(key=MAPS).disabled, "it may be tried again"
+    page.number_input(key="prediction_difference_stride").set_value(20).run()
+    assert "leaves gaps" in figures(page)[0]
+    assert page.button(key=MAPS).disabled
+    assert not page.exception
+
+
+def test_several_windows_stand_side_by_side(page):
+    open_box(page, "windows")
+    vgg = page.session_state["work"].models[0]
+    page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
+    press(page, "difference_windows_start")
+    assert n_maps(page) == [1, 2], "the map on top is one of them"
+    assert "4 × 4 px" in figures(page)[1]
+    assert page.button(key="difference_windows_start").label == "Worked out"
+
+
+def test_conditional_and_marginal_sampling_stand_below_each_other(page):
+    open_box(page, "samplings")
+    press(page, "difference_samplings_start")
+    assert n_maps(page) == [2, 4]
+    assert "Marginal: what other pictures show" in figures(page)[1]
+
+
+def test_three_classes_are_explained_in_both_layers_with_their_values(page):
+    open_box(page, "classes")
+    press(page, "difference_classes_start")
+    assert n_maps(page) == [0, 6]
+    assert "probability 0." in figures(page)[1]
+    assert "logit " in figures(page)[1]
+    page.segmented_control(key="prediction_difference_scale").set_value("shared").run()
+    assert not page.exception
+
+
+def test_masks_of_the_strongest_pixels_stand_beside_those_of_the_gradient(page):
+    open_box(page, "masks")
+    press(page, "difference_masks_start")
+    assert n_maps(page) == [2, 4]
+    assert "Sensitivity map" in figures(page)[1]
+    assert "against" not in figures(page)[1], "a mask has no scale of colours"
+
+
+def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(page):
+    open_box(page, "hidden")
+    press(page, "difference_hidden_start")
+    assert n_maps(page) == [0, 12]
+    drawn = figures(page)[1]
+    for words in ("features.5", "features.12", "features.26", "unit ", "activation"):
+        assert words in drawn
+
+
+def test_without_a_model_there_is_no_dead_end(app):
+    app.run()
+    for box in app.sidebar.checkbox:
+        box.uncheck()
+    app.run()
+    app.switch_page("pages/explain/prediction_difference.py").run()
+    assert "No model is switched on" in app.info[0].value
+    assert not app.exception
+
+
+def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
+    press(page, MAPS)
+    mine = page.session_state["work"]
+    cards, images = [cached.card(digest) for digest in mine.active], cached.image_set(mine.images)
+    table = cached.predictions(cards, images)
+    choice = Choice(Aim(value="probability"), 8, None, {"samples": 4})
+    shots = view.per_model(choice, cards, images, mine.picks[0], table)
+    with np.load(io.BytesIO(view.to_npz_file(shots))) as stored:
+        assert set(stored.files) == {"vgg", "vgg/error", "shortcut", "shortcut/error"}
+        assert stored["vgg"].shape == (64, 64)
+        assert stored["vgg"].min() < 0 < stored["vgg"].max()
+    with Image.open(io.BytesIO(view.to_png_file(shots, Look(), images, mine.picks[0]))) as picture:
+        assert picture.width > picture.height > 300
+
+
+@pytest.mark.parametrize(("side", "window"), [(28, 4), (64, 4), (80, 4), (224, 10), (384, 18), (3000, 64)])
+def test_the_default_window_suits_the_model(side, window, tiny_card):
+    from dataclasses import replace
+
+    preprocessing = replace(tiny_card.preprocessing, input_size=(side, side))
+    assert view.default_window(replace(tiny_card, preprocessing=preprocessing)) == window
+    assert view.half(window) * 2 == window
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.0, "0"), (2.84e-05, "0.000028"), (0.12, "0.12"), (1.26, "1.3"), (120.4, "120")]
+)
+def test_numbers_have_two_digits_and_no_exponent(value, words):
+    assert view.number(value) == words
+
+
+def test_an_exact_question_is_the_same_question(tiny_card):
+    asked = keeping.Asked(
+        tiny_card, "a", keeping.PredictionDifferenceParams(4, 2), (0,), (keeping.Output("logit"),), "data"
+    )
+    assert working.exact(asked).key == asked.key
+    assert working.exact(asked).params.stride == 1
+    assert working.exact(asked).params.settled == 0
+    assert working.plan_key([working.exact(asked)]) != working.plan_key([asked])
