@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,9 +51,15 @@ def _reach(kernel: Sequence[int], dilation: Any = 1) -> tuple[int, int]:
 
 
 def _slide(
-    call: Call, x: Patch, reach: tuple[int, int], stride: Any, padding: Any, fill: float
-) -> tuple[Tensor, Span, Span]:
-    """What a sliding layer needs of the pictures (B, C, h, w), and where what it makes of that belongs."""
+    call: Call,
+    x: Patch,
+    layer: Callable[[Tensor], Tensor],
+    reach: tuple[int, int],
+    stride: Any,
+    padding: Any,
+    fill: float = 0.0,
+) -> Patch:
+    """What a sliding layer makes of the part that the window reaches; `layer` itself pads nothing."""
     windows = [Window(*item) for item in zip(reach, _pair(stride), _pair(padding), strict=True)]
     sizes = call.clean.shape[2:]
     rows, columns = (
@@ -65,7 +72,8 @@ def _slide(
             pads = [window.padding, max(0, after), *pads]
         call.sources[0] = source_of(F.pad(x.clean, pads, value=fill) if any(pads) else x.clean)
     margin = (windows[0].padding, windows[1].padding)
-    return x.crop(rows.needed(windows[0]), columns.needed(windows[1]), call.sources[0], margin), rows, columns
+    pictures = x.crop(rows.needed(windows[0]), columns.needed(windows[1]), call.sources[0], margin)
+    return Patch.of(layer(pictures), call.clean, rows, columns, x.run)
 
 
 def _conv2d(
@@ -84,8 +92,8 @@ def _conv2d(
     reach = _reach(weight.shape[2:], dilation)
     if isinstance(padding, str):
         padding = tuple(n // 2 for n in reach) if padding == "same" else 0
-    pictures, rows, columns = _slide(call, input, reach, stride, padding, 0.0)
-    return Patch.of(F.conv2d(pictures, weight, bias, stride, 0, dilation, groups), call.clean, rows, columns, input.run)
+    layer = partial(F.conv2d, weight=weight, bias=bias, stride=stride, dilation=dilation, groups=groups)
+    return _slide(call, input, layer, reach, stride, padding)
 
 
 def _max_pool2d(
@@ -104,9 +112,8 @@ def _max_pool2d(
     if call.clean is None:
         call.clean = func(input.clean, kernel_size, stride, padding, dilation, ceil_mode)
     stride = kernel_size if stride is None or stride == [] else stride
-    reach = _reach(_pair(kernel_size), dilation)
-    pictures, rows, columns = _slide(call, input, reach, stride, padding, -torch.inf)
-    return Patch.of(F.max_pool2d(pictures, kernel_size, stride, 0, dilation), call.clean, rows, columns, input.run)
+    layer = partial(F.max_pool2d, kernel_size=kernel_size, stride=stride, dilation=dilation)
+    return _slide(call, input, layer, _reach(_pair(kernel_size), dilation), stride, padding, fill=-torch.inf)
 
 
 def _avg_pool2d(
@@ -125,10 +132,8 @@ def _avg_pool2d(
     if call.clean is None:
         call.clean = func(input.clean, kernel_size, stride, padding, False, True, divisor_override)
     stride = kernel_size if stride is None or stride == [] else stride
-    reach = _reach(_pair(kernel_size))
-    pictures, rows, columns = _slide(call, input, reach, stride, padding, 0.0)
-    pooled = F.avg_pool2d(pictures, kernel_size, stride, 0, divisor_override=divisor_override)
-    return Patch.of(pooled, call.clean, rows, columns, input.run)
+    layer = partial(F.avg_pool2d, kernel_size=kernel_size, stride=stride, divisor_override=divisor_override)
+    return _slide(call, input, layer, _reach(_pair(kernel_size)), stride, padding)
 
 
 def _pad(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from figures.board import PAGE_PX, Board, per_line
 from figures.compare import Panel, scale_bar
-from figures.reason import PAGE_PX, Board, per_line
 
 _GAP_PX = 14
 _WIDEST_PX = 300
@@ -98,24 +98,7 @@ def difference_figure(
                 board.enlarge(place, b, t)
     if legend:
         _legend(board, tops[-1])
-    for name, axis in board.axes.items():
-        if zoom is not None:
-            axis["range"] = zoom[0] if name.startswith("x") else zoom[1]
-    for words in board.words:
-        words["font"]["color"] = ink
-    layout = {
-        **board.axes,
-        "images": board.images,
-        "annotations": board.words,
-        "height": board.height_px + 36,
-        "margin": {"l": 4, "r": 4, "t": 28, "b": 8},  # on top, plotly's own buttons
-        "showlegend": False,
-        "dragmode": "pan",
-        "hovermode": "closest",
-        "uirevision": "prediction difference",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-    }
-    return go.Figure({"data": board.traces, "layout": layout})
+    return board.figure(ink, zoom, "prediction difference", above_px=28)  # on top, plotly's own buttons
 
 
 def _draw(board: Board, place: dict[str, str], tile: Tile, width: float, opacity: float) -> None:

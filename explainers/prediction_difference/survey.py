@@ -40,18 +40,23 @@ class Effort:
 
 @dataclass
 class Survey:
-    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where no window begins yet; `samples` (h, w)."""
+    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where no window begins yet; `samples` (h, w).
+
+    `typical` (T,) float64 is the root mean square of the first round's differences, NaN until that is through. It is
+    set once, so that it does not matter whether a survey was stopped and taken up again.
+    """
 
     values: np.ndarray
     errors: np.ndarray
     samples: np.ndarray
+    typical: np.ndarray
 
     @classmethod
     def new(cls, grid: Grid, n_targets: int) -> Survey:
         """Nothing is known."""
         shape = (grid.height - grid.size + 1, grid.width - grid.size + 1)
         empty = np.full((n_targets, *shape), np.nan, dtype=np.float32)
-        return cls(empty, empty.copy(), np.zeros(shape, dtype=np.int32))
+        return cls(empty, empty.copy(), np.zeros(shape, dtype=np.int32), np.full(n_targets, np.nan))
 
     def maps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
@@ -147,12 +152,14 @@ def advance(
 
     settled = np.full(len(survey.values), np.inf)
     for number, places in enumerate(grid.rounds(effort.seed)):
-        if number == 1 and effort.at_first < effort.samples:
-            settled = effort.settled * _typical(survey, grid)
-            again = _unsettled(survey, settled) & (survey.samples > 0) & (survey.samples < effort.samples)
-            yield from through(np.argwhere(again), effort.samples, ask_all)
         places = places[survey.samples[places[:, 0], places[:, 1]] < effort.at_first]
         yield from through(places, effort.at_first, partial(ask, settled=settled))
+        if number == 0 and effort.at_first < effort.samples:  # only now is it known what is small
+            if np.isnan(survey.typical).any():
+                survey.typical[:] = _typical(survey, grid)
+            settled = effort.settled * survey.typical
+            again = _unsettled(survey, settled) & (survey.samples > 0) & (survey.samples < effort.samples)
+            yield from through(np.argwhere(again), effort.samples, ask_all)
 
 
 def _unsettled(survey: Survey, settled: np.ndarray) -> np.ndarray:

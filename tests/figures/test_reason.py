@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from figures.board import per_line
 from figures.colours import MODEL_COLOURS
 from figures.compare import Panel
-from figures.reason import HEADER, TARGET_COLOURS, TargetRow, per_line, reason_figure, regions
+from figures.reason import HEADER, TARGET_COLOURS, TargetRow, reason_figure, regions
 
 PIXEL = "data:image/webp;base64,AAAA"
 RED, BLUE = "#FF0000", "#0000FF"

@@ -11,7 +11,7 @@ from bank.errors import InputError
 from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence, difference
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler, shrinkage
 from explainers.prediction_difference.survey import Effort, Survey, advance
-from explainers.prediction_difference.windows import Grid, mean_over_windows, sum_over_windows
+from explainers.prediction_difference.windows import Grid
 from tests.explainers.nets import NETS, add, seeded
 
 PX, SIZE, RIM = 12, 3, 2
@@ -165,39 +165,6 @@ def test_conditional_samples_have_the_conditional_mean_and_covariance():
         values = drawn.flatten(1).double().numpy()
         np.testing.assert_allclose(values.mean(0), mean, atol=2e-5)
         assert np.abs(np.cov(values.T) - covariance).max() < 0.06 * np.abs(covariance).max()
-
-
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 5), (4, 3), (PX, 1), (7, 4)])
-def test_windows_cover_every_pixel(size, stride):
-    grid = Grid(PX, PX + 3, size, stride)
-    counts = np.zeros((PX, PX + 3), dtype=int)
-    places = np.concatenate(list(grid.rounds(0)))
-    for row, column in places:
-        counts[row : row + size, column : column + size] += 1
-    assert counts.min() >= 1
-    assert len(places) == len({tuple(place) for place in places}) == grid.n_windows()
-    if stride == 1 and size <= PX // 2:
-        assert counts[0, 0] == counts[-1, -1] == 1
-        assert counts[size : PX - size, size : PX - size].min() == size**2 == counts.max()
-    began = np.zeros((PX - size + 1, PX + 3 - size + 1))
-    began[places[:, 0], places[:, 1]] = 1
-    assert np.array_equal(sum_over_windows(began, size).round(), counts)
-
-
-def test_each_round_halves_the_stride_and_the_first_is_a_whole_map():
-    grid = Grid(40, 40, 10, 1)
-    assert grid.strides == [8, 4, 2, 1]
-    first = next(grid.rounds(0))
-    began = np.full((31, 31), np.nan)
-    began[first[:, 0], first[:, 1]] = 1
-    assert np.isfinite(mean_over_windows(began, 10)).all()
-    assert len(first) < 31 * 31 / 30
-
-
-@pytest.mark.parametrize(("settings", "words"), [((PX, PX, 13, 1), "smaller window"), ((PX, PX, 3, 4), "gaps")])
-def test_windows_that_cannot_be_are_refused(settings, words):
-    with pytest.raises(InputError, match=words):
-        Grid(*settings)
 
 
 def test_a_picture_smaller_than_window_and_rim_is_refused():
@@ -385,3 +352,17 @@ def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopp
     assert set(np.unique(whole.samples)) == {4, 20}
     np.testing.assert_allclose(parts.values, whole.values, atol=1e-6)
     assert np.array_equal(parts.samples, whole.samples)
+
+
+def test_unsettled_windows_get_all_samples_when_one_round_is_all_there_is(bank):
+    references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, PX, PX), dtype=np.uint8))
+    evidence = [WeightOfEvidence((0,), 1e5, 3)]
+    first, survey = (
+        survey_of(bank, linear(), Marginal(references), evidence, effort, stride=SIZE)
+        for effort in (Effort(4, settled=0), Effort(20, first=4, settled=0.4))
+    )
+    asked = first.samples > 0
+    typical = np.sqrt(np.square(first.values[0][asked], dtype=np.float64).mean())
+    expected = np.where(first.errors[0][asked] > 0.4 * typical, 20, 4)
+    assert set(expected) == {4, 20}
+    assert np.array_equal(survey.samples[asked], expected)
