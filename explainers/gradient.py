@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bank.bank import Loan
 from explainers.base import Explainer, ExplainerParams, Progress, target_scores
+from explainers.tiles import TiledConvolutions
 
 
 def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -15,7 +16,7 @@ def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
     n_at_once = max(1, loan.batch // 2)
     for images, wanted in zip(inputs.split(n_at_once), targets.split(n_at_once), strict=True):
         images = images.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.enable_grad(), TiledConvolutions():
             scores = target_scores(loan.scores(images), wanted)
         gradients += torch.autograd.grad(scores.sum(), images)
     return torch.cat(gradients) if len(gradients) > 1 else gradients[0]

@@ -24,8 +24,8 @@ class Moments:
     def add(self, samples: Tensor) -> None:
         """Take in `samples` (N, k, ...), k for each of N images."""
         n_new = samples.shape[1]
-        variance, mean = torch.var_mean(samples, 1, correction=0)
-        squares = n_new * variance
+        mean = samples.mean(1)
+        squares = (samples - mean[:, None]).square_().sum(1)  # ten times as fast as torch.var_mean along this axis
         if self.n_samples == 0:
             self.mean, self._squares = mean, squares
         else:
