@@ -69,12 +69,15 @@ def setting(
     high: float | None = None,
     choices: Sequence[str] | None = None,
     kind: str = "",
+    title: str = "",
 ) -> Any:
     """A field of `Params`: default, bounds or choices, and the line that explains it.
 
-    `kind`: "layer" and "unit" get a chooser made from the model's card.
+    `kind`: "layer" and "unit" get a chooser made from the model's card. `title` is what people read where the name
+    would not do.
     """
     facts = {"help": help, "low": low, "high": high, "choices": tuple(choices) if choices else None, "kind": kind}
+    facts["title"] = title
     return field(default=default, metadata=facts)
 
 

@@ -1,0 +1,71 @@
+"""Small random moves of the picture before each step: what survives them is no accident of single pixels.
+
+Jitter, scale and rotation of one step are one affine map, that also brings the picture to the net's input size: the
+picture is sampled once. (Mordvintsev et al. 2015, Olah et al. 2017, "Transformation robustness".)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where the net looks: shifted by `down` and `right` input pixels, `scale` times larger, turned by `degrees`."""
+
+    down: float = 0.0
+    right: float = 0.0
+    scale: float = 1.0
+    degrees: float = 0.0
+
+    def matrix(self, height: int, width: int) -> Tensor:
+        """(2, 3) float32: from places of the output, in [-1, 1], to places of the picture, as `affine_grid` has it."""
+        angle = math.radians(self.degrees)
+        cosine, sine = math.cos(angle) / self.scale, math.sin(angle) / self.scale
+        aspect = height / width
+        return torch.tensor([
+            [cosine, -sine * aspect, -2 * self.right / width],
+            [sine / aspect, cosine, -2 * self.down / height],
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """How far pictures may move: `jitter` in input pixels, `scale` as a share of the size, `rotate` in degrees."""
+
+    jitter: int = 0
+    scale: float = 0.0
+    rotate: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.jitter or self.scale or self.rotate)
+
+    def draw(self, seed: int, step: int) -> Move:
+        """The move of one step, the same for every picture: it depends on nothing but `seed` and `step`."""
+        random = np.random.default_rng((seed, step))
+        down, right = random.integers(-self.jitter, self.jitter + 1, 2)
+        scale, degrees = 1 + random.uniform(-self.scale, self.scale), random.uniform(-self.rotate, self.rotate)
+        return Move(float(down), float(right), float(scale), float(degrees))
+
+
+def moved(pictures: Tensor, move: Move, size: tuple[int, int]) -> Tensor:
+    """Pictures (N, C, h, w) moved and resized to `size` (height, width), bilinear; beyond its rim a picture mirrors."""
+    n, channels = pictures.shape[:2]
+    matrix = move.matrix(*size)[None].to(pictures)
+    grid = F.affine_grid(matrix, [1, 1, *size], align_corners=False)
+    flat = pictures.reshape(1, n * channels, *pictures.shape[2:])  # one grid for all of them
+    sampled = F.grid_sample(flat, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return sampled.view(n, channels, *size)
+
+
+def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures (N, C, h, w) at `size` (height, width), bilinear, where they stand."""
+    if tuple(pictures.shape[2:]) == size:
+        return pictures
+    return F.interpolate(pictures, size, mode="bilinear", align_corners=False)
