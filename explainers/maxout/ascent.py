@@ -191,7 +191,7 @@ class Ascent:
         with torch.enable_grad():
             made = self.parametrisation(numbers)
             penalties = self._penalties(made)
-            shown = moved(made, moves.draw(self.params.seed, state.step), size) if moves else resized(made, size)
+            shown = moved(made, moves.draw(self.params.seed, state.step, size), size) if moves else resized(made, size)
             inputs = self._normalised(shown)
         values, scores, slopes = self._in_parts(self._climbable, inputs.detach(), self.targets[rows])
         if penalties is None:

@@ -40,8 +40,10 @@ class MaxOutParams(ExplainerParams):
     decorrelated: bool = setting(
         True, title="Decorrelated colour", help="Colours as they go together in photographs grow first."
     )
-    jitter: int = setting(8, low=0, high=64, help="Random shift before each step, in pixels of the input, at most.")
-    scale: float = setting(0.1, low=0.0, high=0.5, help="Random change of size before each step, at most.")
+    jitter: float = setting(
+        0.06, low=0.0, high=0.5, help="Random shift before each step, as a share of the picture's side, at most."
+    )
+    scale: float = setting(0.1, low=0.0, high=0.5, help="Random change of size before each step, as a share, at most.")
     rotate: float = setting(5.0, low=0.0, high=45.0, help="Random rotation before each step, in degrees, at most.")
     learning_rate: float = setting(0.05, low=1e-4, high=10.0, help="Length of Adam's steps.")
     side: int | None = setting(

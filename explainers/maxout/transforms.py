@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Move:
-    """Where the net looks: shifted by `down` and `right` input pixels, `scale` times larger, turned by `degrees`."""
+    """Where the picture goes: by `down` and `right` input pixels, `scale` times larger, turned by `degrees`."""
 
     down: float = 0.0
     right: float = 0.0
@@ -37,21 +37,24 @@ class Move:
 
 @dataclass(frozen=True)
 class Transforms:
-    """How far pictures may move: `jitter` in input pixels, `scale` as a share of the size, `rotate` in degrees."""
+    """How far pictures may move, at most: `jitter` and `scale` as shares of their sides, `rotate` in degrees."""
 
-    jitter: int = 0
+    jitter: float = 0.0
     scale: float = 0.0
     rotate: float = 0.0
 
     def __bool__(self) -> bool:
         return bool(self.jitter or self.scale or self.rotate)
 
-    def draw(self, seed: int, step: int) -> Move:
-        """The move of one step, the same for every picture: it depends on nothing but `seed` and `step`."""
+    def draw(self, seed: int, step: int, size: tuple[int, int]) -> Move:
+        """The move of one step for an input of `size` (height, width), by whole pixels; the same for every picture.
+
+        It depends on nothing but `seed` and `step`.
+        """
         random = np.random.default_rng((seed, step))
-        down, right = random.integers(-self.jitter, self.jitter + 1, 2)
+        down, right = (round(self.jitter * side * random.uniform(-1, 1)) for side in size)
         scale, degrees = 1 + random.uniform(-self.scale, self.scale), random.uniform(-self.rotate, self.rotate)
-        return Move(float(down), float(right), float(scale), float(degrees))
+        return Move(down, right, float(scale), float(degrees))
 
 
 def moved(pictures: Tensor, move: Move, size: tuple[int, int]) -> Tensor:
