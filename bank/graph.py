@@ -45,8 +45,7 @@ class Graph:
         depth = self._depth(most)
         groups: dict[tuple[str, int], list[int]] = {}
         for position, node in enumerate(self.nodes):
-            block = _block(node.name, depth, opened)
-            groups.setdefault((block, node.call if block == node.name and node.n_inside == 1 else 0), []).append(position)
+            groups.setdefault(_group(node, depth, opened), []).append(position)
         place = {position: at for at, members in enumerate(groups.values()) for position in members}
         nodes = []
         for (block, _), members in groups.items():
@@ -59,9 +58,15 @@ class Graph:
         """The greatest number of name parts at which at most `most` nodes are left; 1 where none is."""
         deepest = max(len(node.name.split(".")) for node in self.nodes)
         for depth in range(deepest, 1, -1):
-            if len({(_block(n.name, depth), n.call if _block(n.name, depth) == n.name else 0) for n in self.nodes}) <= most:
+            if len({_group(node, depth) for node in self.nodes}) <= most:
                 return depth
         return 1
+
+
+def _group(node: Node, depth: int, opened: Collection[str] = ()) -> tuple[str, int]:
+    """The block that a node is folded into, or the node itself, each run of its own."""
+    block = _block(node.name, depth, opened)
+    return block, node.call if block == node.name else 0
 
 
 def _block(name: str, depth: int, opened: Collection[str] = ()) -> str:
