@@ -20,7 +20,7 @@ from explainers.cells import Cell, find
 from figures.maps import colour_map, data_uri, grey, shrink
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
-from suggestion import scoring
+from suggestion import activations, scoring
 from suggestion.table import Predictions
 
 
@@ -101,6 +101,17 @@ def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
 @st.cache_resource(show_spinner=False, max_entries=20)
 def _predictions(models: tuple[str, ...], images: str) -> Predictions | None:
     return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
+
+
+def unit_activations(card: ModelCard, images: ImageSet, layer: str | None) -> np.ndarray | None:
+    """(N, units) float32: mean activations on the data set (scores for no layer); `None` until they are measured."""
+    through = activations.through(card, images, layer, store())
+    return _unit_activations(card.digest, images.digest, layer) if through else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=50)
+def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray | None:
+    return activations.measured(card(model), image_set(images), layer, store())
 
 
 @st.cache_data(show_spinner=False, max_entries=5000)

@@ -25,7 +25,11 @@ MAX_PICKS = 60
 
 @dataclass
 class Work:
-    """The models, images and picks of one session; models and images by digest."""
+    """The models, images and picks of one session; models and images by digest.
+
+    `maxout_target` is what MaxOut shall show: model digest, layer, unit; `unfolded` are the blocks that each model's
+    network diagram shows open.
+    """
 
     models: list[str] = field(default_factory=list)
     switched_off: set[str] = field(default_factory=set)
@@ -41,6 +45,8 @@ class Work:
     expanded: tuple[int, int] | None = None
     n_unzoomed: int = 0
     n_uploads: int = 0
+    maxout_target: tuple[str, str, int] | None = None
+    unfolded: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def active(self) -> list[str]:
