@@ -161,6 +161,16 @@ class Ascent:
         with torch.no_grad():
             return self._in_parts(self._reached, self._normalised(pictures), self.targets)[0]
 
+    def answers(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The class (N,) int64 that the net takes pictures (N, C, H, W) in [0, 1] for, and its probability (N,)."""
+
+        def likeliest(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            probability, answer = self.loan.logits(inputs).softmax(1).max(1)
+            return answer, probability
+
+        with torch.no_grad():
+            return self._in_parts(likeliest, self._normalised(pictures))
+
     def judged(self, state: State) -> State:
         """The state with the pictures as they stand kept where they are the best so far.
 
