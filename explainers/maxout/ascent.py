@@ -169,7 +169,8 @@ class Ascent:
             return answer, probability
 
         with torch.no_grad():
-            return self._in_parts(likeliest, self._normalised(pictures))
+            answers, probabilities = self._in_parts(likeliest, self._normalised(pictures))
+        return answers, probabilities
 
     def judged(self, state: State) -> State:
         """The state with the pictures as they stand kept where they are the best so far.

@@ -25,6 +25,8 @@ AT_ONCE, _SHOW_S = 16, 0.5
 #: Shares of the way after which all targets are looked at, so that each has a picture early.
 _ROUNDS = (0.125, 0.5, 1.0)
 
+DEFAULTS = MaxOutParams()
+
 #: What to say of a picture that did not fare well.
 FATES = {
     LOWERED: "A step led to no number: went back to the best picture, at a quarter of the learning rate.",
@@ -41,7 +43,7 @@ class Asked:
     card: ModelCard
     target: int
     output: Output = CLASS_SCORE
-    params: MaxOutParams = MaxOutParams()
+    params: MaxOutParams = DEFAULTS
 
     @property
     def key(self) -> str:
@@ -114,10 +116,10 @@ def go_on(
         ascent = Ascent(loan, first.output, [asked.target for asked in all_asked], first.params)
         found = [_find_state(store, asked) for asked in all_asked]
         known = [state for state in found if state is not None]
-        state = State.joined(known) if len(known) == len(all_asked) else ascent.new()
+        start = state = State.joined(known) if len(known) == len(all_asked) else ascent.new()
         shown = time.monotonic()
         try:
-            for state in ascent.climb(state, until, report):
+            for state in ascent.climb(start, until, report):
                 if time.monotonic() - shown >= _SHOW_S:
                     for asked, made in zip(all_asked, _made(ascent, state), strict=True):
                         show(asked, made)
@@ -151,6 +153,11 @@ def work_out(
     `report` counts steps of all targets. What cannot be made puts its reason into `failures` under its key; the others
     go on.
     """
+    for asked in all_asked:
+        try:
+            asked.output.check(asked.card, asked.target)
+        except InputError as error:
+            failures[asked.key] = str(error)
     reached = {asked.key: made.step if (made := find(store, asked)) else 0 for asked in all_asked}
     total = sum(max(asked.params.iterations, reached[asked.key]) for asked in all_asked)
 
