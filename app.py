@@ -19,6 +19,9 @@ page = st.navigation(
             ),
             st.Page("pages/explain/trust.py", title="Trust", icon=":material/balance:"),
         ],
+        "Inside": [
+            st.Page("pages/inside/layers.py", title="Layers", icon=":material/grid_view:"),
+        ],
     }
 )
 state.remember()

@@ -96,7 +96,7 @@ def layout(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chosen_nodes(graph: Graph, chosen: str | None) -> list[int]:
-    """Every run of the chosen layer; else the last node inside it, whose answer is its own; else what it is folded in."""
+    """Every run of the chosen layer; else the last node inside it, which answers for it; else what it is folded in."""
     if chosen is None:
         return []
     exact = [position for position, node in enumerate(graph.nodes) if node.name == chosen]

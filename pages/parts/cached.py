@@ -17,6 +17,8 @@ from bank.images import ImageSet
 from bank.loaders import demo
 from bank.settings import settings
 from explainers.cells import Cell, find
+from figures import layers
+from figures.layers import Mosaic
 from figures.maps import colour_map, data_uri, grey, shrink
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
@@ -151,3 +153,12 @@ def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | Non
 def drawn(key: str, _draw: Callable[[], np.ndarray]) -> str:
     """What `_draw` gives, (h, w, 3 or 4) uint8, as a data URI; `key` stands for all that it is made of."""
     return data_uri(_draw())
+
+
+@st.cache_resource(show_spinner=False, max_entries=100)
+def mosaic(
+    key: str, by: str, n_columns: int, shared: bool, _values: np.ndarray, _order: np.ndarray
+) -> tuple[Mosaic, str]:
+    """The maps `_values` with this key as tiles in the order that `by` stands for, and their picture as a data URI."""
+    tiles = layers.mosaic(_values, _order, n_columns, shared)
+    return tiles, tiles.to_uri()

@@ -28,7 +28,8 @@ class Work:
     """The models, images and picks of one session; models and images by digest.
 
     `maxout_target` is what MaxOut shall show: model digest, layer, unit; `unfolded` are the blocks that each model's
-    network diagram shows open.
+    network diagram shows open. On the layers page, `units` are the layer and its unit that were clicked last, and
+    `in_step` the layers of models that move in step, both model by model.
     """
 
     models: list[str] = field(default_factory=list)
@@ -46,6 +47,8 @@ class Work:
     n_unzoomed: int = 0
     n_uploads: int = 0
     maxout_target: tuple[str, str, int] | None = None
+    units: dict[str, tuple[str, int]] = field(default_factory=dict)
+    in_step: dict[str, str] = field(default_factory=dict)
     unfolded: dict[str, set[str]] = field(default_factory=dict)
 
     @property
