@@ -171,7 +171,7 @@ def aggregate(
     nothing adds nothing, and still counts in the mean. `smoothing` is the standard deviation of a Gaussian, as a share
     of each side.
     """
-    shares = torch.stack([blur(_resize(density(layer), size), smoothing) for layer in layers])
+    shares = torch.stack([_blur(_resize(density(layer), size), smoothing) for layer in layers])
     if weigh == ALIKE:
         evidence = shares.mean((2, 3), keepdim=True)
         peaks = shares.amax((2, 3), keepdim=True)
@@ -200,7 +200,7 @@ def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(maps[:, None], tuple(size), mode="bilinear").squeeze(1)
 
 
-def blur(maps: Tensor, share: float) -> Tensor:
+def _blur(maps: Tensor, share: float) -> Tensor:
     """(N, h, w) under a Gaussian whose standard deviation is a share of each side; the picture's edges mirror it."""
     blurred = maps[:, None]
     for axis in (2, 3):

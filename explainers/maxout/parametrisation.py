@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
-
-from explainers.reason import blur
 
 PIXEL, FOURIER = "pixel", "fourier"
 BASES = (FOURIER, PIXEL)
@@ -109,8 +108,20 @@ class Parametrisation:
         pictures = canvas.sigmoid()
         if not self.smoothed:
             return pictures
-        flat = pictures.flatten(0, 1)
-        return blur(flat, 1 / max(flat.shape[1:])).unflatten(0, pictures.shape[:2])
+        rows, columns = (_gaussian(side, pictures.device) for side in pictures.shape[2:])
+        return rows @ pictures @ columns.T
+
+
+@cache
+def _gaussian(length: int, device: torch.device, reach: int = 3) -> Tensor:
+    """(length, length): each pixel's weights of all of a line, by a Gaussian of one pixel; the ends mirror it."""
+    weights = torch.zeros(length, length)
+    for offset in range(-reach, reach + 1):
+        places = torch.arange(length) + offset
+        places = torch.where(places < 0, -places - 1, places)
+        places = torch.where(places >= length, 2 * length - 1 - places, places).clamp(0, length - 1)
+        weights[torch.arange(length), places] += math.exp(-(offset**2) / 2)
+    return (weights / weights.sum(1, keepdim=True)).to(device)
 
 
 def _colours(device: torch.device) -> Tensor:

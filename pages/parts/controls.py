@@ -69,6 +69,7 @@ def _widget(item: Field[Any], key: str) -> Any:
         return st.toggle(title, item.default, **shared)
     if isinstance(item.default, int | float):
         return st.number_input(title, low, high, item.default, **shared)
-    if facts.get("kind") == "unit":
-        return st.number_input(title, 0, None, None, placeholder="all units", **shared)
+    if low is not None:
+        free = "all units" if facts.get("kind") == "unit" else "as it is"
+        return st.number_input(title, low, high, None, placeholder=free, **shared)
     return st.text_input(title, item.default or "", **shared) or item.default
