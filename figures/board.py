@@ -68,12 +68,15 @@ class Board:
             "customdata": [[row, column, *more]], "hovertext": ["full width"], "hoverinfo": "text",
         }  # fmt: skip
 
-    def link(self, place: dict[str, str], text: str, hover: str, data: list[Any]) -> None:
-        """Words in the lower right corner of a panel that was given `enlarge`; a click on them carries `data`."""
+    def link(self, place: dict[str, str], text: str, middle: float, hover: str, data: list[Any]) -> None:
+        """Words at the foot of a panel that was given `enlarge`, their middle at a share of its width.
+
+        A click near their middle carries `data`.
+        """
         trace = self.traces[int(place["xaxis"][1:] or 1) - 1]
         trace |= {
-            "text": [*trace["text"], text], "x": [*trace["x"], self.size[1]], "y": [*trace["y"], self.size[0]],
-            "textposition": [trace["textposition"], "top left"], "customdata": [*trace["customdata"], data],
+            "text": [*trace["text"], text], "x": [*trace["x"], middle * self.size[1]], "y": [*trace["y"], self.size[0]],
+            "textposition": [trace["textposition"], "top center"], "customdata": [*trace["customdata"], data],
             "hovertext": [*trace["hovertext"], hover], "textfont": {**trace["textfont"], "size": [18, 12]},
         }  # fmt: skip
 

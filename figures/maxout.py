@@ -16,7 +16,7 @@ from figures.colours import translucent
 _WIDEST_PX = 220
 _GAP_PX, _HEADING_PX, _CAPTION_PX, _BAND_PX = 16, 22, 52, 30
 _THUMB_GAP_PX, _THUMB_WORDS_PX = 4, 15
-_LETTER_PX = 6.0
+_LETTER_PX, _LINK_PX = 6.0, 30
 
 #: The strip of images beside a picture: two columns, two rows that excite it most, two that excite it least.
 N_IMAGES = 4
@@ -90,7 +90,7 @@ def maxout_figure(
         for t, tile in enumerate(band.tiles):
             left, above = t % n_columns * (tile_px + _GAP_PX), top + t // n_columns * line_px + _HEADING_PX
             place = board.panel(left, above, width, height, "top")
-            _picture(board, place, tile, (b, t), int(tile_px / _LETTER_PX))
+            _picture(board, place, tile, (b, t), width, int(tile_px / _LETTER_PX))
             if images:
                 _strip(board, left + width + 2 * _THUMB_GAP_PX, above, height, tile)
     return board.figure(ink, zoom, "maxout", above_px=28)  # on top, plotly's own buttons
@@ -103,14 +103,17 @@ def _per_line(most: int, images: bool) -> int:
     return max(-(-most // n_lines), 3 if images else 4) if n_lines else widest
 
 
-def _picture(board: Board, place: dict[str, str], tile: Tile, at: tuple[int, int], n_letters: int) -> None:
+def _picture(
+    board: Board, place: dict[str, str], tile: Tile, at: tuple[int, int], width: float, n_letters: int
+) -> None:
+    """The picture between its title and its facts, with the marks in its corners."""
     board.lay(place, tile.picture)
     square = f"<span style='color:{tile.colour}'>■</span> " if tile.colour else ""
     title = textwrap.shorten(tile.title, max(8, n_letters - 2), placeholder="…")
     board.say_at(place, 0, 1, f"{square}<b>{title}</b>", 13, yanchor="bottom", yshift=2)
     if tile.picture:
         board.enlarge(place, *at, ENLARGE)
-        board.link(place, "Reason →", "where this target is found in the data set's own images", [*at, REASON])
+        board.link(place, "Reason →", 1 - _LINK_PX / width, "where the data set's images hold it", [*at, REASON])
     if tile.words:
         words = "<br>".join(textwrap.wrap(tile.words, max(14, n_letters - 8)))
         board.say_at(place, 0.5, 0.5, words, 12, xanchor="center", yanchor="middle", align="center")
