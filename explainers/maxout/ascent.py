@@ -22,7 +22,7 @@ from explainers.output import Output
 _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 
 #: With random moves, what a step reaches is not the picture's own value: that is asked for every so many steps.
-_JUDGE_EVERY = 8
+_JUDGE_EVERY = 16
 
 #: Contrast of the noise at the start; where a target has no gradient, it starts anew with the next.
 CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)

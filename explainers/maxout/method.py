@@ -41,10 +41,10 @@ class MaxOutParams(ExplainerParams):
         True, title="Decorrelated colour", help="Colours as they go together in photographs grow first."
     )
     jitter: float = setting(
-        0.06, low=0.0, high=0.5, help="Random shift before each step, as a share of the picture's side, at most."
+        0.08, low=0.0, high=0.5, help="Random shift before each step, as a share of the picture's side, at most."
     )
-    scale: float = setting(0.1, low=0.0, high=0.5, help="Random change of size before each step, as a share, at most.")
-    rotate: float = setting(5.0, low=0.0, high=45.0, help="Random rotation before each step, in degrees, at most.")
+    scale: float = setting(0.15, low=0.0, high=0.5, help="Random change of size before each step, as a share, at most.")
+    rotate: float = setting(10.0, low=0.0, high=45.0, help="Random rotation before each step, in degrees, at most.")
     learning_rate: float = setting(0.05, low=1e-4, high=10.0, help="Length of Adam's steps.")
     side: int | None = setting(
         None, low=8, high=1024, help="Longer side of the picture in pixels, at most the model's input, its default."

@@ -59,12 +59,9 @@ class Transforms:
 
 def moved(pictures: Tensor, move: Move, size: tuple[int, int]) -> Tensor:
     """Pictures (N, C, h, w) moved and resized to `size` (height, width), bilinear; beyond its rim a picture mirrors."""
-    n, channels = pictures.shape[:2]
     matrix = move.matrix(*size)[None].to(pictures)
-    grid = F.affine_grid(matrix, [1, 1, *size], align_corners=False)
-    flat = pictures.reshape(1, n * channels, *pictures.shape[2:])  # one grid for all of them
-    sampled = F.grid_sample(flat, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return sampled.view(n, channels, *size)
+    grid = F.affine_grid(matrix, [1, 1, *size], align_corners=False).expand(len(pictures), -1, -1, -1)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:

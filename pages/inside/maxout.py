@@ -107,7 +107,8 @@ try:
     choice = choose(cards)
     images = begin(choice)
     busy = over_picks.active_job([MAXOUT, IMAGES]) is not None
-    st.fragment(show, run_every=0.6 if busy else None)(choice, images, busy)
+    pace = 0.6 if len(choice.all_asked) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+    st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
     file, icon = lambda: maxout_view.to_zip_file(choice), ":material/download:"
     st.download_button("Pictures (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
 except InputError as error:
