@@ -76,7 +76,7 @@ def maxout_figure(
     aspect = float(np.clip(size[0] / size[1], 0.5, 2.0))
     width = min(_WIDEST_PX, tile_px, _WIDEST_PX / aspect)
     if images:  # a picture of height h has a strip of width (h - words) / 2 beside it
-        width = min(width, (tile_px - _THUMB_GAP_PX + _THUMB_WORDS_PX) / (1 + aspect / 2))
+        width = min(width, (tile_px - 1.5 * _THUMB_GAP_PX + _THUMB_WORDS_PX) / (1 + aspect / 2))
     height = width * aspect
     line_px = _HEADING_PX + height + _CAPTION_PX
     tops = [0.0]

@@ -22,6 +22,10 @@ from jobs.results import ResultStore, key_of
 #: Targets that climb in one batch, and seconds between two looks at their pictures.
 AT_ONCE, _SHOW_S = 16, 0.5
 
+#: Seconds that a batch has the model for itself before what it reached is kept, and of the pause in which somebody else
+#: gets the model.
+_TURN_S, _PAUSE_S = 3.0, 0.01
+
 #: Shares of the way after which all targets are looked at, so that each has a picture early.
 _ROUNDS = (0.125, 0.5, 1.0)
 
@@ -108,25 +112,33 @@ def go_on(
 ) -> None:
     """Take pictures of one model, output and setting up to step `until`, in one batch.
 
-    All must stand at the same step, as `batches` has them. What is reached is kept at the end and when stopped; `show`
-    gets the growing pictures twice a second. `report` counts steps and may raise to stop.
+    All must stand at the same step, as `batches` has them. What is reached is kept every few seconds and when stopped;
+    `show` gets the growing pictures twice a second. `report` counts steps and may raise to stop.
     """
     first = all_asked[0]
-    with bank.lend(first.card) as loan:
-        ascent = Ascent(loan, first.output, [asked.target for asked in all_asked], first.params)
-        found = [_find_state(store, asked) for asked in all_asked]
-        known = [state for state in found if state is not None]
-        start = state = State.joined(known) if len(known) == len(all_asked) else ascent.new()
-        shown = time.monotonic()
-        try:
-            for state in ascent.climb(start, until, report):
-                if time.monotonic() - shown >= _SHOW_S:
-                    for asked, made in zip(all_asked, _made(ascent, state), strict=True):
-                        show(asked, made)
-                    shown = time.monotonic()
-        finally:
-            if state.step:
-                _keep(store, all_asked, ascent, state, show)
+    targets = [asked.target for asked in all_asked]
+    found = [_find_state(store, asked) for asked in all_asked]
+    known = [state for state in found if state is not None]
+    state = State.joined(known) if len(known) == len(all_asked) else None
+    shown = time.monotonic()
+    while state is None or (state.step < until and bool(state.active.any())):
+        with bank.lend(first.card) as loan:
+            ascent = Ascent(loan, first.output, targets, first.params)
+            start = state = ascent.new() if state is None else state
+            turn_ends = time.monotonic() + _TURN_S
+            try:
+                for state in ascent.climb(start, until, report):
+                    now = time.monotonic()
+                    if now - shown >= _SHOW_S:
+                        for asked, made in zip(all_asked, _made(ascent, state), strict=True):
+                            show(asked, made)
+                        shown = now
+                    if now >= turn_ends:
+                        break
+            finally:
+                if state.step:
+                    _keep(store, all_asked, ascent, state, show)
+        time.sleep(_PAUSE_S)
 
 
 def batches(store: ResultStore, all_asked: Iterable[Asked], until: int) -> list[list[Asked]]:

@@ -44,8 +44,10 @@ def begin(choice: Choice) -> bool:
     return images
 
 
-def progress(choice: Choice, polled: bool) -> None:
-    """How far it is, and the way to stop it; draws the page anew once when it ends. The line keeps its place."""
+def progress(choice: Choice, busy: frozenset[str]) -> None:
+    """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
+    if working.active() != busy:
+        st.rerun()
     job, active = mine.jobs.get(MAXOUT), over_picks.active_job([MAXOUT, IMAGES])
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
@@ -53,8 +55,6 @@ def progress(choice: Choice, polled: bool) -> None:
             st.button(
                 "Stop", icon=":material/stop:", key="maxout_stop", on_click=active.cancel, disabled=active.cancelling
             )
-        elif polled:
-            st.rerun()
         elif job is not None and job.key == choice.key and job.state is State.FAILED:
             st.error(job.error, icon=":material/error:")
         elif job is not None and job.key == choice.key and job.state is State.CANCELLED:
@@ -69,9 +69,9 @@ def act(_trace: int, _point: int, data: list[object] | None) -> None:
         mine.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
 
 
-def show(choice: Choice, images: bool, polled: bool) -> None:
+def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     """The pictures and their curves; while they form, they are drawn anew."""
-    progress(choice, polled)
+    progress(choice, busy)
     zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{mine.n_unzoomed}")
     size = max(card.input_size for card in choice.cards)
     with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
@@ -106,7 +106,7 @@ try:
     take_target(cards)
     choice = choose(cards)
     images = begin(choice)
-    busy = over_picks.active_job([MAXOUT, IMAGES]) is not None
+    busy = working.active()
     pace = 0.6 if len(choice.all_asked) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
     st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
     file, icon = lambda: maxout_view.to_zip_file(choice), ":material/download:"

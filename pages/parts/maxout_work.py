@@ -105,6 +105,11 @@ def submit(choice: Choice, until: int) -> None:
     over_picks.submit_latest(MAXOUT, choice.key, title, "steps", work)
 
 
+def active() -> frozenset[str]:
+    """Which of this session's jobs of the page are at work."""
+    return frozenset(name for name in (MAXOUT, IMAGES) if over_picks.active_job([name]) is not None)
+
+
 def layer_of(output: Output) -> str | None:
     """The layer that the data set's images are measured at; `None` for the model's own answer."""
     return output.layer if output.kind == UNIT else None

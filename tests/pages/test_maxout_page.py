@@ -20,7 +20,7 @@ from pages.parts.maxout_work import Choice, Row
 
 app, warm = shared.app, shared.warm  # fixtures
 
-PAGE = "pages/inside/maxout.py"
+PAGE, REASON = "pages/inside/maxout.py", "pages/explain/reason.py"
 
 
 @pytest.fixture
@@ -105,8 +105,9 @@ def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_th
     mine = page.session_state["work"]
     mine.clicked = (0, 1, "reason")
     page.run()
-    finish(page)
     assert page.title[0].value == "Where does each layer find its reasons?"
+    page.switch_page(REASON).run()
+    shared.wait_for_table(page)
     shortcut = mine.active[1]
     assert page.selectbox(key="reason_model").value == shortcut
     assert page.multiselect(key=f"reason_targets_{shortcut}").value == [0]
@@ -126,8 +127,9 @@ def test_a_unit_is_a_target_of_reason_by_the_layers_up_to_its_own(page):
     assert page.multiselect(key="maxout_models").value == [vgg]
     mine.clicked = (0, 0, "reason")
     page.run()
-    finish(page)
+    page.switch_page(REASON).run()
     shared.wait_for_table(page)
+    finish(page)
     words = drawn(page)
     assert "unit 7 of features.12" in words
     assert "features.12<" in words
