@@ -19,13 +19,10 @@ from pages.parts.layers_view import Look, Units
 from pages.parts.preview import square
 from pages.parts.theme import ink
 
-READING = (
-    "Every tile is one unit's answer, where in the picture it arises; the strongest come first. "
-    "Click one to look closer."
-)
+READING = "Every tile is one unit's answer, where in the picture it arises; a bar where it has no place. Click one."
 
-#: Models side by side, and the height in pixels that their units get to scroll in.
-_BESIDE, _UNITS_PX = 4, 560
+#: Models side by side.
+_BESIDE = 4
 
 
 def beside(cards: Sequence[ModelCard]) -> Iterator[tuple[ModelCard, DeltaGenerator]]:
@@ -58,45 +55,50 @@ def show(layers: dict[str, str], look: Look, polled: bool) -> None:
 
 
 def one_model(card: ModelCard, layers: dict[str, str], look: Look, polled: bool) -> None:
-    """A model's units; below them a closer look at one, once no maps are on their way."""
+    """A model's units; below them a closer look at one."""
+    n_beside = min(len(cards), _BESIDE)
     units = layers_view.units_of(card, cards, layers, picture, look)
-    with st.container(height=_UNITS_PX, border=False, key=f"layers_chart_{card.digest}"):
+    with st.container(height=layers_view.height_for(n_beside), border=False, key=f"layers_chart_{card.digest}"):
         if isinstance(units, str):
             st.caption(units)
-            return
-        st.plotly_chart(
-            layers_view.figure(units, look, min(len(cards), _BESIDE), ink()),
-            config={"displayModeBar": False},
-            alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
-        )
-    st.caption("  \n".join(line for line in (layers_view.about(units), units.remark) if line))
+        else:
+            st.plotly_chart(
+                layers_view.figure(units, look, n_beside, ink()),
+                config={"displayModeBar": False},
+                alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
+            )
+    if isinstance(units, str):
+        return
+    with st.container(height=100, border=False, gap="xsmall"):
+        if units.values.ndim == 3:
+            st.html(layers_view.legend(units, look))
+        st.caption("  \n".join(line for line in (layers_view.about(units), units.remark) if line))
     chart_events.on_click(f"layers_chart_{card.digest}", f"layers_clicks_{card.digest}", take_unit(units))
-    if not polled:
-        closer(units, look)
+    closer(units, look, polled)
 
 
-def closer(units: Units, look: Look) -> None:
+def closer(units: Units, look: Look, polled: bool) -> None:
     """One unit: its large map, its histogram over the data set, and the images that excite it most and least."""
     card, unit = units.asked.card, units.chosen
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(units.name(unit).capitalize())
         to_maxout(units)
-    st.caption(layers_view.about_unit(units))
+    with st.container(height=56, border=False):
+        st.caption(layers_view.about_unit(units))
     if units.values.ndim == 3:
         alt = f"Where {units.name(unit)} of {units.layer.name} in {card.name} answers to the picture"
-        st.image(layers_view.large_map(units, look, images), width="stretch", alt=alt)
+        st.image(layers_view.large_map(units, look, images), width="stretch" if len(cards) > 1 else 560, alt=alt)
     with st.container(height=200, border=False):
         values = cached.unit_activations(card, images, units.layer.name)
-        if values is None:
-            st.caption("The data set's activations are being measured …")
-        else:
+        if values is not None:
             row = images.index(picture)
             st.plotly_chart(
                 unit_histogram(values[:, unit], float(values[row, unit]), mine.colour(card.digest), ink()),
                 config={"displayModeBar": False},
                 alt=f"How strongly {units.name(unit)} answers to {len(images):,} images",
             )
-    exciting.show(card, units.layer.name, unit, f"layers_{card.digest}")
+    if values is not None or not polled:  # two parts of a page that look after jobs must not lie in each other
+        exciting.show(card, units.layer.name, unit, f"layers_{card.digest}")
     with st.container(horizontal=True):
         stem, icon = f"{picture}-{card.name}-{units.layer.name}", ":material/download:"
         png, npz = lambda: layers_view.to_png_file(units, look), lambda: layers_view.to_npz_file(units)
