@@ -65,7 +65,8 @@ def visit(address: str, models: list[str], images: str, layers: list[str], repea
     """Seconds between the layers, and between picks, with these models (digests) on the page."""
     with chromium() as page:
         page.set_default_timeout(120_000)
-        page.goto(f"{address}/layers?models={','.join(models)}&images={images}")
+        page.goto(f"{address}/?models={','.join(models)}&images={images}")
+        page.get_by_role("link", name="Layers").click()
         page.get_by_role("button", name="Take six that deserve a look").click()
         for column, layer in enumerate(layers):
             box = page.get_by_role("combobox", name="Layer", exact=True).nth(column)
