@@ -152,7 +152,7 @@ def mosaic_figure(
             y=rows + 0.5,
             mode="markers",
             marker={"size": side_px * 0.9, "symbol": "square", "color": "rgba(0,0,0,0)"},
-            customdata=tiles.units,
+            customdata=tiles.units.tolist(),
             hovertext=list(words),
             hoverinfo="text",
         )
@@ -204,7 +204,7 @@ def bars_figure(
     words = [f"{names[unit]}: {values[unit]:.3g}" for unit in order.tolist()]
     bar: dict[str, Any] = {
         "marker": {"color": colours, "line": {"width": 0}},
-        "customdata": order,
+        "customdata": order.tolist(),
         "hovertext": words,
         "hoverinfo": "text",
     }
