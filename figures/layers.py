@@ -23,8 +23,12 @@ _SMALLEST_PX, _LARGEST_PX = 16, 96
 #: A tile on the screen is at least this wide, one with its number on it at least that.
 _MIN_TILE_PX, _NUMBERED_PX = 26, 44
 
-#: The last colour of a mosaic is no colour: the gap between tiles.
-_GAP = 255
+#: The last colours of a mosaic: the grey between tiles, and nothing where the last row ends. All below are map colours.
+_GAP, _NOTHING = 253, 254
+_STEPS = 253
+
+#: Room between tiles, as a share of their side: to be seen also where the picture is drawn smaller than it is.
+_GAP_SHARE = 0.05
 
 #: Up to so many neurons lie below each other with their names; more stand side by side.
 _NAMED_BARS = 40
@@ -34,9 +38,9 @@ _NAMED_BARS = 40
 class Mosaic:
     """Maps of a layer's units as tiles of one picture, row by row.
 
-    `steps` (H, W) uint8: the colour of each pixel, an index into the 255 steps of the map colours, or 255 for a gap;
-    `units` are the tiles' units in their order; `scales` (units,) float the values of full colour, 0 for a unit that is
-    zero all over.
+    `steps` (H, W) uint8: the colour of each pixel, 0 to 252 from the least to the most of the map colours, 253 between
+    tiles and 254 where there are none; `units` are the tiles' units in their order; `scales` (units,) float, by unit,
+    the values of full colour, 0 for a unit that is zero all over.
     """
 
     steps: np.ndarray
@@ -59,15 +63,15 @@ class Mosaic:
         """Rows and columns of the picture that the tile covers."""
         row, column = self.place(position)
         height, width = self.tile_px
-        top, left = row * (height + 1), column * (width + 1)
+        top, left = row * (height + _gap_px(height)), column * (width + _gap_px(width))
         return slice(top, top + height), slice(left, left + width)
 
     def to_png(self) -> bytes:
-        """The picture as a PNG file; gaps are clear."""
+        """The picture as a PNG file; it is clear where there are no tiles."""
         picture = Image.fromarray(self.steps)
         picture.putpalette(_palette(self.signed).tobytes())
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG", transparency=_GAP, compress_level=1)
+        picture.save(buffer, "PNG", transparency=_NOTHING, compress_level=1)
         return buffer.getvalue()
 
     def to_uri(self) -> str:
@@ -89,14 +93,19 @@ def mosaic(values: np.ndarray, order: np.ndarray, n_columns: int, shared: bool =
         scales = np.where(scales > 0, map_scale([values.reshape(len(values), -1)]), 0.0)
     share = tiles / np.where(scales > 0, scales, 1.0)[:, None, None].astype(np.float32)
     share = (share.clip(-1, 1) + 1) / 2 if signed else share.clip(0, 1)
-    steps = (share * (_GAP - 1)).round().astype(np.uint8)[order]
+    steps = (share * (_STEPS - 1)).round().astype(np.uint8)[order]
     height, width = steps.shape[1:]
     n_rows = -(-len(order) // n_columns)
-    sheet = np.full((n_rows * n_columns, height + 1, width + 1), _GAP, np.uint8)
+    sheet = np.full((n_rows * n_columns, height + _gap_px(height), width + _gap_px(width)), _NOTHING, np.uint8)
+    sheet[: len(order)] = _GAP
     sheet[: len(order), :height, :width] = steps
-    sheet = sheet.reshape(n_rows, n_columns, height + 1, width + 1).swapaxes(1, 2)
-    picture = sheet.reshape(n_rows * (height + 1), n_columns * (width + 1))
+    sheet = sheet.reshape(n_rows, n_columns, *sheet.shape[1:]).swapaxes(1, 2)
+    picture = sheet.reshape(sheet.shape[0] * sheet.shape[1], -1)
     return Mosaic(np.ascontiguousarray(picture), order, scales, n_columns, (height, width), signed)
+
+
+def _gap_px(side_px: int) -> int:
+    return max(1, round(side_px * _GAP_SHARE))
 
 
 def columns_for(n_units: int, width_px: int) -> int:
@@ -119,11 +128,11 @@ def _to_tiles(values: np.ndarray, room_px: int) -> np.ndarray:
 
 
 def _palette(signed: bool) -> np.ndarray:
-    """(256, 3) uint8: the map colours in 255 steps, the middle one exactly zero where signed, and one for gaps."""
+    """(256, 3) uint8: the map colours in an odd number of steps, so that one is exactly zero; then grey."""
     table = colour_table(signed)
-    places = np.linspace(0, len(table) - 1, _GAP)
+    places = np.linspace(0, len(table) - 1, _STEPS)
     steps = np.stack([np.interp(places, np.arange(len(table)), channel) for channel in table.T], axis=1)
-    return np.vstack([steps.round(), np.zeros((1, 3))]).astype(np.uint8)
+    return np.vstack([steps.round(), np.full((256 - _STEPS, 3), 128)]).astype(np.uint8)
 
 
 def mosaic_figure(
@@ -143,7 +152,7 @@ def mosaic_figure(
             y=rows + 0.5,
             mode="markers",
             marker={"size": side_px * 0.9, "symbol": "square", "color": "rgba(0,0,0,0)"},
-            customdata=tiles.units,
+            customdata=tiles.units.tolist(),
             hovertext=list(words),
             hoverinfo="text",
         )
@@ -195,7 +204,7 @@ def bars_figure(
     words = [f"{names[unit]}: {values[unit]:.3g}" for unit in order.tolist()]
     bar: dict[str, Any] = {
         "marker": {"color": colours, "line": {"width": 0}},
-        "customdata": order,
+        "customdata": order.tolist(),
         "hovertext": words,
         "hoverinfo": "text",
     }

@@ -14,15 +14,16 @@ from bank.images import ImageSet
 from explainers.layers import keeping
 from explainers.layers.keeping import Asked
 from explainers.layers.maps import STRONGEST, comparable, difference, order, peak, strength
+from figures.compare import scale_bar
 from figures.layers import bars_figure, columns_for, mosaic, mosaic_figure
-from figures.maps import colour_map, grey, over
+from figures.maps import colour_map, grey, map_scale, over
 from pages.parts import cached, state
 
 #: Units are ordered by how far two models are apart.
 DIFFER = "differ"
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
-_SIDE_PX, _PAGE_PX = 640, 1040
+_SIDE_PX, _PAGE_PX = 640, 990
 
 #: Below this share of the layer's highest value, a unit says nothing.
 _SILENT = 1e-6
@@ -104,6 +105,11 @@ def width_for(n_models: int) -> int:
     return _PAGE_PX // max(1, n_models) - 16
 
 
+def height_for(n_models: int) -> int:
+    """Pixels that a model's units get to scroll in: as high as wide, so that a few hundred show at once."""
+    return max(280, min(560, round(width_for(n_models) * 1.15)))
+
+
 def figure(units: Units, look: Look, n_models: int, ink: str) -> go.Figure:
     """The mosaic of a layer with a grid, bars for one without."""
     values, card = units.values, units.asked.card
@@ -129,17 +135,28 @@ def about(units: Units) -> str:
     return f"{len(values)} units of {layer.kind} · {grid} · {layer.n_parameters:,} parameters{silent}"
 
 
+def legend(units: Units, look: Look) -> str:
+    """What the colours of the tiles mean, as HTML: a strip with its ends in words."""
+    signed = bool(units.values.min() < 0)
+    high = "own maximum"
+    if look.shared:
+        high = f"{map_scale([units.values.reshape(len(units.values), -1)]):.3g}"
+    low = "−" if signed else "0"
+    strip = f"<img src='{scale_bar(signed)}' style='width:110px;height:10px;border-radius:2px' alt='colours'>"
+    style = "display:flex;gap:8px;align-items:center;font-size:0.8rem;opacity:0.75"
+    return f"<div style='{style}'>{low} {strip} {'+ ' if signed else ''}{high}</div>"
+
+
 def about_unit(units: Units) -> str:
     """The chosen unit's values, in one line."""
     values, unit = units.values[units.chosen], units.chosen
     if values.ndim == 0:
         return f"value {float(values):.3g}"
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
     largest = float(np.abs(values).max())
     if largest == 0:
         return f"unit {unit} says nothing to this picture: zero everywhere"
     span = f"{'±' if units.values.min() < 0 else '0 to '}{largest:.3g}"
-    return f"mean {values.mean():.3g} · peak {values.max():.3g} in row {row}, column {column} · colours {span}"
+    return f"mean {values.mean():.3g} · peak {values.max():.3g} · colours {span}"
 
 
 def large_map(units: Units, look: Look, images: ImageSet) -> str:
