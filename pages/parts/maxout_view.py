@@ -16,7 +16,7 @@ from explainers.output import UNIT
 from figures.compare import Panel, single_figure
 from figures.maps import data_uri, to_png
 from figures.maxout import N_IMAGES, Band, Curve, Tile, curves_figure
-from pages.parts import cached, exciting, over_picks, state
+from pages.parts import cached, exciting, state
 from pages.parts import maxout_work as working
 from pages.parts.maxout_work import Choice
 from pages.parts.theme import ink
@@ -65,8 +65,8 @@ def _tiles(title: str, cell: Asked | str, images: bool, colour: str) -> Iterator
     made, failure = working.known(cell), state.work().failures.get(cell.key, "")
     for number in range(cell.params.pictures):
         if made is None:
-            words = failure or "waiting for its turn …" if over_picks.active_job([working.MAXOUT]) else failure
-            yield Tile(title, colour, words=words, most=most, least=least)
+            words = "waiting for its turn …" if working.MAXOUT in working.active() else "not begun yet"
+            yield Tile(title, colour, words=failure or words, most=most, least=least)
             continue
         picture = cached.drawn(f"{cell.key} {made.step} {number}", partial(_picture, made, number))
         facts = (failure, *made.notes) if failure else _facts(cell, made, number)
