@@ -15,8 +15,9 @@
 - `classes_above_images`, `classes_recognised`: for every class of the demo's nets and each parametrisation without
   moves, how often the picture's logit, as the PNG file has it, is above that of every demo image, and how often the net
   takes it for that class.
-- `units_above_images`: the same for 20 random units of every layer, by their mean over space; `--check-layers N` looks
-  at every N-th layer only.
+- `units_above_images`: the same for 20 random units of every layer, by their mean over space, without those that answer
+  to no image and to no start (ReLUs that died in training), whose share is `units_dead`; `--check-layers N` looks at
+  every N-th layer only.
 """
 
 from __future__ import annotations
@@ -187,17 +188,24 @@ def check_units(
     """The share over 20 random units of every layer, in all and in the worst layer."""
     shares = {}
     random = np.random.default_rng(0)
-    params = MaxOutParams(iterations=128, **_HONEST)
+    params = HONEST[FOURIER]
+    n_dead = n_units = 0
     for card in cards:
         for layer in card.layers[::every]:
             units = random.permutation(layer.n_units)[:_UNITS_PER_LAYER].tolist()
             all_asked = [Asked(card, unit, Output(UNIT, layer.name), params) for unit in units]
             above = [above for above, _ in above_images(bank, store, images, all_asked)]
-            shares[f"{card.name} {layer.name}"] = (sum(above), len(above))
-            print(card.name, layer.name, f"{sum(above)} of {len(above)}", flush=True)
+            values = activations.measured(card, images, layer.name, store)
+            silent = [values is not None and not values[:, unit].any() for unit in units]
+            dead = sum(quiet and not up for quiet, up in zip(silent, above, strict=True))
+            n_dead, n_units = n_dead + dead, n_units + len(units)
+            if dead < len(units):
+                shares[f"{card.name} {layer.name}"] = (sum(above), len(above) - dead)
+            print(card.name, layer.name, f"{sum(above)} of {len(above)}, {dead} dead", flush=True)
     worst = min(shares, key=lambda name: shares[name][0] / shares[name][1])
     return {
         "units_above_images": sum(n for n, _ in shares.values()) / sum(n for _, n in shares.values()),
+        "units_dead": n_dead / n_units,
         f"units_above_images in {worst}": shares[worst][0] / shares[worst][1],
     }
 

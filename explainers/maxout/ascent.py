@@ -27,8 +27,9 @@ _JUDGE_EVERY = 16
 #: Contrast of the noise at the start; where a target has no gradient, it starts anew with the next.
 CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)
 
-#: Steps without any gradient after which a target that once had one is given up.
-_PATIENCE = 32
+#: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
+#: where it moves and the next move may find one. It is given up when that has lowered its rate to less than this share.
+_PATIENCE, _PATIENCE_MOVED, _FAINT = 1, 8, 1e-3
 
 #: How a picture fares: well; after one NaN, at a lower rate; given up after a second; no gradient from the start, or
 #: no more.
@@ -242,11 +243,11 @@ class Ascent:
         state.numbers[rows] += rate * (mean / (1 - _BETA**age)) / spread
 
     def _restart(self, state: State, rows: Tensor) -> None:
-        """Pictures to which the target does not answer at all begin anew from stronger noise, or are given up."""
+        """Pictures to which the target does not answer at all: back to the best, or anew from stronger noise."""
         for row in rows.tolist():
             state.quiet[row] += 1
-            if state.age[row] > 0:
-                state.fate[row] = SILENT if state.quiet[row] >= _PATIENCE else state.fate[row]
+            if state.age[row] > 0 or state.rate[row] < self.params.learning_rate:
+                self._return(state, row)
             elif state.quiet[row] == len(CONTRASTS):
                 state.fate[row] = DEAD
             else:
@@ -254,12 +255,24 @@ class Ascent:
                 noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, contrast)
                 state.numbers[row] = noise.to(state.numbers)
 
+    def _return(self, state: State, row: int) -> None:
+        """A picture that a step has led out of reach of its target: back to the best by shorter steps, or given up."""
+        if state.quiet[row] < (_PATIENCE_MOVED if self.params.transforms else _PATIENCE):
+            return
+        self._to_best(state, row)
+        state.quiet[row] = 0
+        if state.rate[row] < _FAINT * self.params.learning_rate:
+            state.fate[row] = SILENT
+
+    def _to_best(self, state: State, row: int) -> None:
+        state.numbers[row] = state.best[row]
+        state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
+        state.rate[row] *= _LOWER
+
     def _step_back(self, state: State, rows: Tensor) -> None:
         """Pictures whose value or gradient is no number: back to the best, at a lower rate; a second time, given up."""
         for row in rows.tolist():
-            state.numbers[row] = state.best[row]
-            state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
-            state.rate[row] *= _LOWER
+            self._to_best(state, row)
             state.fate[row] = BROKEN if state.fate[row] == LOWERED else LOWERED
 
     def _keep_best(self, state: State, rows: Tensor, scores: Tensor) -> None:

@@ -36,7 +36,7 @@ FATES = {
     LOWERED: "A step led to no number: went back to the best picture, at a quarter of the learning rate.",
     BROKEN: "Steps led to no number twice; stopped, the best picture is kept. Try a lower learning rate.",
     DEAD: "No gradient: nothing that it starts from excites it. The last picture is kept.",
-    SILENT: "No gradient any more; stopped, the best picture is kept.",
+    SILENT: "No gradient beyond this picture, however short the steps; stopped, it is kept.",
 }
 
 

@@ -149,6 +149,23 @@ class Fading(nn.Module):
         return torch.stack([mean.clamp(max=0.1), mean], 1)
 
 
+class Island(nn.Module):
+    """Answers only between two heights, which long steps leave."""
+
+    def forward(self, x):
+        mean = x.mean((1, 2, 3))
+        inside = (mean > -0.5) & (mean < 0.3)
+        return torch.stack([torch.where(inside, mean + 1, 0 * mean), mean], 1)
+
+
+def test_a_step_out_of_the_targets_reach_is_taken_back_and_shortened(bank):
+    card = add(bank, Island())
+    _, state = climbed(bank, card, with_settings(learning_rate=0.5), targets=(0, 1), until=200)
+    assert state.score[0] > 1.2, "it comes near the edge that it had jumped over"
+    assert state.rate[0] < 0.5
+    assert state.fate[1] == WELL
+
+
 def test_a_target_whose_gradient_fades_keeps_its_best(bank):
     card = add(bank, Fading())
     _, state = climbed(bank, card, with_settings(learning_rate=0.1), until=120)
