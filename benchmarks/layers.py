@@ -17,11 +17,11 @@ from playwright.sync_api import Page
 
 from bank.bank import Bank
 from bank.demo.images import demo_image_set
-from bank.open import open_models
+from bank.loaders import zoo
 from benchmarks.browser import chromium, serve
 
-#: Models with a layer of 512 units of 28 × 28, and the layer in front of it, of 256.
-LAYERS = {"torchvision/vgg11?random": "features.11", "torchvision/vgg11_bn?random": "features.15"}
+#: A net with a layer of 512 units of 28 × 28, and one of 256 right in front of it.
+ARCHITECTURE, LAYER = "torchvision/vgg11", "features.11"
 N_PICTURES = 8
 
 #: How many units each mosaic shows, once its picture is in the page.
@@ -60,21 +60,19 @@ def seconds_to_next(page: Page, button: str) -> float:
     return time.perf_counter() - started
 
 
-def visit(address: str, models: list[str], images: str, layers: list[str], repeats: int) -> tuple[list[float], ...]:
+def visit(address: str, models: list[str], images: str, repeats: int) -> tuple[list[float], ...]:
     """Seconds between the layers, and between picks, with these models (digests) on the page."""
     with chromium() as page:
         page.set_default_timeout(120_000)
         page.goto(f"{address}/?models={','.join(models)}&images={images}")
         page.get_by_role("link", name="Layers").click()
         page.get_by_role("button", name="Take six that deserve a look").click()
-        for column, layer in enumerate(layers):
-            box = page.get_by_role("combobox", name="Layer", exact=True).nth(column)
-            box.fill(f"{layer} ")
-            page.get_by_role("option", name=f"{layer} ").first.click()
-            page.wait_for_timeout(2000)
-        wait_for_units(page, len(models), 512)
         if len(models) > 1:
             page.get_by_text("All models in step").click()
+            page.wait_for_timeout(2000)
+        page.get_by_role("combobox", name="Layer", exact=True).first.fill(f"{LAYER} ")
+        page.get_by_role("option", name=f"{LAYER} ").first.click()
+        wait_for_units(page, len(models), 512)
         for key, n_units in (("ArrowLeft", 256), ("ArrowRight", 512)):
             seconds_to(page, key, len(models), n_units)
             settle(page)
@@ -107,7 +105,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)
         bank = Bank(data, "cpu")
-        cards = [card for text in LAYERS for card in open_models(bank, text)]
+        cards = [bank.add(zoo.load(ARCHITECTURE, seed=seed)) for seed in range(2)]
         images = demo_image_set(data).take(range(N_PICTURES))
         images.save(data / "image-sets")
         with serve(data) as address:
@@ -117,8 +115,7 @@ def main() -> None:
                 page.wait_for_timeout(8000)
             for n_models in (1, 2):
                 digests = [card.digest for card in cards[:n_models]]
-                layers = list(LAYERS.values())[:n_models]
-                times = visit(address, digests, images.digest, layers, chosen.repeats)
+                times = visit(address, digests, images.digest, chosen.repeats)
                 for what, seconds in zip(("layer", "pick"), times, strict=True):
                     middle, slowest = statistics.median(seconds), max(seconds)
                     print(f"{n_models} × 512 units, another {what}: median {middle:.2f} s, slowest {slowest:.2f} s")

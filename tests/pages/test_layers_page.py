@@ -228,3 +228,17 @@ def test_large_image_sets_are_measured_only_when_asked_for(page, monkeypatch):
     finish(page)
     assert not page.exception
     assert not [button for button in page.button if button.key == f"layers_{vgg}_measure"]
+
+
+def test_a_unit_is_handed_to_maxout_where_there_is_such_a_page(page, monkeypatch):
+    vgg = page.session_state["work"].models[0]
+    monkeypatch.setattr(layers_controls, "_MAXOUT", "pages/inside/no_such_page.py")
+    page.run()
+    assert not [button for button in page.button if button.key == f"layers_maxout_{vgg}"]
+    monkeypatch.setattr(layers_controls, "_MAXOUT", "pages/explain/reason.py")
+    page.session_state["work"].units[vgg] = ("features.26", 7)
+    page.run()
+    page.button(key=f"layers_maxout_{vgg}").click().run()
+    assert not page.exception
+    assert page.session_state["work"].maxout_target == (vgg, "features.26", 7)
+    assert "Where does each layer find its reasons?" in shared.words(page)
