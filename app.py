@@ -19,6 +19,10 @@ page = st.navigation(
             ),
             st.Page("pages/explain/trust.py", title="Trust", icon=":material/balance:"),
         ],
+        "Inside": [
+            st.Page("pages/inside/maxout.py", title="MaxOut", icon=":material/auto_awesome:"),
+            st.Page("pages/inside/layers.py", title="Layers", icon=":material/grid_view:"),
+        ],
     }
 )
 state.remember()

@@ -43,6 +43,51 @@ def capture(*layers: nn.Module, leaf: bool = False) -> Iterator[dict[nn.Module, 
             handle.remove()
 
 
+class _Reached(Exception):  # noqa: N818 - it is no error
+    """Ends a forward pass that has gone far enough."""
+
+
+def n_calls(module: nn.Module, layer: nn.Module, inputs: Tensor) -> int:
+    """How often `layer` runs in one forward pass: careless nets use one ReLU for many places."""
+    count = 0
+
+    def met(_module: nn.Module, _inputs: object, _output: object) -> None:
+        nonlocal count
+        count += 1
+
+    handle = layer.register_forward_hook(met)
+    try:
+        with torch.no_grad():
+            module(inputs)
+    finally:
+        handle.remove()
+    return count
+
+
+def run_to(module: nn.Module, layer: nn.Module, inputs: Tensor, calls: int = 1) -> Tensor:
+    """The output of `layer` in its call number `calls`; nothing behind it is computed.
+
+    Raises `InputError` when the layer does not run so often.
+    """
+    found: list[Tensor] = []
+
+    def leave(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            found.append(output)
+            raise _Reached
+
+    handle = layer.register_forward_hook(leave)
+    try:
+        module(inputs)
+    except _Reached:
+        return found[0]
+    finally:
+        handle.remove()
+    raise InputError("a layer that takes part in the model's answer", "one that does not run", "Pick another layer.")
+
+
 def as_maps(output: Tensor, layer: Layer) -> Tensor:
     """Feature maps (N, C, h, w) of a layer's output, whatever its layout; class and register tokens are dropped.
 

@@ -13,9 +13,8 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import Field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,9 +24,9 @@ from bank.card import ModelCard
 from bank.errors import InputError, did_you_mean
 from bank.images import ImageSet
 from bank.open import open_images, open_models
-from bank.settings import settings
-from explainers.base import Attribution, Explainer, ExplainerParams
+from explainers.base import Attribution, Explainer
 from explainers.cells import ready
+from explainers.command_line import ProgressLine, params_of, place_of, plain_name, store_of_settings
 from explainers.output import KINDS, LOGIT, UNIT, Output
 from explainers.prediction_difference.keeping import Asked, attribution, go_on
 from explainers.prediction_difference.method import PredictionDifferenceParams
@@ -120,10 +119,10 @@ def _explain(chosen: argparse.Namespace) -> int:
     _need(chosen, "model", "image", "method", "out")
     methods = [method(name) for name in chosen.method]
     params = [params_of(known, chosen.set) for known in methods]
-    output = Output(chosen.output, chosen.layer, _place(chosen.place))
+    output = Output(chosen.output, chosen.layer, place_of(chosen.place))
     images, bank = _images(chosen.image, chosen.first), Bank()
     fit_on = open_images(chosen.fit_on) if chosen.fit_on else images
-    store = _store()
+    store = store_of_settings()
     cards = _cards(bank, chosen.model)
     chosen.out.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
@@ -144,7 +143,7 @@ def _explain(chosen: argparse.Namespace) -> int:
                         loan = ready(loan, store, fit_on, known, setting)
                         found = known.explain(loan, pictures, images.ids[part], targets[part], setting, output=output)
                 for at, row in enumerate(rows):
-                    stem = f"{Path(images.names[row]).stem}-{_plain(card.name)}-{known.name}"
+                    stem = f"{Path(images.names[row]).stem}-{plain_name(card.name)}-{known.name}"
                     if stem in written:  # pictures or models of one name
                         stem += f"-{images.ids[row]}-{card.digest}"
                     written.add(stem)
@@ -159,7 +158,7 @@ def _surveyed(
 ) -> Attribution:
     """Prediction difference, which may take hours: it tells how far it is, and goes on where it was stopped."""
     began = time.perf_counter()
-    surveys = [go_on(bank, store, images, asked, _Progress("windows"), data=data) for asked in all_asked]
+    surveys = [go_on(bank, store, images, asked, ProgressLine("windows"), data=data) for asked in all_asked]
     return attribution(all_asked, surveys, time.perf_counter() - began)
 
 
@@ -198,41 +197,20 @@ def _targets(bank: Bank, store: ResultStore, card: ModelCard, images: ImageSet, 
     return [number] * len(images)
 
 
-def params_of(known: Explainer, texts: Sequence[str]) -> ExplainerParams:
-    """The method's settings from texts such as `steps=20`; raises `InputError` for a name or value that is none."""
-    items = {item.name: item for item in fields(known.Params)}
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if name not in items or not equals:
-            cure = did_you_mean(name, items) or (f"Known: {', '.join(items)}." if items else "It has none.")
-            raise InputError(f"a setting of {known.title} as name=value", repr(text), cure)
-        values[name] = _value(value, items[name])
-    return known.Params(**values)
-
-
-def _value(text: str, item: Field[Any]) -> Any:
-    """`text` as a setting of the default's type; `Params` itself checks the bounds."""
-    default: Any = item.default
-    if default is None:
-        return int(text) if text.isdecimal() and item.metadata.get("kind") != "layer" else text
-    if isinstance(default, bool):
-        if text.lower() not in ("true", "false"):
-            raise InputError(f"{item.name} as true or false", repr(text), f"Its default is {default}.")
-        return text.lower() == "true"
-    try:
-        return type(default)(text)
-    except ValueError:
-        return text  # refused, with a cure, by `Params`
-
-
 def _trust(chosen: argparse.Namespace) -> int:
     _need(chosen, "model", "image")
     methods = [method(name) for name in chosen.method] if chosen.method else list(METHODS.values())
     images, bank = _images(chosen.image, None), Bank()
     ids = images.ids[: chosen.first]
     figures = evaluate(
-        bank, _store(), images, _cards(bank, chosen.model), methods, ids, n_slow=chosen.slow_on, report=_Progress()
+        bank,
+        store_of_settings(),
+        images,
+        _cards(bank, chosen.model),
+        methods,
+        ids,
+        n_slow=chosen.slow_on,
+        report=ProgressLine(),
     )
     if chosen.out is not None:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -244,26 +222,6 @@ def _trust(chosen: argparse.Namespace) -> int:
             f"{model}: the painter's mark holds over {EXPOSING:g} × an even share in {len(by)} methods {', '.join(by)}"
         )
     return 0
-
-
-class _Progress:
-    """A line on a terminal: how much is done, time left; what an earlier run finished does not count as speed."""
-
-    def __init__(self, what: str = "maps") -> None:
-        self.what = what
-        self.started, self.first, self.shown = time.monotonic(), -1, 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self.first < 0:
-            self.first = done
-        if not total or (now - self.shown < 0.5 and done < total):
-            return
-        self.shown = now
-        rate = (done - self.first) / (now - self.started)
-        left = f"{(total - done) / rate:.0f} s left" if rate else "…"
-        end = "\n" if done == total else "\r"
-        print(f"{done:,} of {total:,} {self.what} · {left}      ", end=end, file=sys.stderr, flush=True)
 
 
 def _need(chosen: argparse.Namespace, *names: str) -> None:
@@ -282,24 +240,6 @@ def _images(texts: Sequence[str], first: int | None) -> ImageSet:
         return sets[0]
     table = pd.concat([one.table for one in sets]).drop_duplicates("id").reset_index(drop=True)
     return ImageSet(sets[0].name, table.iloc[:first])
-
-
-def _store() -> ResultStore:
-    return ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
-
-
-def _place(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    row, comma, column = text.partition(",")
-    if not (comma and row.strip().isdecimal() and column.strip().isdecimal()):
-        raise InputError("a place as ROW,COLUMN", repr(text), "Write --place 3,5, counting from 0.")
-    return int(row), int(column)
-
-
-def _plain(name: str) -> str:
-    """A name that is safe in a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -69,13 +69,32 @@ def setting(
     high: float | None = None,
     choices: Sequence[str] | None = None,
     kind: str = "",
+    title: str = "",
 ) -> Any:
     """A field of `Params`: default, bounds or choices, and the line that explains it.
 
-    `kind`: "layer" and "unit" get a chooser made from the model's card.
+    `kind`: "layer" and "unit" get a chooser made from the model's card. `title` is what people read where the name
+    would not do.
     """
     facts = {"help": help, "low": low, "high": high, "choices": tuple(choices) if choices else None, "kind": kind}
+    facts["title"] = title
     return field(default=default, metadata=facts)
+
+
+class Described(Protocol):
+    """What pages and command lines read of a method: who it is, what people should know of it, and its settings."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    family: ClassVar[str]
+    question: ClassVar[str]
+    recipe: ClassVar[str]
+    reference: ClassVar[str]
+    caution: ClassVar[str]
+
+    @property
+    def Params(self) -> type[ExplainerParams]:  # noqa: N802 - a class
+        """The class of its settings."""
 
 
 class Sampled(NamedTuple):

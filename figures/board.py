@@ -59,14 +59,33 @@ class Board:
                 "y": 0, "sizex": self.size[1], "sizey": self.size[0], "opacity": 1.0 if opacity is None else opacity,
             })  # fmt: skip
 
-    def enlarge(self, place: dict[str, str], row: int, column: int) -> None:
-        """The mark in a panel's corner that a click on shows it at full width."""
+    def enlarge(self, place: dict[str, str], row: int, column: int, *more: str) -> None:
+        """The mark in a panel's corner that a click on shows it at full width; the click carries row, column, more."""
         trace = self.traces[int(place["xaxis"][1:] or 1) - 1]
         trace |= {
             "mode": "text", "text": ["⤢"], "x": [self.size[1]], "y": [0], "textposition": "bottom left",
             "textfont": {"size": 18, "color": "white", "shadow": "0 0 3px black, 0 0 3px black"},
-            "customdata": [[row, column]], "hovertext": ["full width"], "hoverinfo": "text",
+            "customdata": [[row, column, *more]], "hovertext": ["full width"], "hoverinfo": "text",
         }  # fmt: skip
+
+    def link(self, place: dict[str, str], text: str, middle: float, hover: str, data: list[Any]) -> None:
+        """Words at the foot of a panel that was given `enlarge`, their middle at a share of its width.
+
+        A click near their middle carries `data`.
+        """
+        trace = self.traces[int(place["xaxis"][1:] or 1) - 1]
+        trace |= {
+            "text": [*trace["text"], text], "x": [*trace["x"], middle * self.size[1]], "y": [*trace["y"], self.size[0]],
+            "textposition": [trace["textposition"], "top center"], "customdata": [*trace["customdata"], data],
+            "hovertext": [*trace["hovertext"], hover], "textfont": {**trace["textfont"], "size": [18, 12]},
+        }  # fmt: skip
+
+    def stamp(self, left: float, top: float, side: float, source: str) -> None:
+        """A small picture that stands still when panels zoom."""
+        self.images.append({
+            "source": source, "xref": "paper", "yref": "paper", "sizing": "contain", "yanchor": "top",
+            "x": left / PAGE_PX, "y": self._up(top), "sizex": side / PAGE_PX, "sizey": side / self.height_px,
+        })  # fmt: skip
 
     def say(self, left: float, top: float, text: str, size_px: int = 13, **options: Any) -> None:
         """Words at a place of the page."""

@@ -29,15 +29,19 @@ def key_of(**facts: Any) -> str:
 class ResultStore:
     """Arrays and a few plain facts under a key: in memory while they are fresh, on disk until space runs out.
 
-    `max_bytes` bounds the folder: the least recently used results go first. Safe for many threads. What it hands out
-    is read-only, since others may hold the same arrays.
+    `max_bytes` bounds the folder, `max_in_memory` (results) and `max_bytes_in_memory` what is kept at hand: the least
+    recently used results go first. Safe for many threads. What it hands out is read-only, since others may hold the
+    same arrays.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, max_in_memory: int = 256) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, max_in_memory: int = 256, max_bytes_in_memory: int = 512 * 1024**2
+    ) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
         self._memory: OrderedDict[str, Arrays] = OrderedDict()
-        self._max_in_memory = max_in_memory
+        self._max_in_memory, self._max_bytes_in_memory = max_in_memory, max_bytes_in_memory
+        self._bytes_in_memory = 0
         self._guard = threading.Lock()
         self._n_written = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ class ResultStore:
             if used > self.max_bytes:
                 file.unlink(missing_ok=True)
                 with self._guard:
-                    self._memory.pop(file.stem, None)
+                    self._forget(file.stem)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"
@@ -108,8 +112,16 @@ class ResultStore:
         for array in arrays.values():
             array.flags.writeable = False
         with self._guard:
+            self._forget(key)
             self._memory[key] = arrays
-            self._memory.move_to_end(key)
-            while len(self._memory) > self._max_in_memory:
-                self._memory.popitem(last=False)
+            self._bytes_in_memory += _n_bytes(arrays)
+            while len(self._memory) > self._max_in_memory or self._bytes_in_memory > self._max_bytes_in_memory:
+                self._forget(next(iter(self._memory)))
         return dict(arrays)
+
+    def _forget(self, key: str) -> None:
+        self._bytes_in_memory -= _n_bytes(self._memory.pop(key, {}))
+
+
+def _n_bytes(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())

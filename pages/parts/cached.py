@@ -17,10 +17,12 @@ from bank.images import ImageSet
 from bank.loaders import demo
 from bank.settings import settings
 from explainers.cells import Cell, find
+from figures import layers
+from figures.layers import Mosaic
 from figures.maps import colour_map, data_uri, grey, shrink
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
-from suggestion import scoring
+from suggestion import activations, scoring
 from suggestion.table import Predictions
 
 
@@ -103,6 +105,17 @@ def _predictions(models: tuple[str, ...], images: str) -> Predictions | None:
     return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
 
 
+def unit_activations(card: ModelCard, images: ImageSet, layer: str | None) -> np.ndarray | None:
+    """(N, units) float32: mean activations on the data set (scores for no layer); `None` until they are measured."""
+    through = activations.through(card, images, layer, store())
+    return _unit_activations(card.digest, images.digest, layer) if through else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=50)
+def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray | None:
+    return activations.measured(card(model), image_set(images), layer, store())
+
+
 @st.cache_data(show_spinner=False, max_entries=5000)
 def thumbnail(images: str, index: int, side_px: int = 192) -> bytes:
     """A small JPEG of one picture of the set with this digest."""
@@ -140,3 +153,12 @@ def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | Non
 def drawn(key: str, _draw: Callable[[], np.ndarray]) -> str:
     """What `_draw` gives, (h, w, 3 or 4) uint8, as a data URI; `key` stands for all that it is made of."""
     return data_uri(_draw())
+
+
+@st.cache_resource(show_spinner=False, max_entries=100)
+def mosaic(
+    key: str, by: str, n_columns: int, shared: bool, _values: np.ndarray, _order: np.ndarray
+) -> tuple[Mosaic, str]:
+    """The maps `_values` with this key as tiles in the order that `by` stands for, and their picture as a data URI."""
+    tiles = layers.mosaic(_values, _order, n_columns, shared)
+    return tiles, tiles.to_uri()

@@ -9,12 +9,12 @@ from typing import Any
 import streamlit as st
 
 from bank.card import ModelCard
-from explainers.base import Explainer, ExplainerParams
+from explainers.base import Described, Explainer, ExplainerParams
 
 DEFAULT_LAYER = "default"
 
 
-def settings_of(method: Explainer, key: str, without: Collection[str] = ()) -> dict[str, Any]:
+def settings_of(method: Described, key: str, without: Collection[str] = ()) -> dict[str, Any]:
     """One widget for each setting that all models share, but for those in `without`; the chosen values by name."""
     items = [item for item in fields(method.Params) if item.metadata.get("kind") != "layer"]
     items = [item for item in items if item.name not in without]
@@ -45,7 +45,7 @@ def params_for(method: Explainer, chosen: dict[str, Any], layer: str | None) -> 
     return method.Params(**chosen, **({"layer": layer} if has_layer else {}))
 
 
-def about(method: Explainer) -> str:
+def about(method: Described) -> str:
     """What a student should know of a method, as Markdown: what it answers, how, what it cannot tell, the paper."""
     lines = [
         f"**{method.title}** · {method.family}",
@@ -59,7 +59,8 @@ def about(method: Explainer) -> str:
 
 def _widget(item: Field[Any], key: str) -> Any:
     """The widget that fits a field's type, bounds and choices."""
-    facts, title = item.metadata, item.name.replace("_", " ").capitalize()
+    facts = item.metadata
+    title = facts.get("title") or item.name.replace("_", " ").capitalize()
     shared = {"help": facts["help"], "key": key, "persist_state": "session"}
     low, high = facts.get("low"), facts.get("high")
     if facts.get("choices"):
@@ -68,6 +69,7 @@ def _widget(item: Field[Any], key: str) -> Any:
         return st.toggle(title, item.default, **shared)
     if isinstance(item.default, int | float):
         return st.number_input(title, low, high, item.default, **shared)
-    if facts.get("kind") == "unit":
-        return st.number_input(title, 0, None, None, placeholder="all units", **shared)
+    if low is not None:
+        free = "all units" if facts.get("kind") == "unit" else "as it is"
+        return st.number_input(title, low, high, None, placeholder=free, **shared)
     return st.text_input(title, item.default or "", **shared) or item.default

@@ -92,10 +92,14 @@ def active_job(names: Sequence[str]) -> Job | None:
     return next((job for job in jobs if job is not None and job.active), None)
 
 
-def progress(names: Sequence[str], polled: bool) -> None:
+def progress(
+    names: Sequence[str],
+    polled: bool,
+    reading: str = "Scroll over a panel to zoom, drag to pan: all panels move in step.",
+) -> None:
     """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
 
-    The line keeps its place when all is done, so that nothing below it jumps.
+    The line keeps its place when all is done, so that nothing below it jumps; `reading` then stands there.
     """
     job, active = state.work().jobs.get(names[0]), active_job(names)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
@@ -107,7 +111,7 @@ def progress(names: Sequence[str], polled: bool) -> None:
         elif job is not None and job.state is State.CANCELLED:
             st.caption("Stopped. What is ready stays; change anything above to go on.")
         else:
-            st.caption("Scroll over a panel to zoom, drag to pan: all panels move in step.")
+            st.caption(reading)
 
 
 def unzoom() -> None:

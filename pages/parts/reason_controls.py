@@ -19,7 +19,8 @@ from explainers.reason import (
     spatial_layers,
 )
 from figures.reason import TARGET_COLOURS
-from pages.parts.reason_view import ROLES, Choice, Look
+from pages.parts import state
+from pages.parts.reason_view import ROLES, Choice, Look, title_of
 from suggestion import targets
 
 VIEWS = ["overlay", "map", "picture"]
@@ -41,9 +42,9 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
         card = by_digest[chosen]
         wanted = st.multiselect(
             "Targets",
-            [*ROLES, *range(card.n_classes)],
+            [*ROLES, *range(card.n_classes), *state.work().reason_units.get(card.digest, [])],
             default=[targets.TOP, targets.RUNNER_UP] if card.classifies else [0],
-            format_func=lambda one: ROLES[one] if isinstance(one, str) else card.class_names[one],
+            format_func=lambda one: ROLES[one] if isinstance(one, str) else title_of(card, one),
             max_selections=len(TARGET_COLOURS),
             key=f"reason_targets_{card.digest}",
             persist_state="session",

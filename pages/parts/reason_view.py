@@ -12,7 +12,8 @@ import numpy as np
 from bank.card import ModelCard
 from bank.images import ImageSet
 from explainers import reason_cells
-from explainers.reason import BY_EVIDENCE, MEAN, NEGLIGIBLE
+from explainers.output import UNIT, Output
+from explainers.reason import BY_EVIDENCE, MEAN, NEGLIGIBLE, spatial_layers
 from explainers.reason_cells import Reason, ReasonCell, find
 from figures.compare import Panel
 from figures.maps import colour_map, grey, map_scale, over, to_png
@@ -30,12 +31,19 @@ _SIDE_PX, _MAP_PX = 1024, 512
 ROLES = {targets.TOP: "its answer", targets.RUNNER_UP: "its runner-up", targets.TRUE: "the true class"}
 
 
+#: A unit of a layer: the layer's name, the unit's number, and (row, column) for one neuron of it.
+Unit = tuple[str, int, tuple[int, int] | None]
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What the maps are made of; `wanted` are roles (see `ROLES`) and classes by the model's own numbers."""
+    """What the maps are made of.
+
+    `wanted` are roles (see `ROLES`), classes by the model's own numbers, and units by layer, number and place.
+    """
 
     card: ModelCard
-    wanted: tuple[str | int, ...]
+    wanted: tuple[str | int | Unit, ...]
     layers: tuple[str, ...]
     guided: bool = False
 
@@ -75,20 +83,41 @@ class Shown:
 def targets_of(choice: Choice, images: ImageSet, image_id: str, table: Predictions) -> tuple[list[Target], list[str]]:
     """The targets for one picture, each class once; and the reasons why others have none."""
     row, card = images.index(image_id), choice.card
-    roles: dict[int, list[str]] = {}
+    roles: dict[int | Unit, list[str]] = {}
     reasons = []
     for wanted in choice.wanted:
-        found = wanted if isinstance(wanted, int) else targets.target_of(table, row, card, wanted)
+        found = targets.target_of(table, row, card, wanted) if isinstance(wanted, str) else wanted
         if isinstance(found, str):
             reasons.append(found)
         else:
             roles.setdefault(found, []).extend([ROLES[wanted]] if isinstance(wanted, str) else [])
     found_targets = []
-    for (column, names), colour in zip(roles.items(), TARGET_COLOURS, strict=False):
-        facts = [*names, *_probability(card, table, row, column)]
-        cell = ReasonCell(card, image_id, choice.layers, column, choice.guided)
-        found_targets.append(Target(cell, card.class_names[column], colour, " · ".join(facts)))
+    for (target, names), colour in zip(roles.items(), TARGET_COLOURS, strict=False):
+        if isinstance(target, int):
+            cell = ReasonCell(card, image_id, choice.layers, target, choice.guided)
+            facts = [*names, *_probability(card, table, row, target)]
+        else:
+            layer, unit, place = target
+            layers, facts = _up_to(card, layer, choice.layers), ["by the layers up to its own"]
+            cell = ReasonCell(card, image_id, layers, unit, choice.guided, Output(UNIT, layer, place))
+        found_targets.append(Target(cell, title_of(card, target), colour, " · ".join(facts)))
     return found_targets, reasons
+
+
+def title_of(card: ModelCard, target: int | Unit) -> str:
+    """A class's name, or a unit in words."""
+    if isinstance(target, int):
+        return card.class_names[target]
+    layer, unit, place = target
+    return Output(UNIT, layer, place).title(card, unit)
+
+
+def _up_to(card: ModelCard, last: str, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `layers` that a unit of `last` depends on; where there are none, `last` itself or the one before it."""
+    order = card.layer(last).order
+    before = tuple(name for name in layers if card.layer(name).order <= order)
+    nearest = [layer.name for layer in spatial_layers(card) if layer.order <= order]
+    return before or tuple(nearest[-1:]) or layers
 
 
 def _probability(card: ModelCard, table: Predictions, row: int, column: int) -> Iterator[str]:
@@ -142,15 +171,15 @@ def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Pr
             continue
         failure = state.work().failures.get(target.cell.key, "")
         empty = Panel(pale, words=" " if failure else "waiting for the map …")
-        names = [*_in_order(choice), "aggregate"]
+        names = [*_in_order(choice.card, target.cell.layers), "aggregate"]
         panels = tuple(Panel(empty.picture, words=empty.words, caption=f"{name}\n ") for name in names)
         rows.append(TargetRow(target.name, target.colour, target.facts, panels, failure))
     marked = _marked(chosen, ready, look, size, pale)
     return Shown(uri, marked, size, tuple(rows))
 
 
-def _in_order(choice: Choice) -> list[str]:
-    return sorted(choice.layers, key=lambda name: choice.card.layer(name).order)
+def _in_order(card: ModelCard, layers: tuple[str, ...]) -> list[str]:
+    return sorted(layers, key=lambda name: card.layer(name).order)
 
 
 def _shared_scale(reasons: list[Reason], look: Look) -> float:
@@ -269,5 +298,5 @@ def to_png_file(
             colours = colour_map(place(values, *size), signed=False, scale=map_scale([values]), overlay=True)
             line.append(over(pale, colours, opacity) if values.any() else "found nothing")
         lines.append(line)
-    columns = ["regions", *_in_order(choice), f"{look.how} of the layers"]
+    columns = ["regions", *_in_order(choice.card, choice.layers), f"{look.how} of the layers"]
     return to_png(sheet(columns, titles, lines))

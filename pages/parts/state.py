@@ -25,7 +25,13 @@ MAX_PICKS = 60
 
 @dataclass
 class Work:
-    """The models, images and picks of one session; models and images by digest."""
+    """The models, images and picks of one session; models and images by digest.
+
+    `maxout_target` is what MaxOut shall show: model digest, layer, unit; `unfolded` are the blocks that each model's
+    network diagram shows open. On the layers page, `units` are the layer and its unit that were clicked last, and
+    `in_step` the layers of models that move in step, both model by model. `clicked` is a picture's corner on the MaxOut
+    page, `reason_units` the units that came from there to the Reason page, as layer, unit and place, model by model.
+    """
 
     models: list[str] = field(default_factory=list)
     switched_off: set[str] = field(default_factory=set)
@@ -41,6 +47,12 @@ class Work:
     expanded: tuple[int, int] | None = None
     n_unzoomed: int = 0
     n_uploads: int = 0
+    maxout_target: tuple[str, str, int] | None = None
+    clicked: tuple[int, int, str] | None = None
+    reason_units: dict[str, list[tuple[str, int, tuple[int, int] | None]]] = field(default_factory=dict)
+    units: dict[str, tuple[str, int]] = field(default_factory=dict)
+    in_step: dict[str, str] = field(default_factory=dict)
+    unfolded: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def active(self) -> list[str]:

@@ -9,8 +9,9 @@ from PIL import Image
 
 from bank.demo.paintings import demo_painting
 from bank.errors import InputError
-from explainers.__main__ import applies_table, main, params_of
+from explainers.__main__ import applies_table, main
 from explainers.cam import GradCAM
+from explainers.command_line import params_of
 from explainers.guided import GuidedBackprop
 from explainers.occlusion import Occlusion
 from explainers.registry import METHODS

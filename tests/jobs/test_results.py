@@ -185,3 +185,17 @@ def test_many_threads_may_use_one_store(folder):
         thread.join()
     assert (wrong, errors) == ([], [])
     assert not list(folder.glob("*/*.partial"))
+
+
+def test_what_is_kept_in_memory_is_bounded_by_its_bytes(tmp_path):
+    store = ResultStore(tmp_path, 10**9, max_bytes_in_memory=2500)
+    for name in ("a", "b", "c"):
+        store.put(key_of(name=name), values=np.ones(1000, np.uint8))
+    assert len(store._memory) == 2
+    assert store._bytes_in_memory == 2000
+    assert store.get(key_of(name="a"))["values"].sum() == 1000, "on disk it stays"
+    store.put(key_of(name="a"), values=np.ones(1200, np.uint8))
+    assert store._bytes_in_memory == 2200
+    store.put(key_of(name="d"), values=np.ones(5000, np.uint8))
+    assert store._bytes_in_memory == 0, "one that is larger than all is not kept at hand"
+    assert len(store.get(key_of(name="d"))["values"]) == 5000

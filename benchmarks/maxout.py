@@ -1,0 +1,250 @@
+"""MaxOut: how fast it climbs beside PyPI's torch-lucent, what a batch saves, and whether it gets above every image.
+
+`python -m benchmarks.maxout`; what is compared runs in turn, so that a machine that slows down slows down both.
+
+- `steps_ratio_lucent`: steps per second for one unit of ResNet18's layer3 (random weights), a Fourier picture of 128 px
+  with decorrelated colours, moved at random and shown to the net at 224 px, over those of torch-lucent at its own
+  defaults, which are these; `steps_ratio_lucent_frozen` when it is also told that weights need no gradients. It
+  brings thirty packages, so it is none of our requirements: without a folder with it (`--lucent FOLDER`) the ratio is
+  null. To have it: pip install --target FOLDER torch-lucent==0.1.8, or without what the pins hold already:
+  pip install --no-deps --target FOLDER torch-lucent==0.1.8 kornia==0.4.1 decorator ipython traitlets \
+      pexpect prompt_toolkit stack_data matplotlib-inline jedi parso pure_eval executing asttokens wcwidth ptyprocess
+- `batch16_speedup`: 16 units of the default layer of each demo net in one batch, against one after another; the lowest
+  of the four nets; `batch16_speedups` has each, and beside it the same for the net's bare passes.
+- `peak_memory_mb`: MiB above what was held before, for one unit of ResNet18's layer3 at 224 px.
+- `classes_above_images`, `classes_recognised`: for every class of the demo's nets and each parametrisation without
+  moves, how often the picture's logit, as the PNG file has it, is above that of every demo image, and how often the net
+  takes it for that class.
+- `units_above_images`: the same for 20 random units of every layer, by their mean over space, without those that answer
+  to no image and to no start (ReLUs that died in training), whose share is `units_dead`; `--check-layers N` looks at
+  every N-th layer only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bank.bank import Bank, Loan
+from bank.card import ModelCard
+from bank.images import ImageSet
+from bank.open import open_images, open_models
+from benchmarks.explainers import peak_memory
+from benchmarks.peers import quiet
+from explainers.maxout.ascent import Ascent
+from explainers.maxout.keeping import Asked, find, work_out
+from explainers.maxout.method import MaxOutParams
+from explainers.maxout.objective import Objective
+from explainers.maxout.parametrisation import FOURIER, PIXEL
+from explainers.output import UNIT, Output
+from jobs.results import ResultStore
+from suggestion import activations
+
+#: torch-lucent's defaults in our words: jitter by 8 and 4 of 152 px, scale 0.9 to 1.1, rotation up to 10 degrees.
+LIKE_LUCENT = MaxOutParams(side=128, jitter=0.05, scale=0.1, rotate=10.0)
+
+_HONEST: dict[str, Any] = {"jitter": 0.0, "scale": 0.0, "rotate": 0.0}
+HONEST = {
+    PIXEL: MaxOutParams(parametrisation=PIXEL, decorrelated=False, **_HONEST),
+    FOURIER: MaxOutParams(**_HONEST),
+}
+
+_UNITS_PER_LAYER, _BATCH = 20, 16
+
+
+def climb(loan: Loan, output: Output, targets: list[int], params: MaxOutParams, n_steps: int) -> None:
+    """So many steps from the beginning."""
+    ascent = Ascent(loan, output, targets, params)
+    for _ in ascent.climb(ascent.new(), n_steps):
+        pass
+
+
+def against_lucent(loan: Loan, folder: str | None, n_steps: int, n_rounds: int) -> dict[str, Any]:
+    """Steps per second on `layer3`, ours and torch-lucent's, and how much memory ours takes."""
+    output = Output(UNIT, "layer3")
+    climb(loan, output, [7], LIKE_LUCENT, 2)
+    found: dict[str, Any] = {
+        "peak_memory_mb": round(peak_memory(lambda: climb(loan, output, [7], LIKE_LUCENT, 4)), 1),
+        "peak_memory_batch16_mb": round(
+            peak_memory(lambda: climb(loan, output, list(range(_BATCH)), LIKE_LUCENT, 2)), 1
+        ),
+        "steps_ratio_lucent": None,
+    }
+    runs: dict[str, Callable[[], object]] = {"ours": lambda: climb(loan, output, [7], LIKE_LUCENT, n_steps)}
+    if folder is not None:
+        theirs = _lucent(folder, loan.module, n_steps)
+        runs |= {"lucent": lambda: theirs(True), "lucent_frozen": lambda: theirs(False)}
+    for run in runs.values():
+        run()
+    rounds = [{name: timed(run) for name, run in runs.items()} for _ in range(n_rounds)]
+    found["steps_per_s"] = {name: round(n_steps / statistics.median(row[name] for row in rounds), 2) for name in runs}
+    for name in list(runs)[1:]:
+        ratio = statistics.median(row[name] / row["ours"] for row in rounds)
+        found["steps_ratio_" + name] = round(ratio, 2)
+    return found
+
+
+def _lucent(folder: str, module: nn.Module, n_steps: int) -> Callable[[bool], object]:
+    """torch-lucent's `render_vis` on unit 7 of layer3, with gradients for the weights (as it comes) or without."""
+    sys.path.append(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lucent.optvis import render
+
+    def run(weights: bool) -> object:
+        module.requires_grad_(weights)
+        options = {"thresholds": (n_steps,), "progress": False, "show_image": False}
+        quiet()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = render.render_vis(module, "layer3:7", **options)
+        module.requires_grad_(False).zero_grad(set_to_none=True)
+        for child in module.modules():  # it leaves its hooks behind
+            child._forward_hooks.clear()
+        return made
+
+    return run
+
+
+def batch_speedup(loan: Loan, n_steps: int, n_rounds: int) -> tuple[float, float]:
+    """Seconds of 16 units of the default layer one after another, over those of all in one batch.
+
+    Beside it the same of the net's bare forward and backward passes.
+    """
+    output, params = Output(UNIT, loan.card.layer().name), MaxOutParams()
+    units = list(range(_BATCH))
+
+    def one_by_one() -> None:
+        for unit in units:
+            climb(loan, output, [unit], params, n_steps)
+
+    def together() -> None:
+        climb(loan, output, units, params, n_steps)
+
+    objective = Objective(loan, output)
+    inputs = loan.normalise(np.zeros((_BATCH, *loan.card.input_size, loan.card.preprocessing.channels), np.uint8))
+    targets = torch.tensor(units)
+
+    def bare(n: int) -> None:
+        for start in range(0, _BATCH * n_steps, n):
+            part = slice(start % _BATCH, start % _BATCH + n)
+            seen = inputs[part].requires_grad_()
+            torch.autograd.grad(objective(seen, targets[part]).values.sum(), seen)
+
+    runs = (one_by_one, together, lambda: bare(1), lambda: bare(_BATCH))
+    for run in runs:
+        run()
+    rounds = [[timed(run) for run in runs] for _ in range(n_rounds)]
+    ratio, ceiling = (statistics.median(row[n] / row[n + 1] for row in rounds) for n in (0, 2))
+    return round(ratio, 2), round(ceiling, 2)
+
+
+def above_images(
+    bank: Bank, store: ResultStore, images: ImageSet, all_asked: list[Asked]
+) -> Iterator[tuple[bool, bool]]:
+    """Of each target: whether its picture is above every image, and whether the net takes it for that class."""
+    failures: dict[str, str] = {}
+    work_out(bank, store, all_asked, failures)
+    for asked in all_asked:
+        made = find(store, asked)
+        if made is None:
+            raise RuntimeError(f"{asked.title} of {asked.card.name}: {failures[asked.key]}")
+        values = activations.measured(asked.card, images, asked.output.layer, store)
+        if values is None:
+            activations.measure(bank, asked.card, images, asked.output.layer, store)
+            values = activations.measured(asked.card, images, asked.output.layer, store)
+        highest = float(np.max(values[:, asked.target])) if values is not None else np.inf
+        yield bool(made.values[0] > highest), bool(made.answers[0] == asked.target)
+
+
+def check_classes(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard]) -> dict[str, float]:
+    """Shares over all classes of all models and both honest parametrisations."""
+    all_asked = [
+        Asked(card, target, Output(), params)
+        for card in cards
+        for params in HONEST.values()
+        for target in range(card.n_classes)
+    ]
+    found = np.array(list(above_images(bank, store, images, all_asked)))
+    print("classes", found.mean(0), flush=True)
+    return {"classes_above_images": float(found[:, 0].mean()), "classes_recognised": float(found[:, 1].mean())}
+
+
+def check_units(
+    bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int
+) -> dict[str, float]:
+    """The share over 20 random units of every layer, in all and in the worst layer."""
+    shares = {}
+    random = np.random.default_rng(0)
+    params = HONEST[FOURIER]
+    n_dead = n_units = 0
+    for card in cards:
+        for layer in card.layers[::every]:
+            units = random.permutation(layer.n_units)[:_UNITS_PER_LAYER].tolist()
+            all_asked = [Asked(card, unit, Output(UNIT, layer.name), params) for unit in units]
+            above = [above for above, _ in above_images(bank, store, images, all_asked)]
+            values = activations.measured(card, images, layer.name, store)
+            silent = [values is not None and not values[:, unit].any() for unit in units]
+            dead = sum(quiet and not up for quiet, up in zip(silent, above, strict=True))
+            n_dead, n_units = n_dead + dead, n_units + len(units)
+            if dead < len(units):
+                shares[f"{card.name} {layer.name}"] = (sum(above), len(above) - dead)
+            print(card.name, layer.name, f"{sum(above)} of {len(above)}, {dead} dead", flush=True)
+    worst = min(shares, key=lambda name: shares[name][0] / shares[name][1])
+    return {
+        "units_above_images": sum(n for n, _ in shares.values()) / sum(n for _, n in shares.values()),
+        "units_dead": n_dead / n_units,
+        f"units_above_images in {worst}": shares[worst][0] / shares[worst][1],
+    }
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure everything, print it as it comes, and once more as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lucent", metavar="FOLDER", help="where torch-lucent is installed")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which both ways take turns")
+    parser.add_argument("--steps", type=int, default=20, help="steps of a round")
+    parser.add_argument("--check-layers", type=int, default=1, metavar="N", help="look at every N-th layer; 0 for none")
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = {}
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        bank, store = Bank(Path(folder) / "bank", "cpu"), ResultStore(Path(folder) / "results", 10**10)
+        (card,) = open_models(bank, "torchvision/resnet18?random")
+        with bank.lend(card) as loan:
+            figures |= against_lucent(loan, arguments.lucent, arguments.steps, arguments.rounds)
+        print(json.dumps(figures), flush=True)
+        cards, speedups = open_models(bank, "demo"), {}
+        for card in cards:
+            with bank.lend(card) as loan:
+                speedups[card.name] = batch_speedup(loan, arguments.steps, arguments.rounds)
+        figures |= {"batch16_speedup": min(ratio for ratio, _ in speedups.values()), "batch16_speedups": speedups}
+        print(json.dumps(figures), flush=True)
+        if arguments.check_layers:
+            images = open_images("demo")
+            figures |= check_classes(bank, store, images, cards)
+            figures |= check_units(bank, store, images, cards, arguments.check_layers)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

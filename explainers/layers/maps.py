@@ -1,0 +1,103 @@
+"""What every unit of a layer answers to one picture (Yosinski et al. 2015, section 2), and in which order to look.
+
+The values are the layer's own output: `(units, h, w) float32` over the model's input for layers with a grid,
+`(units,) float32` for those without; no scaling, no sign taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bank.bank import Loan
+from bank.card import Layer, ModelCard
+from bank.errors import InputError, did_you_mean
+from bank.layers import as_maps, as_units, capture
+
+#: How units can be ordered, as pages and command lines name it.
+STRONGEST, PEAK, NUMBER = "strongest", "peak", "number"
+ORDERS = (STRONGEST, PEAK, NUMBER)
+
+
+def unit_maps(loan: Loan, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
+    """Every unit's answer in each of the layers `names`, from one forward pass of one picture.
+
+    `inputs` (1, C, H, W) float32, normalised -> (units, h, w) float32 for each layer with a grid (class and register
+    tokens have no place on it), (units,) for the others. Raises `InputError` for a layer that is none, or has no units.
+    """
+    layers = [check_layer(loan.card, name) for name in names]
+    modules = [loan.layer(layer.name) for layer in layers]
+    with torch.inference_mode(), capture(*modules) as outputs:
+        loan.logits(inputs)
+    found = []
+    for layer, module in zip(layers, modules, strict=True):
+        units = as_maps(outputs[module], layer) if layer.spatial is not None else as_units(outputs[module], layer)
+        found.append(units[0].float().cpu().contiguous().numpy())
+    return found
+
+
+def check_layer(card: ModelCard, name: str | None) -> Layer:
+    """The layer called `name` (the default one for `None`); raises `InputError` for one without units."""
+    layer = card.layer(name)
+    if layer.n_units < 1:
+        received = f"{layer.name!r} of shape {layer.shape}"
+        raise InputError(f"a layer of {card.name} that has units", received, "Pick a layer with channels or neurons.")
+    return layer
+
+
+def check_unit(card: ModelCard, name: str | None, unit: int) -> None:
+    """Raise `InputError` unless `unit` is one of the layer's, counted from 0."""
+    layer = check_layer(card, name)
+    if not 0 <= unit < layer.n_units:
+        expected = f"a unit of {layer.name} in {card.name} (0 to {layer.n_units - 1})"
+        raise InputError(expected, str(unit), "Pick another number.")
+
+
+def strength(values: np.ndarray) -> np.ndarray:
+    """(units,) float32: each unit's mean over its grid, which is what a data set's activations are measured by."""
+    return values.reshape(len(values), -1).mean(axis=1)
+
+
+def peak(values: np.ndarray) -> np.ndarray:
+    """(units,) float32: the highest value on each unit's grid."""
+    return values.reshape(len(values), -1).max(axis=1)
+
+
+def order(values: np.ndarray, by: str = STRONGEST) -> np.ndarray:
+    """(units,) int64: the units, the strongest first, or by their peak, or as they are numbered.
+
+    Units of equal strength stay in their own order. Raises `InputError` for another `by`.
+    """
+    if by not in ORDERS:
+        raise InputError(f"an order of units, one of {', '.join(ORDERS)}", repr(by), did_you_mean(by, ORDERS))
+    if by == NUMBER:
+        return np.arange(len(values))
+    return np.argsort(-(strength(values) if by == STRONGEST else peak(values)), kind="stable")
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(units,) float32: how far each unit of one model is from that of another, mean |a − b| over the grid.
+
+    Raises `InputError` when the two have other numbers of units or other grids.
+    """
+    if first.shape != second.shape:
+        cure = "Compare models of one architecture and input size."
+        raise InputError(f"units of shape {first.shape} in both models", str(second.shape), cure)
+    return np.abs(first - second).reshape(len(first), -1).mean(axis=1)
+
+
+def comparable(first: ModelCard, second: ModelCard, name: str) -> str | None:
+    """`None` when both models have a layer `name` of the same shape; else why their units cannot be compared."""
+    known = {layer.name: layer for layer in second.layers}
+    layer, other = first.layer(name), known.get(name)
+    if other is None:
+        return f"{second.name} has no layer called {name}."
+    if layer.n_units != other.n_units:
+        return f"{name} has {layer.n_units} units in {first.name}, and {other.n_units} in {second.name}."
+    if layer.spatial != other.spatial:
+        one, two = ("×".join(map(str, found.spatial or ("no grid",))) for found in (layer, other))
+        return f"The grid of {name} is {one} in {first.name}, and {two} in {second.name}."
+    return None

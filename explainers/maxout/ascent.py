@@ -1,0 +1,329 @@
+"""The ascent itself: a state that goes on, stops at any step, and goes on again as if it had never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bank.bank import Loan
+from explainers.base import out_of_memory
+from explainers.maxout.method import MaxOutParams
+from explainers.maxout.objective import Objective
+from explainers.maxout.parametrisation import Parametrisation
+from explainers.maxout.penalties import norm, total_variation
+from explainers.maxout.transforms import moved, resized
+from explainers.output import Output
+
+#: Adam's memory of the gradient and of its square (Kingma and Ba 2015), and what keeps it from dividing by nothing.
+_BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
+
+#: With random moves, what a step reaches is not the picture's own value: that is asked for every so many steps.
+_JUDGE_EVERY = 16
+
+#: Contrast of the noise at the start; where a target has no gradient, it starts anew with the next.
+CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)
+
+#: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
+#: where it moves and the next move may find one. It is given up when that has lowered its rate to less than this share.
+_PATIENCE, _PATIENCE_MOVED, _FAINT = 1, 8, 1e-3
+
+#: How a picture fares: well; after one NaN, at a lower rate; given up after a second; no gradient from the start, or
+#: no more.
+WELL, LOWERED, BROKEN, DEAD, SILENT = range(5)
+_LOWER = 0.25
+
+
+@dataclass
+class State:
+    """Where N pictures stand after `step` steps: all that the next step depends on, and the best so far.
+
+    `numbers` (N, …) float32 are the parametrisation's, `mean` and `square` Adam's moments of them since `age` (N,)
+    steps, `rate` (N,) its rates; `best` (N, …) had the highest `score` (N,), value less penalties. `curve` (step, N)
+    float32 are the values on the way, NaN where there was none. `fate` (N,) see `WELL`, `quiet` (N,) steps in a row
+    without gradient.
+    """
+
+    numbers: Tensor
+    mean: Tensor
+    square: Tensor
+    age: Tensor
+    rate: Tensor
+    best: Tensor
+    score: Tensor
+    fate: Tensor
+    quiet: Tensor
+    curve: np.ndarray
+    step: int = 0
+
+    @classmethod
+    def new(cls, parametrisation: Parametrisation, n_targets: int, params: MaxOutParams) -> State:
+        """Noise, the same for every target: its `params.pictures` pictures follow one after another."""
+        one = torch.stack([parametrisation.start(params.seed, n, CONTRASTS[0]) for n in range(params.pictures)])
+        numbers = one.repeat(n_targets, *[1] * (one.ndim - 1))
+        n = len(numbers)
+        return cls(
+            numbers=numbers,
+            mean=torch.zeros_like(numbers),
+            square=torch.zeros_like(numbers),
+            age=torch.zeros(n, dtype=torch.int64),
+            rate=torch.full((n,), params.learning_rate),
+            best=numbers.clone(),
+            score=torch.full((n,), -torch.inf),
+            fate=torch.zeros(n, dtype=torch.int64),
+            quiet=torch.zeros(n, dtype=torch.int64),
+            curve=np.zeros((0, n), dtype=np.float32),
+        )
+
+    def to(self, device: torch.device) -> State:
+        """A copy on `device`."""
+        tensors = {name: value.to(device, copy=True) for name, value in self._tensors().items()}
+        return State(**tensors, curve=self.curve.copy(), step=self.step)
+
+    def rows(self, start: int, stop: int) -> State:
+        """The pictures from `start` to `stop` alone."""
+        tensors = {name: value[start:stop].clone() for name, value in self._tensors().items()}
+        return State(**tensors, curve=self.curve[:, start:stop].copy(), step=self.step)
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """Pictures of several states that stand at the same step, in one batch."""
+        tensors = {name: torch.cat([getattr(state, name) for state in states]) for name in states[0]._tensors()}
+        return cls(**tensors, curve=np.concatenate([state.curve for state in states], axis=1), step=states[0].step)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    @property
+    def active(self) -> Tensor:
+        """(N,) bool: pictures that still climb."""
+        return self.fate <= LOWERED
+
+
+class Ascent:
+    """Gradient ascent of many pictures, each towards its own of `targets`, columns of `output`.
+
+        ascent = Ascent(loan, Output("logit"), [0, 3], MaxOutParams())
+        for state in ascent.climb(ascent.new(), 256):
+            ...
+        pictures = ascent.pictures(state)
+
+    Pictures do not depend on which others climb beside them, but for those of one target. The net sees at most half of
+    `loan.batch` pictures at once, fewer when memory runs out. Raises `InputError` for a target that is none, and as
+    `Objective` does.
+    """
+
+    def __init__(self, loan: Loan, output: Output, targets: Sequence[int], params: MaxOutParams) -> None:
+        for target in targets:
+            output.check(loan.card, target)
+        self.loan, self.params = loan, params
+        self.targets = torch.tensor(targets, device=loan.device).repeat_interleave(params.pictures)
+        self.parametrisation = params.parametrised(loan.card)
+        self.objective = Objective(loan, output, params.pictures if params.apart else 1)
+        self._at_once = _groups(loan.batch // 2, self.objective.group)
+        shape = (1, -1, 1, 1)
+        preprocessing = loan.card.preprocessing
+        self._mean = torch.tensor(preprocessing.mean, device=loan.device).view(shape)
+        self._std = torch.tensor(preprocessing.std, device=loan.device).view(shape)
+
+    def new(self) -> State:
+        """The beginning."""
+        return State.new(self.parametrisation, len(self.targets) // self.params.pictures, self.params)
+
+    def climb(
+        self, state: State, until: int, report: Callable[[int, int], None] = lambda done, total: None
+    ) -> Iterator[State]:
+        """The state after each step up to step `until`; `report` counts steps and may raise to stop.
+
+        `state` stays as it is; what is yielded is one growing copy: copy what is to stay as it is.
+        """
+        state = state.to(self.loan.device)
+        room = np.full((max(0, until - state.step), len(state.rate)), np.nan, dtype=np.float32)
+        curve = np.concatenate([state.curve, room])
+        while state.step < until and bool(state.active.any()):
+            report(state.step, until)
+            curve[state.step] = self._advance(state).cpu().numpy()
+            state.step += 1
+            state.curve = curve[: state.step]
+            yield state
+        report(until, until)
+
+    def pictures(self, state: State) -> Tensor:
+        """The best so far, at the net's input size: (N, C, H, W) float32 in [0, 1]."""
+        with torch.no_grad():
+            made = self.parametrisation(state.best.to(self.loan.device))
+            return resized(made, self.loan.card.input_size)
+
+    def values(self, pictures: Tensor) -> Tensor:
+        """What pictures (N, C, H, W) in [0, 1], in the order of the targets, reach: (N,) float32."""
+        with torch.no_grad():
+            return self._in_parts(self._reached, self._normalised(pictures), self.targets)[0]
+
+    def answers(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The class (N,) int64 that the net takes pictures (N, C, H, W) in [0, 1] for, and its probability (N,)."""
+
+        def likeliest(inputs: Tensor) -> tuple[Tensor, Tensor]:
+            probability, answer = self.loan.logits(inputs).softmax(1).max(1)
+            return answer, probability
+
+        with torch.no_grad():
+            answers, probabilities = self._in_parts(likeliest, self._normalised(pictures))
+        return answers, probabilities
+
+    def judged(self, state: State) -> State:
+        """The state with the pictures as they stand kept where they are the best so far.
+
+        Without moves, each step does so itself with those that it starts from.
+        """
+        state = state.to(self.loan.device)
+        self._judge(state)
+        return state
+
+    def _judge(self, state: State) -> None:
+        rows = self._at_work(state)
+        if not len(rows):
+            return
+        with torch.no_grad():
+            made = self.parametrisation(state.numbers[rows])
+            inputs = self._normalised(resized(made, self.loan.card.input_size))
+            scores, penalties = self._in_parts(self._reached, inputs, self.targets[rows])[1], self._penalties(made)
+            scores = scores if penalties is None else scores - penalties
+        self._keep_best(state, rows, scores)
+
+    def _advance(self, state: State) -> Tensor:
+        """One step of all active pictures; returns the values (N,) that it started from, NaN where there is none."""
+        moves, size = self.params.transforms, self.loan.card.input_size
+        if moves and state.step and state.step % _JUDGE_EVERY == 0:
+            self._judge(state)
+        rows = self._at_work(state)
+        numbers = state.numbers[rows].requires_grad_()
+        with torch.enable_grad():
+            made = self.parametrisation(numbers)
+            penalties = self._penalties(made)
+            shown = moved(made, moves.draw(self.params.seed, state.step, size), size) if moves else resized(made, size)
+            inputs = self._normalised(shown)
+        values, scores, slopes = self._in_parts(self._climbable, inputs.detach(), self.targets[rows])
+        if penalties is None:
+            (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
+        else:
+            along = [slopes, -torch.ones_like(penalties)]
+            (gradient,) = torch.autograd.grad([inputs, penalties], numbers, along)
+            scores = scores - penalties.detach()
+        sound = torch.isfinite(scores) & torch.isfinite(gradient.flatten(1)).all(1)
+        quiet = ~slopes.flatten(1).any(1)
+        working = state.active[rows]
+        if not moves:
+            self._keep_best(state, rows[sound & working], scores[sound & working])
+        self._restart(state, rows[sound & quiet & working])
+        self._step_back(state, rows[~sound & working])
+        climbing = sound & ~quiet & working
+        self._adam(state, rows[climbing], gradient[climbing])
+        reached = torch.full_like(state.rate, torch.nan)
+        reached[rows[sound & working]] = values[sound & working]
+        return reached
+
+    def _at_work(self, state: State) -> Tensor:
+        """Rows of the pictures that still climb, and of those that they are compared with."""
+        group = self.objective.group
+        return state.active.view(-1, group).any(1).repeat_interleave(group).nonzero().squeeze(1)
+
+    def _adam(self, state: State, rows: Tensor, gradient: Tensor) -> None:
+        """Kingma and Ba 2015, Algorithm 1, uphill, for each picture by itself."""
+        state.quiet[rows] = 0
+        state.age[rows] += 1
+        mean = _BETA * state.mean[rows] + (1 - _BETA) * gradient
+        square = _BETA_SQUARE * state.square[rows] + (1 - _BETA_SQUARE) * gradient.square()
+        state.mean[rows], state.square[rows] = mean, square
+        column = (-1, *[1] * (gradient.ndim - 1))
+        age, rate = state.age[rows].view(column), state.rate[rows].view(column)
+        spread = (square / (1 - _BETA_SQUARE**age)).sqrt_().add_(_EPSILON)
+        state.numbers[rows] += rate * (mean / (1 - _BETA**age)) / spread
+
+    def _restart(self, state: State, rows: Tensor) -> None:
+        """Pictures to which the target does not answer at all: back to the best, or anew from stronger noise."""
+        for row in rows.tolist():
+            state.quiet[row] += 1
+            if state.age[row] > 0 or state.rate[row] < self.params.learning_rate:
+                self._return(state, row)
+            elif state.quiet[row] == len(CONTRASTS):
+                state.fate[row] = DEAD
+            else:
+                contrast = CONTRASTS[int(state.quiet[row])]
+                noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, contrast)
+                state.numbers[row] = noise.to(state.numbers)
+
+    def _return(self, state: State, row: int) -> None:
+        """A picture that a step has led out of reach of its target: back to the best by shorter steps, or given up."""
+        if state.quiet[row] < (_PATIENCE_MOVED if self.params.transforms else _PATIENCE):
+            return
+        self._to_best(state, row)
+        state.quiet[row] = 0
+        if state.rate[row] < _FAINT * self.params.learning_rate:
+            state.fate[row] = SILENT
+
+    def _to_best(self, state: State, row: int) -> None:
+        state.numbers[row] = state.best[row]
+        state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
+        state.rate[row] *= _LOWER
+
+    def _step_back(self, state: State, rows: Tensor) -> None:
+        """Pictures whose value or gradient is no number: back to the best, at a lower rate; a second time, given up."""
+        for row in rows.tolist():
+            self._to_best(state, row)
+            state.fate[row] = BROKEN if state.fate[row] == LOWERED else LOWERED
+
+    def _keep_best(self, state: State, rows: Tensor, scores: Tensor) -> None:
+        better = scores > state.score[rows]
+        state.score[rows[better]] = scores[better]
+        state.best[rows[better]] = state.numbers[rows[better]]
+
+    def _penalties(self, made: Tensor) -> Tensor | None:
+        """What pictures (n, C, h, w) in [0, 1] cost (n,); what has no weight is not evaluated."""
+        costs = [
+            weight * penalty(made)
+            for weight, penalty in ((self.params.tv_weight, total_variation), (self.params.norm, norm))
+            if weight
+        ]
+        return sum(costs[1:], costs[0]) if costs else None
+
+    def _normalised(self, pictures: Tensor) -> Tensor:
+        inputs = (pictures - self._mean) / self._std
+        return inputs.contiguous(memory_format=torch.channels_last)
+
+    def _reached(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (n,), and scores (n,): less what their likeness to others of the group costs."""
+        values, likeness = self.objective(inputs, targets)
+        if likeness is None:
+            return values, values
+        return values, values - self.params.apart * values.detach().abs() * likeness
+
+    def _climbable(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (n,), scores (n,) and the scores' gradient (n, C, H, W) at the net's inputs."""
+        with torch.enable_grad():
+            seen = inputs.detach().requires_grad_()
+            values, scores = self._reached(seen, targets)
+            (slopes,) = torch.autograd.grad(scores.sum(), seen)
+        return values.detach(), scores.detach(), slopes
+
+    def _in_parts(self, work: Callable[..., tuple[Tensor, ...]], *batches: Tensor) -> tuple[Tensor, ...]:
+        """`work` over whole groups of pictures that the net can take at once; half as many when memory runs out."""
+        found, start, group = [], 0, self.objective.group
+        while start < len(batches[0]):
+            stop = start + self._at_once
+            try:
+                found.append(work(*(batch[start:stop] for batch in batches)))
+            except RuntimeError as failure:
+                if not out_of_memory(failure) or self._at_once <= group:
+                    raise
+                self._at_once = _groups(self._at_once // 2, group)
+                continue
+            start = stop
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+
+def _groups(n: int, group: int) -> int:
+    """The most pictures up to `n` that are whole groups, at least one group."""
+    return max(1, n // group) * group

@@ -1,0 +1,115 @@
+"""MaxOut: the picture that a class or a unit answers to most, forming under one's eyes, model beside model."""
+
+import streamlit as st
+
+from bank.errors import InputError
+from explainers.maxout.method import MaxOut
+from figures.maxout import REASON, curves_figure, maxout_figure
+from jobs.queue import State
+from pages.parts import chart_events, maxout_view, over_picks, state
+from pages.parts import maxout_work as working
+from pages.parts.controls import about
+from pages.parts.maxout_controls import choose, take_target
+from pages.parts.maxout_work import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, Choice
+from pages.parts.theme import ink
+from pages.parts.waiting import progress_words
+
+READING = (
+    "Each picture is what excites its class or unit most; beside it the data set's own images that do so most and "
+    "least. Scroll over one to zoom, drag to pan: all move in step."
+)
+
+
+def begin(choice: Choice) -> bool:
+    """Start, or go on; the very first visit starts by itself. Returns whether to show images beside the pictures."""
+    until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
+    unasked = MAXOUT not in mine.jobs and not begun and len(choice.all_asked) <= UNASKED_TARGETS
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = "Go on" if begun else "Start"
+        pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
+        if until is not None and (pressed or unasked) and not at_work:
+            working.submit(choice, until)
+            st.rerun()
+        images = st.toggle("Images beside them", True, key="maxout_images", persist_state="session")
+        st.button("Whole pictures", icon=":material/zoom_out_map:", key="maxout_whole", on_click=over_picks.unzoom)
+        st.space("stretch")
+        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
+            st.markdown(about(MaxOut()))
+        missing = working.unmeasured(choice) if images else []
+        if missing and not over_picks.active_job([IMAGES]):
+            small = len(state.images()) <= UNASKED_IMAGES
+            label = f"Measure {len(state.images()):,} images"
+            if small or st.button(label, key="maxout_measure", icon=":material/play_arrow:"):
+                working.measure(missing)
+    return images
+
+
+def progress(choice: Choice, busy: frozenset[str]) -> None:
+    """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
+    if working.active() != busy:
+        st.rerun()
+    job, active = mine.jobs.get(MAXOUT), over_picks.active_job([MAXOUT, IMAGES])
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if active is not None:
+            st.progress(active.fraction, f"{active.title}: {progress_words(active)}")
+            st.button(
+                "Stop", icon=":material/stop:", key="maxout_stop", on_click=active.cancel, disabled=active.cancelling
+            )
+        elif job is not None and job.key == choice.key and job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job is not None and job.key == choice.key and job.state is State.CANCELLED:
+            st.caption("Stopped. The best pictures are kept, also over a restart: go on whenever you like.")
+        else:
+            st.caption(READING)
+
+
+def act(_trace: int, _point: int, data: list[object] | None) -> None:
+    """A click on a picture's corner: remember it for this run."""
+    if data is not None:
+        mine.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
+
+
+def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
+    """The pictures and their curves; while they form, they are drawn anew."""
+    progress(choice, busy)
+    zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{mine.n_unzoomed}")
+    size = max(card.input_size for card in choice.cards)
+    with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
+        st.plotly_chart(
+            maxout_figure(maxout_view.bands(choice, images), size, images, ink(), zoom),
+            config=over_picks.CHART,
+            alt=f"What excites {len(choice.all_asked)} targets of {len(choice.cards)} models most",
+        )
+    chart_events.on_click("maxout_chart", "maxout_clicks", act)
+    st.markdown("**How strongly they answer, step by step**")
+    with st.container(key="maxout_curves"):
+        st.plotly_chart(
+            curves_figure(maxout_view.curves(choice), maxout_view.value_title(choice), ink()),
+            config={"displayModeBar": False},
+            alt="The values of all targets after each step",
+        )
+    clicked, mine.clicked = mine.clicked, None
+    found = maxout_view.asked_at(choice, clicked[0], clicked[1]) if clicked is not None else None
+    if clicked is not None and found is not None:
+        if clicked[2] == REASON:
+            maxout_view.to_reason(found[0])
+        else:
+            maxout_view.full_resolution(*found)
+
+
+mine, cards = state.work(), state.cards()
+st.title("What would the perfect picture look like?")
+if not cards:
+    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.stop()
+try:
+    take_target(cards)
+    choice = choose(cards)
+    images = begin(choice)
+    busy = working.active()
+    pace = 0.6 if len(choice.all_asked) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+    st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
+    file, icon = lambda: maxout_view.to_zip_file(choice), ":material/download:"
+    st.download_button("Pictures (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

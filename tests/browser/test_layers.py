@@ -1,0 +1,76 @@
+"""The layers page in a real browser: a click on a tile looks closer, a node of the network leads to its layer."""
+
+import pytest
+
+from benchmarks.browser import chromium, serve
+
+COLUMNS = "[...document.querySelectorAll('[class*=st-key-layers_chart_]')]"
+CHART = f"{COLUMNS}[0].querySelector('.js-plotly-plot')"
+N_TILES = f"({CHART}?.querySelector('image') ? {CHART}._fullData[0].x.length : 0)"
+FIRST = f"{CHART}?._fullData?.[0].customdata[0]"
+NODES = "document.querySelector('[class*=st-key-layers_network_] .js-plotly-plot')"
+
+#: Where a node lies on the screen, by its name.
+PLACE = f"""(name) => {{
+  const {{_size: size, xaxis, yaxis}} = {NODES}._fullLayout, box = {NODES}.getBoundingClientRect()
+  for (const trace of {NODES}._fullData) {{
+    const at = (trace.customdata ?? []).findIndex((place) => place[0] === name)
+    if (at >= 0) return [box.left + size.l + xaxis.d2p(trace.x[at]), box.top + size.t + yaxis.d2p(trace.y[at])]
+  }}
+}}"""
+
+
+@pytest.fixture
+def page(tmp_path):
+    with serve(tmp_path / "data") as address, chromium(height=1300) as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.get_by_role("link", name="Layers").click(timeout=120_000)
+        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.wait_for_function(f"{COLUMNS}.length == 4 && {N_TILES} == 96", timeout=90_000)
+        yield page
+        assert not errors
+
+
+def press(page, x: float, y: float, drawn: str) -> None:
+    """Click as people do: plotly takes a click only after its hover."""
+    page.mouse.move(x, y)
+    page.wait_for_function(f"{drawn}._hoverdata?.length")
+    page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
+    page.get_by_text("Excite it most").nth(3).wait_for(timeout=90_000)
+    strongest = page.evaluate(FIRST)
+    page.get_by_role("heading", name=f"Unit {strongest}", exact=True).first.wait_for()
+    top = page.locator("h3").first.bounding_box()["y"]
+    page.wait_for_timeout(1000)
+    wanted = page.evaluate(f"{CHART}._fullData[0].customdata[10]")
+    box = page.evaluate(f"(() => {{ const b = {CHART}.getBoundingClientRect(); return [b.left, b.top] }})()")
+    place = page.evaluate(
+        f"(() => {{ const {{xaxis, yaxis, _size}} = {CHART}._fullLayout, t = {CHART}._fullData[0];"
+        " return [_size.l + xaxis.d2p(t.x[10]), _size.t + yaxis.d2p(t.y[10])] })()"
+    )
+    press(page, box[0] + place[0], box[1] + place[1], CHART)
+    page.get_by_role("heading", name=f"Unit {wanted}", exact=True).first.wait_for(timeout=20_000)
+    assert page.evaluate(FIRST) == strongest, "the order stays"
+    assert page.locator("h3").first.bounding_box()["y"] == top
+    assert page.locator("img[alt^='Where unit']").count() == 4
+
+
+def test_a_node_of_the_network_leads_to_its_layer_and_the_slider_goes_on(page):
+    page.locator("button[data-testid=stPopoverButton]:visible").first.click()
+    page.wait_for_function(f"{NODES}?._fullData?.length > 3", timeout=60_000)
+    page.wait_for_timeout(1500)
+    press(page, *page.evaluate(PLACE, "features.5"), NODES)
+    page.wait_for_function(f"{N_TILES} == 16", timeout=30_000)
+    page.keyboard.press("Escape")
+    slider = page.locator("[data-testid=stSlider] input[type=range]").first
+    assert slider.get_attribute("aria-valuetext") == "features.5"
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("16 units of MaxPool2d · 32×32").wait_for(timeout=30_000)
+    page.get_by_text("All models in step").click()
+    page.get_by_text("16 units of MaxPool2d · 32×32").nth(1).wait_for(timeout=30_000)  # the shortcut net's

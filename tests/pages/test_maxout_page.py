@@ -1,0 +1,192 @@
+"""The MaxOut page without a browser: it starts by itself, stops, goes on, and leads to Reason."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+import tests.pages.test_pages as shared
+from bank.errors import InputError
+from explainers.maxout import keeping
+from explainers.maxout.keeping import Asked
+from explainers.maxout.method import MaxOutParams
+from explainers.output import Output
+from jobs.queue import State
+from pages.parts import cached, maxout_view
+from pages.parts.maxout_controls import parse_units
+from pages.parts.maxout_work import Choice, Row
+
+app, warm = shared.app, shared.warm  # fixtures
+
+PAGE, REASON = "pages/inside/maxout.py", "pages/explain/reason.py"
+
+
+@pytest.fixture
+def page(app):
+    """The page with two models and few steps, all of them taken."""
+    app.run()
+    app.session_state["maxout_setting_maxout_iterations"] = 4
+    for box in app.sidebar.checkbox[1:3]:
+        box.uncheck()
+    app.switch_page(PAGE).run()
+    finish(app)
+    return app
+
+
+def finish(app):
+    """Wait for the jobs that the page started, and draw it anew."""
+    for job in list(cached.jobs().jobs):
+        assert job.wait(120)
+    app.run()
+    assert not app.exception, app.exception
+
+
+def drawn(page) -> str:
+    """All words of the figure of pictures."""
+    chart = page.get("plotly_chart")[0]
+    return " ".join(words["text"] for words in json.loads(chart.proto.spec)["layout"]["annotations"])
+
+
+def test_it_starts_by_itself_with_every_class_of_every_model(page):
+    words = drawn(page)
+    for part in ("portrait", "abstract", "vgg", "shortcut", "logit", "step 4", "images up to", "most", "least"):
+        assert part in words
+    assert "resnet" not in words
+    pictures = json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]["images"]
+    assert len(pictures) == 12 * (1 + 8)
+    curves = json.loads(page.get("plotly_chart")[1].proto.spec)["data"]
+    assert len(curves) == 12
+
+
+def test_go_on_takes_as_many_steps_again_and_another_choice_waits_to_be_started(page):
+    n_jobs = len(cached.jobs().jobs)
+    page.button(key="maxout_start").click().run()
+    finish(page)
+    assert "step 8" in drawn(page)
+    assert len(cached.jobs().jobs) == n_jobs + 1
+    page.number_input(key="maxout_setting_maxout_seed").set_value(3).run()
+    assert len(cached.jobs().jobs) == n_jobs + 1
+    assert page.button(key="maxout_start").label == "Start"
+    assert "step" not in drawn(page)
+    page.number_input(key="maxout_setting_maxout_seed").set_value(0).run()
+    assert "step 8" in drawn(page), "what was made is there at once"
+
+
+def test_units_are_chosen_by_layer_and_number_and_mistakes_get_one_line(page):
+    vgg, shortcut = page.session_state["work"].active
+    page.segmented_control(key="maxout_what").set_value("units of a layer").run()
+    assert "1–12 of 96 units" in shared.words(page)
+    page.button(key="maxout_on").click().run()
+    assert "unit 12" in drawn(page)
+    page.text_input(key=f"maxout_units_{vgg}").set_value("3").run()
+    page.text_input(key=f"maxout_units_{shortcut}").set_value("5").run()
+    page.button(key="maxout_start").click().run()
+    finish(page)
+    assert "units 3, 5" in drawn(page)
+    assert "activation" in drawn(page)
+    page.text_input(key=f"maxout_units_{vgg}").set_value("96").run()
+    assert "units from 0 to 95" in page.error[0].value
+    assert not page.exception
+
+
+def test_the_bare_gradient_hides_what_it_sets(page):
+    keys = {widget.key for widget in page.number_input}
+    assert "maxout_setting_maxout_rotate" in keys
+    page.segmented_control(key="maxout_how").set_value("bare gradient").run()
+    assert "maxout_setting_maxout_rotate" not in {widget.key for widget in page.number_input}
+    page.button(key="maxout_start").click().run()
+    finish(page)
+    assert "step 4" in drawn(page)
+
+
+def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_that_excite_it(page):
+    mine = page.session_state["work"]
+    mine.clicked = (0, 1, "reason")
+    page.run()
+    assert page.title[0].value == "Where does each layer find its reasons?"
+    page.switch_page(REASON).run()
+    shared.wait_for_table(page)
+    shortcut = mine.active[1]
+    assert page.selectbox(key="reason_model").value == shortcut
+    assert page.multiselect(key=f"reason_targets_{shortcut}").value == [0]
+    values = cached.unit_activations(cached.card(shortcut), cached.image_set(mine.images), None)[:, 0]
+    best = [cached.image_set(mine.images).ids[row] for row in np.argsort(-values)[:6]]
+    assert mine.picks == best
+
+
+def test_a_unit_is_a_target_of_reason_by_the_layers_up_to_its_own(page):
+    mine = page.session_state["work"]
+    vgg = mine.active[0]
+    mine.maxout_target = (vgg, "features.12", 7)
+    page.run()
+    page.button(key="maxout_start").click().run()
+    finish(page)
+    assert "unit 7" in drawn(page)
+    assert page.multiselect(key="maxout_models").value == [vgg]
+    mine.clicked = (0, 0, "reason")
+    page.run()
+    page.switch_page(REASON).run()
+    shared.wait_for_table(page)
+    finish(page)
+    words = drawn(page)
+    assert "unit 7 of features.12" in words
+    assert "features.12<" in words
+    assert "features.26<" not in words
+    assert "waiting" not in words
+
+
+def test_a_click_on_a_corner_shows_one_picture_at_full_resolution(page):
+    page.session_state["work"].clicked = (0, 0, "enlarge")
+    page.run()
+    assert "64 × 64 px" in shared.words(page)
+    assert page.button(key="maxout_reason").label == "See Reason for this target"
+    assert not page.exception
+
+
+def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatch):
+    go_on = keeping.go_on
+
+    def fail(bank, store, all_asked, *rest):
+        if all_asked[0].card.name == "vgg":
+            raise RuntimeError("vgg is out of order")
+        return go_on(bank, store, all_asked, *rest)
+
+    monkeypatch.setattr(keeping, "go_on", fail)
+    app.run()
+    app.session_state["maxout_setting_maxout_iterations"] = 2
+    for box in app.sidebar.checkbox[1:3]:
+        box.uncheck()
+    app.switch_page(PAGE).run()
+    finish(app)
+    assert "vgg is out of order" in drawn(app).replace("<br>", " ")
+    assert "step 2" in drawn(app)
+    assert all(job.state is State.DONE for job in cached.jobs().jobs)
+
+
+def test_without_a_model_there_is_no_dead_end(app):
+    app.run()
+    for box in app.sidebar.checkbox:
+        box.uncheck()
+    app.run()
+    app.switch_page(PAGE).run()
+    assert "No model is switched on" in app.info[0].value
+    assert not app.exception
+
+
+def test_all_pictures_can_be_taken_away(page):
+    mine = page.session_state["work"]
+    card = cached.card(mine.active[0])
+    cells = tuple(Asked(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
+    with zipfile.ZipFile(io.BytesIO(maxout_view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
+        assert archive.namelist() == ["vgg-portrait.png"]
+
+
+def test_units_are_written_as_numbers_and_ranges():
+    assert parse_units("", 4) == [0, 1, 2, 3]
+    assert parse_units("3, 0-1 3", 4) == [3, 0, 1]
+    assert parse_units("1 – 2", 4) == [1, 2]
+    for wrong, words in (("a", "numbers and ranges"), ("4", "0 to 3"), ("2-1", "0 to 3")):
+        with pytest.raises(InputError, match=words):
+            parse_units(wrong, 4)
