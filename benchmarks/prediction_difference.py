@@ -134,14 +134,15 @@ class Case:
 
 
 class Independent(Sampler):
-    """The samples of an antithetic sampler without their mirror images."""
+    """What a sampler of pairs draws, without their mirror images and each by itself."""
 
     def __init__(self, pairs: Sampler) -> None:
         self._pairs = pairs
 
     def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """See `Sampler`."""
-        return self._pairs.draw(picture, places, size, range(2 * numbers.start, 2 * numbers.stop), seed)[:, ::2]
+        pairs = [self._pairs.draw(picture, places, size, range(2 * n, 2 * n + 2), seed) for n in numbers]
+        return torch.stack(pairs, 1)[:, :, 0]
 
 
 def plain_effort(samples: int, seed: int = 0) -> Effort:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.special
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class Sampler(ABC):
     def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """Samples `numbers` of the window at each of `places` (W, 2) (row, column): (W, S, C, size, size) in [0, 1].
 
-        A window's samples depend on the seed, its place and their number alone, not on what else is drawn.
+        A window's samples depend on the seed, its place and `numbers` alone, not on what other windows draw.
         """
 
 
@@ -132,7 +133,8 @@ class Conditional(Sampler):
 
     With the patch split into window 1 and rim 2, the window is normal with mean mu1 + G (x2 - mu2) and covariance
     S11 - G S21 = L L^T, where G = S12 S22^-1. Near the picture's edge the patch is shifted inward, and the window lies
-    elsewhere in it: each place in the patch has a G and an L of its own, worked out once.
+    elsewhere in it: each place in the patch has a G and an L of its own, worked out once. The columns of L are the
+    window's principal axes, the longest first, so that `normal_pairs` spreads its samples where most of them vary.
     """
 
     gaussian: Gaussian
@@ -154,19 +156,11 @@ class Conditional(Sampler):
             around = patches[:, corners[here, 0], corners[here, 1]].transpose(0, 1)  # (W, C, side, side)
             rim = around.reshape(len(here), len(self.gaussian.mean), -1).transpose(0, 1)[:, :, split.rim]
             mean = split.mean + (rim - split.rim_mean) @ split.gain.mT  # (G, W, n)
-            noise = self._noise(places[here], numbers, mean.shape[0] * mean.shape[2], seed).to(picture.device)
-            noise = noise.unflatten(2, (mean.shape[0], mean.shape[2])).permute(2, 0, 1, 3).flatten(1, 2)
-            step = (noise @ split.factor.mT).unflatten(1, (len(here), -1))  # (G, W, pairs, n)
+            noise = normal_pairs(places[here], numbers, mean.shape[0], mean.shape[2], seed).to(picture.device)
+            step = (noise.flatten(1, 2) @ split.factor.mT).unflatten(1, noise.shape[1:3])  # (G, W, pairs, n)
             both = torch.stack([mean[:, :, None] + step, mean[:, :, None] - step], 3).flatten(2, 3)
             drawn[here] = both.permute(1, 2, 0, 3).reshape(len(here), len(numbers), channels, size, size)
         return drawn.clamp_(0, 1)
-
-    @staticmethod
-    def _noise(places: np.ndarray, numbers: range, n: int, seed: int) -> Tensor:
-        """(W, pairs, n) float32."""
-        stop = numbers.stop // 2
-        drawn = [_random(seed, *place).standard_normal((stop, n), dtype=np.float32) for place in places]
-        return torch.from_numpy(np.stack(drawn)[:, numbers.start // 2 :])
 
     def _split(self, row: int, column: int, size: int, device: torch.device) -> _Split:
         key = (row, column, size)
@@ -198,11 +192,11 @@ def _conditional(covariance: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray
     window, rim = np.flatnonzero(inside), np.flatnonzero(~inside)
     across = covariance[np.ix_(window, rim)]
     if not len(rim):
-        return across, _factor(covariance)
+        return across, _axes(covariance)
     rim_factor = _factor(covariance[np.ix_(rim, rim)])
     half = scipy.linalg.solve_triangular(rim_factor, across.T, lower=True)  # S22 = F F^T, half = F^-1 S21
     gain = scipy.linalg.solve_triangular(rim_factor, half, lower=True, trans="T").T
-    return gain, _factor(covariance[np.ix_(window, window)] - half.T @ half)
+    return gain, _axes(covariance[np.ix_(window, window)] - half.T @ half)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
@@ -222,6 +216,49 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return scipy.linalg.qr((vectors * np.sqrt(values.clip(jitter))).T, mode="r")[0].T
 
 
-def _random(seed: int, row: int, column: int) -> np.random.Generator:
-    """Numbers of one window."""
-    return np.random.Generator(np.random.Philox(key=[seed, (int(row) << 32) | int(column)]))
+def _axes(covariance: np.ndarray) -> np.ndarray:
+    """Principal axes of a covariance (d, d), the longest first: the columns of an L with L L^T = covariance."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    return (vectors * np.sqrt(values.clip(0)))[:, ::-1]
+
+
+def normal_pairs(places: np.ndarray, numbers: range, n_groups: int, n: int, seed: int) -> Tensor:
+    """Halves of antithetic pairs of normal samples `numbers` for each place: (G, W, pairs, n) float32.
+
+    Each is normal by itself. Together, the P pairs of one call are at right angles to each other in the first P
+    dimensions (orthogonal Monte Carlo, Yu et al. 2016, section 3), and their lengths there are drawn one from each of P
+    equally likely intervals. Pairs leave the odd part of the model's answer out; right angles add up to the same
+    along every axis, so that its squares come out nearly as they should, too.
+    """
+    first, n_pairs = numbers.start // 2, len(numbers) // 2
+    n_spread = min(n_pairs, n)
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for row, column in places:
+        random = _random(seed, row, column, first)
+        parts[0].append(random.standard_normal((n_groups, n_pairs, n), dtype=np.float32))
+        parts[1].append(random.standard_normal((n_groups, n_pairs, n_spread)))
+        strata = random.permuted(np.tile(np.arange(n_pairs), (n_groups, 1)), axis=1)
+        parts[2].append((strata + random.random((n_groups, n_pairs))) / n_pairs)
+    noise, free, share = (np.stack(part, 1) for part in parts)  # (G, W, pairs, …)
+    lengths = np.sqrt(2 * scipy.special.gammaincinv(n_spread / 2, share))  # chi distributed
+    noise[..., :n_spread] = lengths[..., None] * _at_right_angles(free)
+    return torch.from_numpy(noise)
+
+
+def _at_right_angles(free: np.ndarray) -> np.ndarray:
+    """Normal rows (..., P, q) -> directions (..., P, q), any q of which in turn stand at right angles.
+
+    Each direction by itself is as likely as any other, since the triangle's diagonal is made positive (Mezzadri 2007,
+    section 5).
+    """
+    n_spread = free.shape[-1]
+    found = []
+    for start in range(0, free.shape[-2], n_spread):
+        orthonormal, triangle = np.linalg.qr(free[..., start : start + n_spread, :].swapaxes(-1, -2))
+        found.append((orthonormal * np.sign(np.diagonal(triangle, axis1=-2, axis2=-1))[..., None, :]).swapaxes(-1, -2))
+    return np.concatenate(found, -2)
+
+
+def _random(seed: int, row: int, column: int, first: int = 0) -> np.random.Generator:
+    """Numbers of one window, for the draw that begins at its pair `first`."""
+    return np.random.Generator(np.random.Philox(key=[seed, (int(row) << 32) | int(column)], counter=[0, 0, 0, first]))

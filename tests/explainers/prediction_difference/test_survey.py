@@ -9,7 +9,14 @@ from torch import nn
 
 from bank.errors import InputError
 from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence, difference
-from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler, shrinkage
+from explainers.prediction_difference.samplers import (
+    Conditional,
+    Gaussian,
+    Marginal,
+    Sampler,
+    normal_pairs,
+    shrinkage,
+)
 from explainers.prediction_difference.survey import Effort, Survey, advance
 from explainers.prediction_difference.windows import Grid
 from tests.explainers.nets import NETS, add, seeded
@@ -179,8 +186,8 @@ class Independent(Sampler):
         self._pairs = Conditional(known)
 
     def draw(self, picture, places, size, numbers, seed):
-        both = self._pairs.draw(picture, places, size, range(2 * numbers.start, 2 * numbers.stop), seed)
-        return both[:, ::2]
+        pairs = [self._pairs.draw(picture, places, size, range(2 * n, 2 * n + 2), seed) for n in numbers]
+        return torch.stack(pairs, 1)[:, :, 0]
 
 
 def errors_of(bank, sampler, n_samples, n_seeds=6):
@@ -262,15 +269,43 @@ def test_a_mark_that_decides_the_class_is_where_the_map_peaks(bank):
         assert 5 <= column < 11
 
 
-def test_samples_depend_on_seed_place_and_number_alone():
+def test_samples_depend_on_seed_place_and_the_draw_alone():
     places = np.array(PLACES)
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, PX, PX), dtype=np.uint8))
     for sampler in (Conditional(gaussian()), Marginal(references)):
-        all_at_once = sampler.draw(picture(), places, SIZE, range(8), 1)
+        all_at_once = sampler.draw(picture(), places, SIZE, range(4, 8), 1)
         one = sampler.draw(picture(), places[3:4], SIZE, range(4, 8), 1)
-        torch.testing.assert_close(all_at_once[3:4, 4:], one)
-        assert not torch.allclose(all_at_once, sampler.draw(picture(), places, SIZE, range(8), 2))
+        torch.testing.assert_close(all_at_once[3:4], one)
+        for others in (range(4, 8), 2), (range(4), 1):
+            assert not torch.allclose(all_at_once, sampler.draw(picture(), places, SIZE, *others))
         assert not torch.allclose(all_at_once[0], all_at_once[1])
+
+
+@pytest.mark.parametrize("n_pairs", [1, 3, 9])
+def test_each_half_of_a_pair_is_normal_by_itself(n_pairs):
+    places = np.argwhere(np.ones((100, 100), dtype=bool))
+    drawn = normal_pairs(places, range(2 * n_pairs), 1, 5, seed=0)[0].double()
+    for one in (drawn[:, 0], drawn[:, -1]):
+        torch.testing.assert_close(one.mean(0), torch.zeros(5).double(), atol=0.04, rtol=0)
+        torch.testing.assert_close(one.T @ one / len(one), torch.eye(5).double(), atol=0.05, rtol=0)
+        torch.testing.assert_close((one**4).mean(0), torch.full((5,), 3.0).double(), atol=0.3, rtol=0)
+
+
+def test_pairs_of_one_draw_stand_at_right_angles_and_share_out_the_lengths():
+    drawn = normal_pairs(np.array(PLACES), range(8), 2, 9, seed=0)[..., :4].double()
+    products = drawn @ drawn.mT
+    lengths = products.diagonal(dim1=-2, dim2=-1)
+    torch.testing.assert_close(products, torch.diag_embed(lengths), atol=1e-5, rtol=0)
+    quarters = torch.special.gammainc(torch.tensor(2.0).double(), lengths / 2).mul(4).long().sort().values
+    assert torch.equal(quarters, torch.arange(4).expand_as(quarters))
+
+
+def test_pairs_at_right_angles_average_squares_better_than_independent_ones():
+    places = np.argwhere(np.ones((20, 20), dtype=bool))
+    together = normal_pairs(places, range(8), 1, 4, seed=0)[0]
+    apart = torch.cat([normal_pairs(places, range(2 * n, 2 * n + 2), 1, 4, seed=0)[0] for n in range(4)], 1)
+    errors = [(pairs[..., 0] + pairs[..., 1]).square().mean(1).sub(2).square().mean() for pairs in (together, apart)]
+    assert errors[0] < 0.5 * errors[1]
 
 
 def test_marginal_sampling_leaves_the_picture_itself_out_and_counts_what_is_left():
