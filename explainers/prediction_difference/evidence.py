@@ -70,8 +70,8 @@ def difference(measure: Measure, clean: Tensor, samples: Tensor, pairs: bool, ja
 
     `clean` (K,) scores of the picture, `samples` (W, S, K) of each window's samples; where `pairs`, samples 2 i and
     2 i + 1 are one antithetic pair. A function of a mean is biased by the mean's variance; the `jackknife` takes the
-    part of the bias that falls as 1 / S away. The error is the jackknife's as well (Efron & Stein 1981); NaN for one
-    sample or pair.
+    part of the bias that falls as 1 / S away. The error is the jackknife's as well (Efron & Stein 1981), which
+    takes samples or pairs for independent: a bound from above where they are spread out. NaN for one sample or pair.
     """
     still = measure.statistics(clean)
     moved = measure.statistics(samples) - still  # nothing at all where the model does not look

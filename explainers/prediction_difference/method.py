@@ -124,7 +124,10 @@ class PredictionDifference(Progressive, Fitted):
     def refine(
         self, loan: Loan, inputs: Tensor, targets: Tensor, params: PredictionDifferenceParams, progress: Progress
     ) -> Iterator[Sampled]:
-        """(1, C, H, W) float32, normalised -> a map (1, H, W) float32 after each round: bits, or the target's unit."""
+        """(1, C, H, W) float32, normalised -> maps (1, H, W) float32 by finer strides, then by all samples.
+
+        In bits, or the target's unit.
+        """
         output = loan.head if isinstance(loan.head, Output) else CLASS_SCORE
         for picture, target in zip(inputs, targets.tolist(), strict=True):
             asked, measures = question(loan, (output,), (target,), params.laplace)
@@ -135,7 +138,12 @@ class PredictionDifference(Progressive, Fitted):
             for _ in advance(asked, picture, grid, sampler, measures, params.effort, survey, progress):
                 if survey.stride(grid) != reached:
                     reached = survey.stride(grid)
-                    yield Sampled(*(torch.from_numpy(part) for part in survey.maps(grid.size)))
+                    yield _sampled(survey, grid)
+            yield _sampled(survey, grid)
+
+
+def _sampled(survey: Survey, grid: Grid) -> Sampled:
+    return Sampled(*(torch.from_numpy(part) for part in survey.maps(grid.size)))
 
 
 def question(

@@ -15,15 +15,19 @@ from bank.preprocess import Preprocessing
 from explainers.incremental import Incremental
 from explainers.prediction_difference.evidence import Measure, difference
 from explainers.prediction_difference.samplers import Sampler
-from explainers.prediction_difference.windows import Grid, mean_over_windows, sum_over_windows
+from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
+
+#: Samples that give a first idea of a window: one antithetic pair.
+GLIMPSE = 2
 
 
 @dataclass(frozen=True)
 class Effort:
     """How many samples a window gets.
 
-    All get the `first` ones; a window whose Monte Carlo error is then above `settled` times the root mean square of the
-    first round's differences gets up to `samples`. With `settled` = 0 every window gets all of them.
+    All are glimpsed at by `GLIMPSE` samples, for a whole map early, and then get the `first` ones; a window whose Monte
+    Carlo error is above `settled` times the root mean square of the coarsest round's differences gets all `samples`.
+    With `settled` = 0 every window gets all of them at once.
     """
 
     samples: int = 20
@@ -37,13 +41,19 @@ class Effort:
         """Samples before anything can be settled."""
         return min(self.first, self.samples) if self.settled else self.samples
 
+    @property
+    def glimpses(self) -> bool:
+        """Whether windows are glimpsed at first."""
+        return bool(self.settled) and self.at_first > GLIMPSE
+
 
 @dataclass
 class Survey:
-    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where no window begins yet; `samples` (h, w).
+    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where unknown; `samples` (h, w) int32.
 
-    `typical` (T,) float64 is the root mean square of the first round's differences, NaN until that is through. It is
-    set once, so that it does not matter whether a survey was stopped and taken up again.
+    A window that was only glimpsed at has a value and no error. `typical` (T,) float64 is the root mean square of the
+    coarsest round's differences, NaN until that is through. It is set once, so that it does not matter whether a survey
+    was stopped and taken up again.
     """
 
     values: np.ndarray
@@ -61,13 +71,17 @@ class Survey:
     def maps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
 
-        Windows are drawn independently, so their errors add up as squares. NaN where no window was asked yet.
+        Windows that nobody asked about lie between their neighbours. Windows are drawn independently, so their errors
+        add up as squares; those without one count as those beside them. NaN while no window, or no error, is known.
         """
         counts = sum_over_windows(self.samples > 0, size).round()
+        known = np.isfinite(self.errors)
         with np.errstate(invalid="ignore", divide="ignore"):
-            squares = sum_over_windows(np.nan_to_num(self.errors.astype(np.float64)) ** 2, size).clip(0)
-            errors = np.where(counts > 0, np.sqrt(squares) / counts, np.nan)
-        return mean_over_windows(self.values, size).astype(np.float32), errors.astype(np.float32)
+            squares = sum_over_windows(np.where(known, self.errors.astype(np.float64), 0) ** 2, size).clip(0)
+            n_known = sum_over_windows(known, size).round()
+            errors = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
+        values = np.stack([between_known(row) for row in self.values])
+        return mean_over_windows(values, size).astype(np.float32), errors.astype(np.float32)
 
     def stride(self, grid: Grid) -> int | None:
         """The stride that all windows have been asked at; `None` before the first round is through."""
@@ -104,7 +118,7 @@ def advance(
 
     `inputs` (C, H, W) float32, normalised; `measures` read `loan.scores`, and the survey has a row for each of their
     targets, one measure after another. Windows with fewer samples than `effort` wants are asked again. `progress`
-    counts windows and may raise.
+    counts windows, those half through by their share, and may raise.
     """
     picture = pixels(inputs, loan.card.preprocessing)
     mean, std = _moments(inputs, loan.card.preprocessing)
@@ -132,6 +146,9 @@ def advance(
             known[:, rows, columns] = torch.cat(new, 1).T.float().cpu().numpy()
         survey.samples[rows, columns] = samples.shape[1]
 
+    def glimpse(places: np.ndarray) -> None:
+        write(places, *scores(places, range(GLIMPSE)))
+
     def ask_all(places: np.ndarray) -> None:
         write(places, *scores(places, range(effort.samples)))
 
@@ -146,10 +163,13 @@ def advance(
     def through(places: np.ndarray, n_samples: int, task: Callable[[np.ndarray], None]) -> Iterator[Survey]:
         at_once = max(1, model.batch // n_samples)
         for start in range(0, len(places), at_once):
-            progress(int((survey.samples >= effort.at_first).sum()), total)
+            progress(n_asked(survey.samples, effort), total)
             task(places[start : start + at_once])
             yield survey
 
+    for places in grid.rounds(effort.seed) if effort.glimpses else ():
+        places = places[survey.samples[places[:, 0], places[:, 1]] == 0]
+        yield from through(places, GLIMPSE, glimpse)
     settled = np.full(len(survey.values), np.inf)
     for number, places in enumerate(grid.rounds(effort.seed)):
         places = places[survey.samples[places[:, 0], places[:, 1]] < effort.at_first]
@@ -162,13 +182,18 @@ def advance(
             yield from through(np.argwhere(again), effort.samples, ask_all)
 
 
+def n_asked(samples: np.ndarray, effort: Effort) -> int:
+    """Windows that have samples (…) int enough to be settled; those that have fewer count by their share."""
+    return int(samples.clip(0, effort.at_first).sum() / effort.at_first)
+
+
 def _unsettled(survey: Survey, settled: np.ndarray) -> np.ndarray:
     """Where (h, w) bool an error is above `settled` (T,), or not known."""
     return np.logical_not((survey.errors <= settled[:, None, None]).all(0))
 
 
 def _typical(survey: Survey, grid: Grid) -> np.ndarray:
-    """Root mean square of the first round's differences (T,)."""
+    """Root mean square of the coarsest round's differences (T,)."""
     stride = grid.strides[0]
     rows, columns = np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))
     first = survey.values[:, rows, columns]

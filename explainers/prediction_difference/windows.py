@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import LinearNDInterpolator
+from scipy.ndimage import distance_transform_edt
 
 from bank.errors import InputError
 
@@ -56,6 +58,24 @@ class Grid:
     def n_windows(self) -> int:
         """All places."""
         return len(self.along(self.height)) * len(self.along(self.width))
+
+
+def between_known(values: np.ndarray) -> np.ndarray:
+    """Values (h, w) float, NaN where unknown -> the same with all that is unknown between the known: none if none is.
+
+    Linear over the triangles of known places; outside of them, the value of the nearest one.
+    """
+    known = ~np.isnan(values)
+    if known.all() or not known.any():
+        return values
+    places, unknown = np.argwhere(known), np.argwhere(~known)
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    filled = values[tuple(nearest)]
+    if min(np.ptp(places, axis=0)) > 0 and len(places) > 3:  # else they span no triangle
+        found = LinearNDInterpolator(places, values[known])(unknown)
+        inside = np.isfinite(found)
+        filled[tuple(unknown[inside].T)] = found[inside]
+    return filled
 
 
 def mean_over_windows(values: np.ndarray, size: int) -> np.ndarray:

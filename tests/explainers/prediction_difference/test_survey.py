@@ -401,3 +401,18 @@ def test_unsettled_windows_get_all_samples_when_one_round_is_all_there_is(bank):
     expected = np.where(first.errors[0][asked] > 0.4 * typical, 20, 4)
     assert set(expected) == {4, 20}
     assert np.array_equal(survey.samples[asked], expected)
+
+
+def test_a_whole_map_comes_early_by_one_pair_a_window_and_says_that_its_error_is_not_known(bank):
+    module, grid, effort = linear(), Grid(PX, PX, SIZE, 1), Effort(8, first=4, settled=0.1)
+    with bank.lend(add(bank, module, px=PX)) as loan:
+        survey = Survey.new(grid, 1)
+        evidence, seen = [WeightOfEvidence((0,), 1e5, 3)], []
+        for _ in advance(loan, normalised(picture()), grid, Conditional(gaussian()), evidence, effort, survey):
+            seen.append((survey.samples.copy(), survey.stride(grid), survey.maps(SIZE)))
+    glimpsed = [maps for samples, _, maps in seen if samples.max() == 2]
+    assert seen[len(glimpsed) - 1][1] == 1, "all windows are glimpsed at before any gets more samples"
+    assert all(np.isnan(errors).all() and np.isfinite(values).all() for values, errors in glimpsed)
+    assert survey.samples.min() >= 4
+    assert np.isfinite(survey.maps(SIZE)[1]).all()
+    np.testing.assert_allclose(glimpsed[-1][0], survey.maps(SIZE)[0], atol=0.1 * np.ptp(survey.maps(SIZE)[0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bank.errors import InputError
-from explainers.prediction_difference.windows import Grid, mean_over_windows, sum_over_windows
+from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
 
 PX = 12
 
@@ -40,3 +40,16 @@ def test_each_round_halves_the_stride_and_the_first_is_a_whole_map():
 def test_windows_that_cannot_be_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         Grid(*settings)
+
+
+def test_what_nobody_asked_about_lies_between_its_neighbours():
+    rows, columns = np.mgrid[:9, :7]
+    plane = 2.0 * rows - columns
+    values = np.full(plane.shape, np.nan)
+    values[::4, ::3] = plane[::4, ::3]
+    np.testing.assert_allclose(between_known(values), plane, atol=1e-12)
+    values[8, 6] = np.nan
+    assert between_known(values)[8, 6] in (plane[8, 3], plane[4, 6]), "beyond the known places, the nearest counts"
+    line = np.array([[np.nan, 1.0, np.nan, np.nan, 3.0]])
+    np.testing.assert_array_equal(between_known(line), [[1, 1, 1, 3, 3]])
+    assert np.isnan(between_known(np.full((2, 2), np.nan))).all()
