@@ -55,11 +55,13 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
             alt=f"What {len(shots)} models would lose if parts of {image_id} were not known",
         )
     chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", over_picks.expand)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True):  # the lines beside the buttons take no height of their own
         png, npz = lambda: view.to_png_file(shots, look, images, image_id), lambda: view.to_npz_file(shots)
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="difference_npz", icon=icon)
+        if lines := view.run_in_full(view.only_asked(shots)):
+            st.caption("  \n".join(lines))
     more.enlarge(bands, size, look.strength)
 
 
