@@ -56,7 +56,7 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
             alt=f"What {len(shots)} models would lose if parts of {image_id} were not known",
         )
     chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", over_picks.expand)
-    with st.container(horizontal=True):  # the lines beside the buttons take no height of their own
+    with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         png, npz = lambda: view.to_png_file(shots, look, images, image_id), lambda: view.to_npz_file(shots)
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
