@@ -318,6 +318,9 @@ class Progressive(Explainer):
 class Fitted(Explainer):
     """A method that learns from a data set first; it has `DATA` among its needs."""
 
+    #: Pictures that it gets at once; between two batches it can be stopped.
+    fit_at_once = 32
+
     def fit_key(self, loan: Loan, params: Any) -> dict[str, Any]:
         """All that `fit` depends on beside the data set."""
         return {"model": loan.card.digest, "by": self.family, "params": asdict(params)}

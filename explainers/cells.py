@@ -18,8 +18,8 @@ from explainers.base import Attribution, Explainer, ExplainerParams, Fitted, Nee
 from explainers.output import CLASS_SCORE, Output
 from jobs.results import ResultStore, key_of
 
-#: Images that methods learn from, at most, and how many are read at once.
-_FIT_ON, _FIT_AT_ONCE = 512, 32
+#: Images that methods learn from, at most.
+_FIT_ON = 512
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def ready(
     params: ExplainerParams,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loan:
-    """The loan with all that the method needs to have learnt from `images`, found in `store` or fitted now."""
+    """The loan with all that the method needs to have learnt from `images`, found in `store` or fitted now.
+
+    While it learns, `progress` counts images; it may raise to stop, and then nothing is kept.
+    """
     if not isinstance(method, Fitted) or method.applies(loan.card):
         return loan
     key = key_of(what="fitted", data=images.digest, **method.fit_key(loan, params))
@@ -126,9 +129,10 @@ def ready(
     if fitted is None:
 
         def batches() -> Iterator[Tensor]:
-            for start in range(0, min(len(images), _FIT_ON), _FIT_AT_ONCE):
-                progress(start, len(images))
-                rows = range(start, min(start + _FIT_AT_ONCE, len(images), _FIT_ON))
+            n = min(len(images), _FIT_ON)
+            for start in range(0, n, method.fit_at_once):
+                progress(start, n)
+                rows = range(start, min(start + method.fit_at_once, n))
                 yield loan.normalise(np.stack([loan.card.preprocessing.crop(images.image(row)) for row in rows]))
 
         fitted = method.fit(loan, batches(), params)

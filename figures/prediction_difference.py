@@ -19,8 +19,8 @@ _BAND_PX, _HEADING_PX, _LINE_PX, _LEGEND_PX = 30, 40, 15, 44
 #: Lines that captions get room for, so that nothing moves when they come.
 _CAPTION_LINES = 4
 
-#: What lies outside of a mask: a veil as dense as this, nearly black.
-_VEIL = (20, 24, 28, 215)
+#: What lies outside of a mask: a veil as dense as this, nearly black, with a rim that shows on dark pictures too.
+_VEIL, _RIM = (20, 24, 28, 215), (255, 190, 60, 255)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,14 @@ def strongest(values: np.ndarray, share: float = 0.05) -> np.ndarray:
 
 
 def spotlight(mask: np.ndarray) -> np.ndarray:
-    """A mask (H, W) bool as a veil to lay over the picture, clear where the mask is: (H, W, 4) uint8 RGBA."""
+    """A mask (H, W) bool as a veil to lay over the picture, clear where the mask is: (H, W, 4) uint8 RGBA.
+
+    The pixels around the mask are its rim.
+    """
     veil = np.empty((*mask.shape, 4), dtype=np.uint8)
     veil[:] = _VEIL
+    wide = np.pad(mask, 1)
+    veil[wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]] = _RIM
     veil[mask, 3] = 0
     return veil
 

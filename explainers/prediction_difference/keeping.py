@@ -88,18 +88,22 @@ def go_on(
     report: Callable[[int, int], None] = lambda done, total: None,
     show: Callable[[Survey], None] = lambda survey: None,
     data: ImageSet | None = None,
+    learn: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Go on with a survey to the end of its settings; it is kept every few seconds, and when stopped.
 
-    `report` counts windows and may raise to stop; `show` gets the growing survey twice a second. `data` are the images
-    that windows are drawn from, by default `images`. Raises `InputError` when the method does not suit the model.
+    `report` counts windows and may raise to stop, and so does `learn`, which counts the images while what windows are
+    drawn from is learnt (by default `report` is asked then); `show` gets the growing survey twice a second. `data` are
+    the images that windows are drawn from, by default `images`. Raises `InputError` when the method does not suit the
+    model.
     """
     method = PredictionDifference()
     with bank.lend(asked.card) as loan:
         if reason := method.applies(asked.card):
             raise InputError(f"a model that suits {method.title}", asked.card.name, reason)
         total = asked.grid.n_windows()
-        loan = ready(loan, store, data or images, method, asked.params, lambda _done, _total: report(0, total))
+        learn = learn or (lambda _done, _total: report(0, total))
+        loan = ready(loan, store, data or images, method, asked.params, learn)
         inputs = loan.normalise(loan.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[0]
         sampler = sampler_for(loan, inputs, asked.params)
         loan, measures = question(loan, asked.outputs, asked.targets, asked.params.laplace)
@@ -127,8 +131,9 @@ def work_out(
     failures: dict[str, str],
     report: Callable[[int, int], None] = lambda done, total: None,
     show: Callable[[Asked, Survey], None] = lambda asked, survey: None,
+    learn: Callable[[int, int], None] | None = None,
 ) -> None:
-    """`go_on` with each, in order; `report` counts windows of all.
+    """`go_on` with each, in order; `report` counts windows of all, `learn` is that of `go_on`.
 
     What cannot be explained puts its reason into `failures` under its key; the others go on.
     """
@@ -140,7 +145,7 @@ def work_out(
             report(before + done, sum(totals))
 
         try:
-            go_on(bank, store, images, asked, count, partial(show, asked))
+            go_on(bank, store, images, asked, count, partial(show, asked), learn=learn)
         except (InputError, RuntimeError) as error:
             failures[asked.key] = in_one_line(error)
     report(sum(totals), sum(totals))

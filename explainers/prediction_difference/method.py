@@ -88,6 +88,7 @@ class PredictionDifference(Progressive, Fitted):
         "rim gives away. Small differences may be sampling noise: compare them with the error."
     )
     chunk = 1
+    fit_at_once = 8  # the patches of a large window are many numbers
     Params = PredictionDifferenceParams
 
     def applies(self, card: ModelCard) -> str | None:

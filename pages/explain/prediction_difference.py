@@ -11,6 +11,7 @@ from pages.parts import prediction_difference_view as view
 from pages.parts import prediction_difference_work as working
 from pages.parts.controls import about
 from pages.parts.prediction_difference_controls import choose, look_at, progress, start
+from pages.parts.prediction_difference_scene import Scene
 from pages.parts.prediction_difference_view import Look, Shot
 from pages.parts.prediction_difference_work import MAPS, Plan
 from pages.parts.theme import ink
@@ -38,7 +39,7 @@ def begin(plan: Plan, exact: Plan) -> None:
         label = "Exact" if exact.finished else "Go on to exact" if known else "Explain it exactly"
         words = f"Every window (stride 1), each with all its samples (at least {working.EXACT_SAMPLES})."
         start(MAPS, "prediction_difference_exact", exact, label, plan.finished, words)
-        st.caption(view.drawn_from(plan.all_asked(), images, choice.settings["sampling"]))
+        st.caption(view.drawn_from(images, choice.settings["sampling"]))
 
 
 def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled: bool) -> None:
@@ -55,11 +56,13 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
             alt=f"What {len(shots)} models would lose if parts of {image_id} were not known",
         )
     chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", over_picks.expand)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         png, npz = lambda: view.to_png_file(shots, look, images, image_id), lambda: view.to_npz_file(shots)
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="difference_npz", icon=icon)
+        if lines := view.found_on_the_way(view.only_asked(shots)):
+            st.caption("  \n".join(lines))
     more.enlarge(bands, size, look.strength)
 
 
@@ -78,6 +81,6 @@ try:
     busy = any(working.running(MAPS, plan.key) for plan in plans)
     look = look_at()
     st.fragment(show, run_every=0.6 if busy else None)(shots, plans, picture, look, busy)
-    more.sections(more.Scene(choice, cards, images, picture, table, look))
+    more.sections(Scene(choice, cards, images, picture, table, look))
 except InputError as error:
     st.error(str(error), icon=":material/error:")

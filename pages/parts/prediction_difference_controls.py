@@ -146,4 +146,4 @@ def progress(name: str, keys: Sequence[str], key: str, polled: bool, words: str)
 
 
 def _words(job: Job) -> str:
-    return progress_words(job) if job.done else "Getting ready …"
+    return job.note or (progress_words(job) if job.done else "Getting ready …")

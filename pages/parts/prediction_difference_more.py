@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from bank.bank import Bank
-from bank.card import ModelCard
 from bank.errors import InputError
-from bank.images import ImageSet
 from explainers.cells import Cell, find
-from explainers.output import LOGIT, PROBABILITY, UNIT, Output
+from explainers.output import LOGIT, PROBABILITY, Output
 from explainers.prediction_difference.keeping import Asked
-from explainers.prediction_difference.method import CONDITIONAL, MARGINAL, PredictionDifference
-from explainers.reason import default_layers, spatial_layers
+from explainers.prediction_difference.method import CONDITIONAL, MARGINAL
 from explainers.registry import METHODS
 from figures.compare import Panel
 from figures.maps import has_evidence
@@ -26,10 +23,11 @@ from pages.parts import cached, chart_events, over_picks, state
 from pages.parts import prediction_difference_view as view
 from pages.parts import prediction_difference_work as working
 from pages.parts.prediction_difference_controls import progress, start
-from pages.parts.prediction_difference_view import Choice, Look, Shot
+from pages.parts.prediction_difference_scene import Comparison, Scene, one_model
+from pages.parts.prediction_difference_units import N_UNITS, hidden
+from pages.parts.prediction_difference_view import Shot
 from pages.parts.prediction_difference_work import MORE, Plan
 from pages.parts.theme import ink
-from suggestion.table import Predictions
 from suggestion.targets import ONE_CLASS, target_of
 
 READING = "Scroll over a panel to zoom, drag to pan: all panels move in step."
@@ -37,37 +35,8 @@ READING = "Scroll over a panel to zoom, drag to pan: all panels move in step."
 #: Window sides of the paper's Figure 3; those above this share of a model's input tell nothing of places.
 SIDES, _LARGEST_SHARE = (1, 2, 5, 10, 15, 20), 1 / 4
 
-#: Units shown of each layer, and layers at most.
-_N_UNITS, _MOST_LAYERS = 4, 4
-
 #: What masks keep.
 _SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the page shows."""
-
-    choice: Choice
-    cards: list[ModelCard]
-    images: ImageSet
-    image_id: str
-    table: Predictions
-    look: Look
-
-    @property
-    def place(self) -> tuple[ImageSet, str]:
-        """The picture on show, and the set it belongs to."""
-        return self.images, self.image_id
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What one section works out, and how it draws what is known of it."""
-
-    plan: Plan
-    bands: Callable[[], list[Band]]
-    signed: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,26 +102,10 @@ def enlarge(bands: Sequence[Band], size: tuple[int, int], strength: float) -> No
         over_picks.full_width(title, tile.panel, size, strength)
 
 
-def _one_model(scene: Scene, name: str) -> ModelCard:
-    """Which model a comparison is about, of those that the method suits."""
-    by_digest = {card.digest: card for card in scene.cards if not PredictionDifference().applies(card)}
-    if not by_digest:
-        raise InputError("a model that suits prediction difference", "none", "Switch another one on in the sidebar.")
-    chosen = st.selectbox(
-        "Model",
-        list(by_digest),
-        format_func=lambda digest: by_digest[digest].name,
-        key=f"difference_{name}_model",
-        persist_state="session",
-        width=240,
-    )
-    return by_digest[chosen]
-
-
 def windows(scene: Scene) -> Comparison:
     """One model, several windows."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        card = _one_model(scene, "windows")
+        card = one_model(scene, "windows")
         most = max(1, int(min(card.input_size) * _LARGEST_SHARE))
         sides = st.multiselect(
             "Windows, in pixels",
@@ -187,7 +140,7 @@ def samplings(scene: Scene) -> Comparison:
 
 def classes(scene: Scene) -> Comparison:
     """One model's three first answers, in the output layer and in the one before it."""
-    card = _one_model(scene, "classes")
+    card = one_model(scene, "classes")
     row, position = scene.images.index(scene.image_id), scene.table.models.index(card.digest)
     names = [scene.table.class_name(int(number)) for number in scene.table.top[row, position, :3]]
     found = [target_of(scene.table, row, card, ONE_CLASS, name) for name in names if name is not None]
@@ -295,58 +248,6 @@ def _mask_panel(scene: Scene, asked: Asked | Cell | str, values: np.ndarray | No
     )
 
 
-def hidden(scene: Scene) -> Comparison:
-    """One model's strongest units of an early, a middle and a late layer."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        card = _one_model(scene, "hidden")
-        offered = {layer.name: f"{layer.name} · {layer.kind}" for layer in spatial_layers(card)}
-        spread = default_layers(card)
-        chosen = st.multiselect(
-            "Layers",
-            list(offered),
-            default=list(dict.fromkeys((spread[0], spread[(len(spread) - 1) // 2], spread[-1]))),
-            format_func=lambda name: offered[name],
-            max_selections=_MOST_LAYERS,
-            key=f"difference_layers_{card.digest}",
-            persist_state="session",
-        )
-    outputs = [Output(UNIT, name) for name in sorted(chosen, key=lambda name: card.layer(name).order)]
-
-    def units(output: Output) -> list[int]:
-        values = working.scores(card, scene.image_id, output)
-        return [] if values is None else np.argsort(-values)[:_N_UNITS].tolist()
-
-    def ask(output: Output) -> Asked | str:
-        return view.ask(scene.choice, card, *scene.place, units(output), (output,))
-
-    def first(bank: Bank, store: ResultStore) -> None:
-        for output in outputs:
-            working.note_scores(bank, store, scene.images, card, scene.image_id, output)
-
-    def all_asked() -> list[Asked]:
-        return [one for output in outputs if units(output) and not isinstance(one := ask(output), str)]
-
-    def bands() -> list[Band]:
-        drawn = []
-        for output in outputs:
-            layer, values = card.layer(output.layer), working.scores(card, scene.image_id, output)
-            title = f"{layer.name} · {layer.kind} {'×'.join(map(str, layer.shape))}"
-            asked = ask(output)
-            if values is None:
-                continue
-            shots = [
-                Shot(f"unit {unit}", f"activation {values[unit]:.2g}", asked, place)
-                for place, unit in enumerate(units(output))
-            ]
-            drawn.append(view.band(title, shots, scene.look, *scene.place))
-        return drawn
-
-    params = view.params_of(scene.choice, card)
-    key = working.plan_key([], card=card.digest, image=scene.image_id, params=asdict(params), layers=sorted(chosen))
-    plan = Plan(key, f"Units of {card.name}", all_asked, first, startable=bool(outputs))
-    return Comparison(plan, bands)
-
-
 SECTIONS = (
     Section(
         "windows",
@@ -376,7 +277,8 @@ SECTIONS = (
     Section(
         "hidden",
         "Hidden layers",
-        f"What excites (red) and what calms (blue) the {_N_UNITS} units of each layer that the picture excites most.",
+        f"What excites (red) and what calms (blue) the {N_UNITS} units of each layer that the picture excites most, "
+        "or those that you number. Of a feature map, its mean.",
         hidden,
     ),
 )

@@ -33,6 +33,9 @@ IN_WORDS = {PROBABILITY: "bits", LOGIT: "logits", UNIT: "activation"}
 #: Longer side of a picture on the screen, in pixels.
 SIDE_PX = 448
 
+#: Where incremental inference saves less than this, it is said that nothing is saved.
+_WORTH_SAYING = 1.25
+
 #: The default window is this share of the shorter side of a model's input, and even, so that its half is a stride.
 _WINDOWS_PER_SIDE, _SMALLEST_PX, _LARGEST_PX = 22, 4, 64
 
@@ -238,15 +241,37 @@ def window_words(asked: Asked) -> str:
     return f"window {asked.params.window} px of {min(asked.card.input_size)}"
 
 
-def drawn_from(all_asked: Sequence[Asked], images: ImageSet, sampling: str) -> str:
+def drawn_from(images: ImageSet, sampling: str) -> str:
     """Which data set the windows' contents come from, and how."""
-    pictures = f"**{images.name}** ({len(images):,} pictures)"
+    whose = "the demo's" if images.digest == cached.demo_images().digest else "your"
+    pictures = f"{whose} **{images.name}** ({len(images):,} pictures)"
     if sampling != CONDITIONAL:
         return f"What may have been in a window is taken from other pictures of {pictures}, at the same place."
     words = f"What may have been in a window is drawn to fit its rim, by a Gaussian of the patches of {pictures}"
+    return f"{words}, fitted at the first run and kept."
+
+
+def found_on_the_way(all_asked: Sequence[Asked]) -> list[str]:
+    """Lines on what only the work brought out: a Gaussian of too few patches, models that ran in full, and why."""
     shrunk = max((working.facts(asked).shrunk for asked in all_asked), default=0.0)
-    few = f" They are few for patches of this size: it is shrunk {shrunk:.0%} towards its diagonal." if shrunk else ""
-    return f"{words}, fitted at the first run and kept.{few}"
+    few = [f"Few pictures for patches of this size: their Gaussian is shrunk {shrunk:.0%} towards its diagonal."]
+    by_digest = {asked.card.digest: asked for asked in all_asked}
+    in_full = [
+        f"{asked.card.name}: every window runs the whole net ({_why_in_full(asked.card)})."
+        for asked in by_digest.values()
+        if (saving := working.saving(asked)) is not None and saving < _WORTH_SAYING
+    ]
+    return (few if round(100 * shrunk) else []) + in_full
+
+
+def _why_in_full(card: ModelCard) -> str:
+    """What joins the picture: a layer of a kind that does, else layers that patches do not go through."""
+    kinds = {layer.kind for layer in card.layers}
+    if any("Attention" in kind for kind in kinds):
+        return "attention joins the picture"
+    if any("SqueezeExcite" in kind for kind in kinds):
+        return "squeeze-and-excitation joins the picture"
+    return "incremental inference cannot follow its first layers"
 
 
 def to_npz_file(shots: Sequence[Shot]) -> bytes:

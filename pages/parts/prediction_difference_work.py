@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from bank.bank import Bank
+from bank.bank import Bank, Loan
 from bank.card import ModelCard
 from bank.images import ImageSet
 from explainers import cells as cells_module
 from explainers.cells import Cell, ready
+from explainers.incremental import Incremental
 from explainers.output import Output
 from explainers.prediction_difference import keeping
 from explainers.prediction_difference.keeping import Asked
@@ -153,9 +155,14 @@ def note_scores(bank: Bank, store: ResultStore, images: ImageSet, card: ModelCar
     if key in store:
         return
     with bank.lend(card) as loan:
-        crop = card.preprocessing.crop(images.image(images.index(image_id)))
-        values = to.of(loan).scores(loan.normalise(crop[None]))[0].detach().float().cpu().numpy()
+        values = to.of(loan).scores(_inputs(loan, images, image_id)[None])[0].detach().float().cpu().numpy()
     store.put(key, scores=values)
+
+
+def saving(asked: Asked) -> float | None:
+    """How many times fewer operations a window takes than the whole picture; `None` before a first round is through."""
+    arrays = cached.store().get(_saving_key(asked))
+    return None if arrays is None else float(arrays["saving"])
 
 
 def _survey(
@@ -174,18 +181,24 @@ def _survey(
 
             def report(n_done: int, _total: int, asked: Asked = asked) -> None:
                 done[asked.key] = max(done[asked.key], min(n_done, asked.grid.n_windows()))
+                job.note = ""
                 job.report(sum(done.values()), total)
+
+            def learn(n_read: int, n: int, asked: Asked = asked) -> None:
+                what = "patches" if asked.params.sampling == CONDITIONAL else "windows"
+                job.report(sum(done.values()), total, f"Learning {what} of {images.name}: {n_read:,} of {n:,} pictures")
 
             def show(_asked: Asked, survey: Survey, asked: Asked = asked) -> None:
                 job.result[asked.key] = _known(asked, survey)
 
             started = time.monotonic()
             try:
-                keeping.work_out(bank, store, images, [step], failures, report, show)
+                keeping.work_out(bank, store, images, [step], failures, report, show, learn)
             finally:
                 _note_facts(bank, store, images, asked, time.monotonic() - started)
             if (survey := keeping.find(store, asked)) is not None:
                 show(asked, survey)
+                _note_saving(bank, store, images, asked)
 
 
 def _known(asked: Asked, survey: Survey) -> Known:
@@ -218,8 +231,25 @@ def _note_facts(bank: Bank, store: ResultStore, images: ImageSet, asked: Asked, 
     store.put(_facts_key(asked), seconds=np.array(seconds), shrunk=np.array(shrunk))
 
 
+def _note_saving(bank: Bank, store: ResultStore, images: ImageSet, asked: Asked) -> None:
+    key, window = _saving_key(asked), (asked.params.window, asked.params.window)
+    if key not in store:
+        with bank.lend(asked.card) as loan:
+            found = Incremental(loan, _inputs(loan, images, asked.image_id), window).saving()
+        store.put(key, saving=np.array(found))
+
+
+def _inputs(loan: Loan, images: ImageSet, image_id: str) -> Any:
+    """(C, H, W) float32: a picture as the model gets it."""
+    return loan.normalise(loan.card.preprocessing.crop(images.image(images.index(image_id)))[None])[0]
+
+
 def _facts_key(asked: Asked) -> str:
     return key_of(what="prediction difference facts", of=asked.key)
+
+
+def _saving_key(asked: Asked) -> str:
+    return key_of(what="incremental saving", model=asked.card.digest, window=asked.params.window)
 
 
 def _scores_key(card: ModelCard, image_id: str, output: Output) -> str:

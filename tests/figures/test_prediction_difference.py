@@ -100,3 +100,10 @@ def test_a_spotlight_is_clear_on_the_mask_and_dark_around_it():
     assert veil.dtype == np.uint8
     assert not veil[mask, 3].any()
     assert (veil[~mask, 3] > 180).all()
+
+
+def test_a_spotlight_has_a_rim_that_shows_on_a_dark_picture():
+    mask = np.zeros((5, 6), dtype=bool)
+    mask[2, 0] = True
+    bright = spotlight(mask)[..., :3].max(-1) > 200
+    assert set(zip(*np.nonzero(bright & ~mask), strict=True)) == {(1, 0), (3, 0), (2, 1)}

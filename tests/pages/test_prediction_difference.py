@@ -3,13 +3,15 @@
 import io
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tests.pages.test_pages as shared
-from explainers.prediction_difference import keeping
+from explainers import cells
+from explainers.prediction_difference import keeping, method
 from jobs.queue import State
 from pages.parts import cached
 from pages.parts import prediction_difference_view as view
@@ -209,6 +211,106 @@ def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(pa
         assert words in drawn
 
 
+def test_units_of_any_layer_can_be_chosen_by_number(page):
+    vgg = cached.card(page.session_state["work"].models[0])
+    last = vgg.layers[-1]
+    assert last.spatial is None, "a layer without a grid has units too"
+    open_box(page, "hidden")
+    page.multiselect(key=f"difference_layers_{vgg.digest}").set_value(["features.5", last.name]).run()
+    page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([7, 2]).run()
+    press(page, "difference_hidden_start")
+    assert n_maps(page) == [0, 2 + 4]
+    drawn = figures(page)[1]
+    assert drawn.index("unit 2") < drawn.index("unit 7")
+    page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([2, 5, 7]).run()
+    assert not page.button(key="difference_hidden_start").disabled, "another unit is another question"
+
+
+def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
+    mine = page.session_state["work"]
+    mine.switched_off = {mine.models[1]}
+    page.run()
+    shared.wait_for_table(page)
+    assert "whole net" not in shared.words(page)
+    press(page, MAPS)
+    assert "vit: every window runs the whole net (attention joins the picture)." in shared.words(page)
+    for name in ("vgg", "shortcut"):
+        assert f"{name}: every window" not in shared.words(page)
+
+
+def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatch):
+    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    page.number_input(key="prediction_difference_window").set_value(6).run()
+    crop, started, may_go_on, seen = type(cached.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
+
+    def slowly(self, picture):
+        seen.append(1)
+        if len(seen) == 10:
+            started.append(1)
+            assert may_go_on.wait(30)
+        return crop(self, picture)
+
+    monkeypatch.setattr(type(cached.demo_cards()[0].preprocessing), "crop", slowly)
+    page.button(key=MAPS).click().run()
+    job = page.session_state["work"].jobs["prediction_difference"]
+    while not started:
+        assert job.active
+    page.run()
+    n = len(cached.demo_images())
+    assert f"Learning patches of paintings: 8 of {n} pictures" in [bar.proto.text for bar in page.get("progress")]
+    page.button(key="prediction_difference_stop").click().run()
+    may_go_on.set()
+    assert job.wait(30)
+    assert job.state is State.CANCELLED
+    assert len(seen) <= 17, "it stops before the next pictures are read"
+    monkeypatch.undo()
+    page.run()
+    assert page.button(key=MAPS).label == "Explain this picture", "half a Gaussian is not kept"
+
+
+def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
+    assert "Gaussian of the patches of the demo's **paintings**" in shared.words(page)
+    images = cached.image_set(page.session_state["work"].images)
+    mine = replace(images, name="holiday", table=images.table[:7])
+    assert "your **holiday** (7 pictures)" in view.drawn_from(mine, "conditional")
+    assert "other pictures of your **holiday**" in view.drawn_from(mine, "marginal")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"window": 64}, "Expected pictures of at least 68 × 68 pixels, the window and its rim"),
+        ({"stride": 9}, "A longer stride leaves gaps between the windows"),
+        ({"samples": 5}, "Expected an even number of samples"),
+        ({"samples": 20, "sampling": "marginal"}, "Bring a larger data set, or take fewer samples"),
+    ],
+)
+def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, settings, words):
+    monkeypatch.setattr(method, "_REFERENCES", 12)
+    for name, value in settings.items():
+        key = f"prediction_difference_{name}"
+        if name in ("samples", "sampling"):
+            key = f"prediction_difference_setting_prediction-difference_{name}"
+        widget = page.selectbox(key=key) if name == "sampling" else page.number_input(key=key)
+        widget.set_value(value).run()
+    if not page.button(key=MAPS).disabled:
+        press(page, MAPS)
+    assert words in figures(page)[0]
+    assert n_maps(page)[0] == 0
+    assert not page.error
+    for name in ("windows", "samplings", "classes", "masks", "hidden"):
+        open_box(page, name)
+
+
+def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
+    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    monkeypatch.setattr(cells, "_FIT_ON", 8)
+    page.number_input(key="prediction_difference_window").set_value(20).run()
+    assert "shrunk" not in shared.words(page)
+    press(page, MAPS)
+    assert "their Gaussian is shrunk 88% towards its diagonal" in shared.words(page)
+
+
 def test_without_a_model_there_is_no_dead_end(app):
     app.run()
     for box in app.sidebar.checkbox:
@@ -236,8 +338,6 @@ def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
 
 @pytest.mark.parametrize(("side", "window"), [(28, 4), (64, 4), (80, 4), (224, 10), (384, 18), (3000, 64)])
 def test_the_default_window_suits_the_model(side, window, tiny_card):
-    from dataclasses import replace
-
     preprocessing = replace(tiny_card.preprocessing, input_size=(side, side))
     assert view.default_window(replace(tiny_card, preprocessing=preprocessing)) == window
     assert view.half(window) * 2 == window
