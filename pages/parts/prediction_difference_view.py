@@ -214,7 +214,7 @@ def _caption(shot: Shot, found: Known, scale: float) -> str:
     unit, seconds = IN_WORDS[goal.outputs[shot.row // len(goal.targets)].kind], working.facts(goal).seconds
     took = [f"{seconds:.1f} s" if seconds < 10 else duration(seconds)] if seconds else []
     known = found.errors[shot.row][np.isfinite(found.errors[shot.row])]
-    sure = f"error ± {number(float(known.mean()))} {unit}" if known.size else "error unknown"
+    sure = f"error ± {number(float(known.mean()))} {unit}" if known.size else "error not known yet"
     far = " · ".join([stride_words(found), *took])
     return "\n".join([window_words(goal), far, sure, f"range ± {number(scale)} {unit}"])
 

@@ -20,7 +20,7 @@ from explainers.prediction_difference import keeping
 from explainers.prediction_difference.keeping import Asked
 from explainers.prediction_difference.method import CONDITIONAL, PredictionDifference
 from explainers.prediction_difference.samplers import shrinkage
-from explainers.prediction_difference.survey import Survey
+from explainers.prediction_difference.survey import GLIMPSE, Survey, n_asked
 from jobs.queue import Job
 from jobs.results import ResultStore, key_of
 from pages.parts import cached, over_picks, state
@@ -168,19 +168,25 @@ def saving(asked: Asked) -> float | None:
 def _survey(
     job: Job, bank: Bank, store: ResultStore, images: ImageSet, all_asked: Sequence[Asked], failures: dict[str, str]
 ) -> None:
-    """All models' first round, then all models' second, …; `job.result` gets what is known so far by key."""
+    """All models glimpsed at by the coarsest stride, then by the next, …, and at last all that is asked for.
+
+    `job.result` gets what is known so far by key.
+    """
     done = {asked.key: _n_known(asked, keeping.find(store, asked)) for asked in all_asked}
     total = sum(asked.grid.n_windows() for asked in all_asked)
     for number in range(max((len(asked.grid.strides) for asked in all_asked), default=0)):
         for asked in all_asked:
             if number >= len(asked.grid.strides) or asked.key in failures:
                 continue
-            step = replace(asked, params=replace(asked.params, stride=asked.grid.strides[number]))
-            if step.finished(keeping.find(store, step)) and step.params.stride > asked.params.stride:
-                continue
+            stride, step = asked.grid.strides[number], asked
+            if stride > asked.params.stride:
+                step = replace(asked, params=replace(asked.params, stride=stride, samples=GLIMPSE, settled=0.0))
+                if step.finished(keeping.find(store, step)):
+                    continue
 
-            def report(n_done: int, _total: int, asked: Asked = asked) -> None:
-                done[asked.key] = max(done[asked.key], min(n_done, asked.grid.n_windows()))
+            def report(n_done: int, _total: int, asked: Asked = asked, step: Asked = step) -> None:
+                share = step.params.effort.at_first / max(step.params.effort.at_first, asked.params.effort.at_first)
+                done[asked.key] = max(done[asked.key], min(int(share * n_done), asked.grid.n_windows()))
                 job.note = ""
                 job.report(sum(done.values()), total)
 
@@ -212,12 +218,12 @@ def _known(asked: Asked, survey: Survey) -> Known:
 
 
 def _n_known(asked: Asked, survey: Survey | None) -> int:
-    """How many of the windows that are asked for need no more samples but to settle."""
+    """How many of the windows that are asked for need no more samples but to settle; see `n_asked`."""
     if survey is None:
         return 0
     grid = asked.grid
     samples = survey.samples[np.ix_(grid.along(grid.height), grid.along(grid.width))]
-    return int((samples >= asked.params.effort.at_first).sum())
+    return n_asked(samples, asked.params.effort)
 
 
 def _note_facts(bank: Bank, store: ResultStore, images: ImageSet, asked: Asked, seconds: float) -> None:
