@@ -23,6 +23,7 @@ from bank.errors import InputError, first_line
 from bank.files import whole
 from bank.labels import numbered
 from bank.layers import layer_tree, runs_in_sequence
+from bank.libraries import import_libraries
 from bank.loaders import load
 from bank.loaders.base import Loaded
 from bank.preprocess import Preprocessing
@@ -91,6 +92,7 @@ class Bank:
     """
 
     def __init__(self, folder: Path | None = None, device: torch.device | str | None = None) -> None:
+        import_libraries()  # while there is no other thread yet that could load a net
         self.folder = (folder or settings().data_folder) / "models"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device) if device is not None else choose_device()

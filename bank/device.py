@@ -35,4 +35,6 @@ def device_title(device: torch.device) -> str:
     """The device as a person would name it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return {"mps": "Apple GPU (MPS)", "cpu": f"CPU, {torch.get_num_threads()} threads"}.get(device.type, str(device))
+    n = torch.get_num_threads()
+    cpu = f"CPU, {n} thread{'s' if n > 1 else ''}"
+    return {"mps": "Apple GPU (MPS)", "cpu": cpu}.get(device.type, str(device))

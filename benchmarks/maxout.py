@@ -17,7 +17,7 @@
   takes it for that class.
 - `units_above_images`: the same for 20 random units of every layer, by their mean over space, without those that answer
   to no image and to no start (ReLUs that died in training), whose share is `units_dead`; `--check-layers N` looks at
-  every N-th layer only.
+  every N-th layer only, `--check-only` at nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from bank.images import ImageSet
 from bank.open import open_images, open_models
 from benchmarks.explainers import peak_memory
 from benchmarks.peers import quiet
-from explainers.maxout.ascent import Ascent
+from explainers.maxout.ascent import Ascent, State
 from explainers.maxout.keeping import Asked, find, work_out
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
@@ -62,6 +62,9 @@ HONEST = {
 }
 
 _UNITS_PER_LAYER, _BATCH = 20, 16
+
+#: Steps after which units that are above every image leave the climb.
+_LOOKS = (8, 24, 64, 128)
 
 
 def climb(loan: Loan, output: Output, targets: list[int], params: MaxOutParams, n_steps: int) -> None:
@@ -182,32 +185,80 @@ def check_classes(bank: Bank, store: ResultStore, images: ImageSet, cards: list[
     return {"classes_above_images": float(found[:, 0].mean()), "classes_recognised": float(found[:, 1].mean())}
 
 
-def check_units(
-    bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int
-) -> dict[str, float]:
-    """The share over 20 random units of every layer, in all and in the worst layer."""
-    shares = {}
+def units_above(
+    loan: Loan, output: Output, units: Sequence[int], highest: np.ndarray, params: MaxOutParams
+) -> np.ndarray:
+    """Whether each unit's picture, as a PNG file has it, gets above its `highest` (n,) of the images: (n,) bool.
+
+    All climb in one batch; those that are above leave it, so that few take all the steps.
+    """
+    above, left, state = np.zeros(len(units), dtype=bool), np.arange(len(units)), None
+    for until in (*(n for n in _LOOKS if n < params.iterations), params.iterations):
+        ascent = Ascent(loan, output, [units[number] for number in left], params)
+        state = ascent.new() if state is None else state
+        *_, state = state, *ascent.climb(state, until)
+        pictures = ascent.pictures(ascent.judged(state)).mul(255).round() / 255
+        up = ascent.values(pictures).cpu().numpy() > highest[left]
+        above[left[up]] = True
+        if up.all():
+            break
+        state = State.joined([state.rows(row, row + 1) for row in np.flatnonzero(~up).tolist()])
+        left = left[~up]
+    return above
+
+
+def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int) -> dict[str, Any]:
+    """The share over 20 random units of every layer: in all, in each net, and in the worst layer."""
+    found: dict[tuple[str, str], tuple[int, int, int]] = {}
     random = np.random.default_rng(0)
-    params = HONEST[FOURIER]
-    n_dead = n_units = 0
     for card in cards:
         for layer in card.layers[::every]:
             units = random.permutation(layer.n_units)[:_UNITS_PER_LAYER].tolist()
-            all_asked = [Asked(card, unit, Output(UNIT, layer.name), params) for unit in units]
-            above = [above for above, _ in above_images(bank, store, images, all_asked)]
+            if not units:
+                continue
+            activations.measure(bank, card, images, layer.name, store)
             values = activations.measured(card, images, layer.name, store)
-            silent = [values is not None and not values[:, unit].any() for unit in units]
-            dead = sum(quiet and not up for quiet, up in zip(silent, above, strict=True))
-            n_dead, n_units = n_dead + dead, n_units + len(units)
-            if dead < len(units):
-                shares[f"{card.name} {layer.name}"] = (sum(above), len(above) - dead)
-            print(card.name, layer.name, f"{sum(above)} of {len(above)}, {dead} dead", flush=True)
-    worst = min(shares, key=lambda name: shares[name][0] / shares[name][1])
+            assert values is not None
+            with bank.lend(card) as loan:
+                above = units_above(loan, Output(UNIT, layer.name), units, values[:, units].max(0), HONEST[FOURIER])
+            dead = int((~values[:, units].any(0) & ~above).sum())
+            found[card.name, layer.name] = int(above.sum()), len(units) - dead, dead
+            print(card.name, layer.name, f"{above.sum()} of {len(units)}, {dead} dead", flush=True)
+
+    def share(name: str | None = None) -> dict[str, Any]:
+        rows = np.array([row for (card, _), row in found.items() if name in (None, card)])
+        n_above, n_alive, n_dead = rows.sum(0).tolist()
+        return {
+            "above": round(n_above / n_alive, 4),
+            "dead": round(n_dead / (n_alive + n_dead), 4),
+            "layers": len(rows),
+        }
+
+    alive = {place: above / n for place, (above, n, _) in found.items() if n}
+    worst = min(alive, key=lambda place: alive[place])
     return {
-        "units_above_images": sum(n for n, _ in shares.values()) / sum(n for _, n in shares.values()),
-        "units_dead": n_dead / n_units,
-        f"units_above_images in {worst}": shares[worst][0] / shares[worst][1],
+        "units_above_images": share()["above"],
+        "units_dead": share()["dead"],
+        "units_above_images_by_net": {card.name: share(card.name) for card in cards},
+        "units_above_images_worst_layer": {" ".join(worst): round(alive[worst], 4)},
     }
+
+
+def measure_speed(
+    bank: Bank, cards: list[ModelCard], lucent: str | None, n_steps: int, n_rounds: int
+) -> dict[str, Any]:
+    """All figures of time and memory."""
+    (card,) = open_models(bank, "torchvision/resnet18?random")
+    with bank.lend(card) as loan:
+        figures = against_lucent(loan, lucent, n_steps, n_rounds)
+    print(json.dumps(figures), flush=True)
+    speedups = {}
+    for card in cards:
+        with bank.lend(card) as loan:
+            speedups[card.name] = batch_speedup(loan, n_steps, n_rounds)
+    figures |= {"batch16_speedup": min(ratio for ratio, _ in speedups.values()), "batch16_speedups": speedups}
+    print(json.dumps(figures), flush=True)
+    return figures
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -224,24 +275,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which both ways take turns")
     parser.add_argument("--steps", type=int, default=20, help="steps of a round")
     parser.add_argument("--check-layers", type=int, default=1, metavar="N", help="look at every N-th layer; 0 for none")
+    parser.add_argument("--check-only", action="store_true", help="leave out speed and memory, and the classes")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         bank, store = Bank(Path(folder) / "bank", "cpu"), ResultStore(Path(folder) / "results", 10**10)
-        (card,) = open_models(bank, "torchvision/resnet18?random")
-        with bank.lend(card) as loan:
-            figures |= against_lucent(loan, arguments.lucent, arguments.steps, arguments.rounds)
-        print(json.dumps(figures), flush=True)
-        cards, speedups = open_models(bank, "demo"), {}
-        for card in cards:
-            with bank.lend(card) as loan:
-                speedups[card.name] = batch_speedup(loan, arguments.steps, arguments.rounds)
-        figures |= {"batch16_speedup": min(ratio for ratio, _ in speedups.values()), "batch16_speedups": speedups}
-        print(json.dumps(figures), flush=True)
+        cards = open_models(bank, "demo")
+        if not arguments.check_only:
+            figures |= measure_speed(bank, cards, arguments.lucent, arguments.steps, arguments.rounds)
         if arguments.check_layers:
             images = open_images("demo")
-            figures |= check_classes(bank, store, images, cards)
+            if not arguments.check_only:
+                figures |= check_classes(bank, store, images, cards)
             figures |= check_units(bank, store, images, cards, arguments.check_layers)
     print(json.dumps(figures))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from bank.preprocess import Preprocessing
 
@@ -51,5 +50,7 @@ def blurred(inputs: Tensor) -> Tensor:
     side = min(inputs.shape[2:])
     sigma = side * _BLUR
     length = 2 * min(math.ceil(3 * sigma), side - 1) + 1
+    from torchvision.transforms.functional import gaussian_blur  # late: see bank.libraries
+
     rows = gaussian_blur(inputs, [length, 1], [sigma, sigma])
     return gaussian_blur(rows, [1, length], [sigma, sigma])

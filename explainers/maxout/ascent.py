@@ -15,6 +15,7 @@ from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.parametrisation import Parametrisation
 from explainers.maxout.penalties import norm, total_variation
+from explainers.maxout.stems import cheap_gradients, stems_of
 from explainers.maxout.transforms import moved, resized
 from explainers.output import Output
 
@@ -123,6 +124,7 @@ class Ascent:
         self.targets = torch.tensor(targets, device=loan.device).repeat_interleave(params.pictures)
         self.parametrisation = params.parametrised(loan.card)
         self.objective = Objective(loan, output, params.pictures if params.apart else 1)
+        self._stems = stems_of(loan.module)
         self._at_once = _groups(loan.batch // 2, self.objective.group)
         shape = (1, -1, 1, 1)
         preprocessing = loan.card.preprocessing
@@ -232,15 +234,16 @@ class Ascent:
 
     def _adam(self, state: State, rows: Tensor, gradient: Tensor) -> None:
         """Kingma and Ba 2015, Algorithm 1, uphill, for each picture by itself."""
-        state.quiet[rows] = 0
-        state.age[rows] += 1
-        mean = _BETA * state.mean[rows] + (1 - _BETA) * gradient
-        square = _BETA_SQUARE * state.square[rows] + (1 - _BETA_SQUARE) * gradient.square()
-        state.mean[rows], state.square[rows] = mean, square
+        part = slice(None) if len(rows) == len(state.rate) else rows  # nothing is gathered where all climb
+        state.quiet[part] = 0
+        state.age[part] += 1
+        mean = _BETA * state.mean[part] + (1 - _BETA) * gradient
+        square = _BETA_SQUARE * state.square[part] + (1 - _BETA_SQUARE) * gradient.square()
+        state.mean[part], state.square[part] = mean, square
         column = (-1, *[1] * (gradient.ndim - 1))
-        age, rate = state.age[rows].view(column), state.rate[rows].view(column)
+        age, rate = state.age[part].view(column), state.rate[part].view(column)
         spread = (square / (1 - _BETA_SQUARE**age)).sqrt_().add_(_EPSILON)
-        state.numbers[rows] += rate * (mean / (1 - _BETA**age)) / spread
+        state.numbers[part] += rate * (mean / (1 - _BETA**age)) / spread
 
     def _restart(self, state: State, rows: Tensor) -> None:
         """Pictures to which the target does not answer at all: back to the best, or anew from stronger noise."""
@@ -302,7 +305,7 @@ class Ascent:
 
     def _climbable(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Values (n,), scores (n,) and the scores' gradient (n, C, H, W) at the net's inputs."""
-        with torch.enable_grad():
+        with torch.enable_grad(), cheap_gradients(self._stems):
             seen = inputs.detach().requires_grad_()
             values, scores = self._reached(seen, targets)
             (slopes,) = torch.autograd.grad(scores.sum(), seen)
