@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import sidebar, state
+from pages.parts import sidebar, state, theme
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo("pages/parts/logo.svg", size="large")
@@ -25,6 +25,7 @@ page = st.navigation(
         ],
     }
 )
+theme.steady()
 state.remember()
 with sidebar.beside():
     page.run()

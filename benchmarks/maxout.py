@@ -194,7 +194,7 @@ def units_above(
     """
     above, left, state = np.zeros(len(units), dtype=bool), np.arange(len(units)), None
     for until in (*(n for n in _LOOKS if n < params.iterations), params.iterations):
-        ascent = Ascent(loan, output, [units[number] for number in left], params)
+        ascent = Ascent(loan, output, [units[number] for number in left.tolist()], params)
         state = ascent.new() if state is None else state
         *_, state = state, *ascent.climb(state, until)
         pictures = ascent.pictures(ascent.judged(state)).mul(255).round() / 255

@@ -7,19 +7,24 @@ from torch import Tensor
 
 from bank.bank import Loan
 from explainers.base import Explainer, ExplainerParams, Progress, target_scores
-from explainers.tiles import TiledConvolutions
+from explainers.stems import cheap_gradients, stems_of
 
 
 def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
     """d score of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
-    gradients = []
-    n_at_once = max(1, loan.batch // 2)
-    for images, wanted in zip(inputs.split(n_at_once), targets.split(n_at_once), strict=True):
+    gradients: list[Tensor] = []
+    stems, n = stems_of(loan.module), n_passes(loan, len(inputs))
+    for images, wanted in zip(inputs.chunk(n), targets.chunk(n), strict=True):
         images = images.detach().requires_grad_()
-        with torch.enable_grad(), TiledConvolutions():
+        with torch.enable_grad(), cheap_gradients(stems):
             scores = target_scores(loan.scores(images), wanted)
         gradients += torch.autograd.grad(scores.sum(), images)
     return torch.cat(gradients) if len(gradients) > 1 else gradients[0]
+
+
+def n_passes(loan: Loan, n_pictures: int) -> int:
+    """Passes of even size, near `loan.batch // 2`, in which so many pictures go forward and backward."""
+    return max(1, round(n_pictures / max(1, loan.batch // 2)))
 
 
 def strongest(gradient: Tensor) -> Tensor:

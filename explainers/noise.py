@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bank.bank import Loan
 from explainers.base import Explainer, ExplainerParams, Progress, Sampled, setting
-from explainers.gradient import input_gradient, repeated, strongest, variants
+from explainers.gradient import input_gradient, n_passes, repeated, strongest
 
 
 class Moments:
@@ -72,15 +72,14 @@ class NoisyGradients(Explainer):
         """(N, C, H, W) float32, normalised -> w_i, some at a time: (N, k, C, H, W) float32, score per unit of input."""
         generator = torch.Generator().manual_seed(params.seed)
         sigma = params.sigma * (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3)))
-        n_passes = -(-params.samples // variants(loan, inputs))
-        done = 0
-        for part in torch.arange(params.samples).chunk(n_passes):  # of even size
-            n_samples = len(part)
-            # drawn one by one: a batch of draws is not always the same numbers as its parts
-            draws = [torch.randn(inputs.shape[1:], generator=generator) for _ in range(n_samples)]
-            noisy = inputs[:, None] + sigma.view(-1, 1, 1, 1, 1) * torch.stack(draws).to(inputs.device)
+        pictures, done = inputs.permute(0, 2, 3, 1)[:, None], 0  # as channels-last memory has them
+        for part in torch.arange(params.samples).chunk(n_passes(loan, params.samples * len(inputs))):
+            draws = torch.empty(len(part), *pictures.shape[2:])
+            for draw in draws:  # one by one: a batch of draws is not always the same numbers as its parts
+                draw.normal_(generator=generator)
+            noisy = torch.addcmul(pictures, sigma.view(-1, 1, 1, 1, 1), draws.to(inputs.device)).permute(0, 1, 4, 2, 3)
             yield input_gradient(loan, *repeated(noisy, targets)).unflatten(0, noisy.shape[:2])
-            progress(done := done + n_samples, params.samples)
+            progress(done := done + len(part), params.samples)
 
 
 class SmoothGrad(NoisyGradients):

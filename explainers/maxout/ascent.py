@@ -15,9 +15,9 @@ from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.parametrisation import Parametrisation
 from explainers.maxout.penalties import norm, total_variation
-from explainers.maxout.stems import cheap_gradients, stems_of
 from explainers.maxout.transforms import moved, resized
 from explainers.output import Output
+from explainers.stems import cheap_gradients, stems_of
 
 #: Adam's memory of the gradient and of its square (Kingma and Ba 2015), and what keeps it from dividing by nothing.
 _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8

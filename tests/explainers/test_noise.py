@@ -26,7 +26,7 @@ def noisy_gradients(module, inputs, samples, sigma, seed):
     scale = sigma * (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3))).view(-1, 1, 1, 1)
     found = []
     for _ in range(samples):
-        noise = torch.randn(inputs.shape[1:], generator=generator)
+        noise = torch.randn(*inputs.shape[2:], inputs.shape[1], generator=generator).permute(2, 0, 1)
         copy = (inputs + scale * noise).requires_grad_()
         score = module(copy).gather(1, TARGETS[: len(inputs), None]).sum()
         found += torch.autograd.grad(score, copy)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explainers.maxout.stems import cheap_gradients, stems_of
+from explainers.stems import cheap_gradients, stems_of
 
 
 def _gradient(net: nn.Module, inputs: Tensor, cheap: bool) -> tuple[Tensor, Tensor]:

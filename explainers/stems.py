@@ -27,7 +27,7 @@ class Stem(NamedTuple):
     padding: int
 
 
-def stems_of(module: nn.Module) -> dict[nn.Conv2d, Stem]:
+def stems_of(module: nn.Module) -> dict[nn.Module, Stem]:
     """Those convolutions of a model that see few channels and stride; none whose weights want a gradient."""
     return {
         child: Stem(kernel_of(child.weight, child.stride[0]), child.stride[0], int(child.padding[0]))
@@ -54,7 +54,7 @@ def kernel_of(weight: Tensor, stride: int) -> Tensor:
 
 
 @contextmanager
-def cheap_gradients(stems: Mapping[nn.Conv2d, Stem]) -> Iterator[None]:
+def cheap_gradients(stems: Mapping[nn.Module, Stem]) -> Iterator[None]:
     """Within the block, gradients go through `stems` the cheap way; their outputs are what they were."""
     given: dict[nn.Module, Tensor] = {}
 
@@ -66,8 +66,7 @@ def cheap_gradients(stems: Mapping[nn.Conv2d, Stem]) -> Iterator[None]:
 
     def after(conv: nn.Module, _inputs: object, output: Tensor) -> Tensor:
         seen = given.pop(conv, None)
-        assert isinstance(conv, nn.Conv2d)
-        return output if seen is None else _Through.apply(seen, output, stems[conv])  # type: ignore[no-untyped-call]
+        return output if seen is None else _Through.apply(seen, output, stems[conv])
 
     with ExitStack() as stack:
         for conv in stems:
@@ -86,7 +85,7 @@ class _Through(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """(N, o, i, j) -> (N, c, h, w): what lies beyond the last whole stride gets none."""
         stem, (height, width) = ctx.stem, ctx.size
         apart = F.conv2d(gradient, stem.kernel, padding=stem.kernel.shape[2] - 1)
