@@ -53,11 +53,11 @@ class ResultStore:
         """What `put` stored under `key`; `None` when there is nothing (whole) there."""
         path = self._path(key)
         with self._guard:
-            fresh = self._memory.get(key)
+            fresh, n_written = self._memory.get(key), self._n_written
         try:
             os.utime(path)  # what was used last is pruned last
             if fresh is not None:
-                return self._remember(key, fresh)
+                return self._remember(key, fresh, n_written)
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except OSError:
@@ -65,7 +65,7 @@ class ResultStore:
         except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
             path.unlink(missing_ok=True)  # half-written by a dying machine: as if it were not there
             return None
-        return self._remember(key, arrays)
+        return self._remember(key, arrays, n_written)
 
     def put(self, key: str, **arrays: np.ndarray) -> None:
         """Store `arrays` under `key`, whole or not at all."""
@@ -78,11 +78,11 @@ class ResultStore:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-        self._remember(key, {name: np.array(array) for name, array in arrays.items()})
         with self._guard:
             self._n_written += 1
-            full = self._n_written % _PRUNE_EVERY == 0
-        if full:
+            n_written = self._n_written
+        self._remember(key, {name: np.array(array) for name, array in arrays.items()})
+        if n_written % _PRUNE_EVERY == 0:
             self.prune()
 
     def __contains__(self, key: str) -> bool:
@@ -108,10 +108,13 @@ class ResultStore:
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"
 
-    def _remember(self, key: str, arrays: Arrays) -> Arrays:
+    def _remember(self, key: str, arrays: Arrays, read_at: int | None = None) -> Arrays:
+        """Keep `arrays` at hand; not what was read before a later `put`, which may have replaced it."""
         for array in arrays.values():
             array.flags.writeable = False
         with self._guard:
+            if read_at is not None and read_at != self._n_written:
+                return dict(arrays)
             self._forget(key)
             self._memory[key] = arrays
             self._bytes_in_memory += _n_bytes(arrays)

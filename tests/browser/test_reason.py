@@ -27,9 +27,8 @@ def page(tmp_path):
 
 
 def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):
-    words = page.locator(".st-key-reason_chart").inner_text()
-    for part in ("its answer", "its runner-up", "features.5", "mean of 4 layers", "Coloured: where"):
-        assert part in words
+    for words in ("its answer", "its runner-up", "features.5", "mean of 4 layers", "Coloured: where"):
+        page.locator(".st-key-reason_chart").get_by_text(words).first.wait_for(timeout=20_000)
     page.locator(".st-key-reason_chart .draglayer .x5y5 .nsewdrag").hover()
     page.mouse.wheel(0, -300)
     page.wait_for_function(f"{WIDTH} < 220")

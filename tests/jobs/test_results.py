@@ -187,6 +187,21 @@ def test_many_threads_may_use_one_store(folder):
     assert not list(folder.glob("*/*.partial"))
 
 
+def test_what_was_read_before_a_newer_put_does_not_replace_it(store, folder, monkeypatch):
+    store.put(key(1), map=MAP)
+    restarted, load = ResultStore(folder, max_bytes=10_000_000), np.load
+
+    def overtaken(*args, **kwargs):
+        stored = load(*args, **kwargs)
+        restarted.put(key(1), map=MAP + 1)
+        return stored
+
+    monkeypatch.setattr(np, "load", overtaken)
+    restarted.get(key(1))
+    monkeypatch.setattr(np, "load", load)
+    assert np.array_equal(restarted.get(key(1))["map"], MAP + 1)
+
+
 def test_what_is_kept_in_memory_is_bounded_by_its_bytes(tmp_path):
     store = ResultStore(tmp_path, 10**9, max_bytes_in_memory=2500)
     for name in ("a", "b", "c"):
