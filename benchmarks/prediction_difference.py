@@ -7,8 +7,10 @@ that of the demo's paintings. What is compared runs in turn, so that a machine t
 - `exact_speedup`: the same windows and the same 20 samples each, both ways; a random subset of windows, since all of
   them would take the plain way a day. `exact_max_difference` is the largest difference of a window's weight of
   evidence, in bits.
-- `equal_error_speedup`: against 20 independent samples run plainly, with as few antithetic samples as have no larger
-  root mean square error; the truth is that of 400 antithetic samples.
+- `equal_error_speedup`: against 20 independent samples run plainly, with as few antithetic samples, put together with
+  the neighbours', as have no larger root mean square error (whatever neighbours get wrong is in it); the truth is that
+  of 200 antithetic samples, 100 at 224 px. On a block of windows, since single ones have no neighbours.
+- `pairs_speedup`: the same by antithetic samples alone, without neighbours.
 - `rank_correlation`: of the map after a share of the exact map's plain forward passes with the exact map (every
   window, 20 samples), the lowest of the LeNet and the demo's nets.
 - `first_map_s`, `exact_map_s`: seconds to the first whole map, and to the exact one, the longest of the demo's nets.
@@ -18,6 +20,7 @@ that of the demo's paintings. What is compared runs in turn, so that a machine t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import tempfile
@@ -58,7 +61,10 @@ LARGE = {
 SMALL_WINDOW = 5
 
 #: Samples of a window in the paper, and in what stands for the truth.
-SAMPLES, TRUTH = 20, 400
+SAMPLES, TRUTH, TRUTH_LARGE = 20, 200, 100
+
+#: What is compared with Algorithm 1 net by net.
+SPEEDUPS = ("exact_speedup", "equal_error_speedup", "pairs_speedup")
 
 #: Shares of the exact map's plain forward passes after which maps are compared with it.
 SHARES = (0.01, 0.02, 0.05, 0.1)
@@ -113,6 +119,14 @@ class Case:
             pass
         return survey.values[0, places[:, 0], places[:, 1]]
 
+    def block(self, effort: Effort, sampler: Sampler | None = None) -> np.ndarray:
+        """Weight of evidence (n,) of all windows of a block, neighbours put together where `effort` says so."""
+        grid = Block(*dataclasses.astuple(self.grid))
+        survey = Survey.new(grid, 1)
+        for _ in advance(self.loan, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
+            pass
+        return survey.estimates()[0][0][survey.samples > 0]
+
     def plainly(self, places: np.ndarray, at_once: int, seed: int = 0) -> np.ndarray:
         """The same by Algorithm 1: whole pictures, `at_once` windows in a batch, all samples of each."""
         preprocessing = self.loan.card.preprocessing
@@ -133,6 +147,16 @@ class Case:
         return torch.cat(found).numpy()
 
 
+class Block(Grid):
+    """The windows of a square in the middle: twice a window's side, or four times on small pictures."""
+
+    def along(self, side: int, stride: int | None = None) -> np.ndarray:
+        """See `Grid`."""
+        across = self.size * (2 if side >= 224 else 4)
+        first = (side - self.size - across) // 2
+        return np.arange(first, first + across, stride or self.stride)
+
+
 class Independent(Sampler):
     """What a sampler of pairs draws, without their mirror images and each by itself."""
 
@@ -144,50 +168,72 @@ class Independent(Sampler):
         pairs = [self._pairs.draw(picture, places, size, range(2 * n, 2 * n + 2), seed) for n in numbers]
         return torch.stack(pairs, 1)[:, :, 0]
 
+    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+        """See `Sampler`."""
+        return self._pairs.centre(picture, places, size)
+
 
 def plain_effort(samples: int, seed: int = 0) -> Effort:
     """All samples for every window, and no correction: what the paper does."""
     return Effort(samples, settled=0, jackknife=False, seed=seed)
 
 
-def speedups(case: Case, n_windows: int, n_rounds: int) -> dict[str, float]:
+def pairs_effort(samples: int) -> Effort:
+    """As many for every window, in antithetic pairs."""
+    return Effort(samples, settled=0, jackknife=samples > 2)
+
+
+def shared_effort(samples: int) -> Effort:
+    """The same, and neighbours are put together; nothing is glimpsed at, or settled early."""
+    return Effort(samples, first=samples, glimpse=False)
+
+
+def speedups(case: Case, n_windows: int, n_rounds: int, n_truth: int) -> dict[str, float]:
     """Exact and equal-error speed-ups, and the largest difference between the two ways."""
     places = case.some_windows(n_windows)
     at_once = fastest(lambda n: case.plainly(places[:n], n), [n for n in (1, 2, 4, 16, 64) if n <= n_windows])
-    samples = samples_for_equal_error(case)
-    thrifty = Effort(samples, settled=0, jackknife=samples > 2)
-    runs: list[Callable[[], Any]] = [
-        lambda: case.plainly(places, at_once),
-        lambda: case.ours(places, plain_effort(SAMPLES)),
-        lambda: case.ours(places, thrifty),
+    truth = case.block(pairs_effort(n_truth))
+    efforts = equal_errors(case, truth)
+    runs: list[tuple[Callable[[], Any], int]] = [
+        (lambda: case.plainly(places, at_once), n_windows),
+        (lambda: case.ours(places, plain_effort(SAMPLES)), n_windows),
+        (lambda: case.block(efforts["shared"]), len(truth)),
+        (lambda: case.block(efforts["pairs"]), len(truth)),
     ]
-    runs[1]()  # warm up
-    rounds = [[timed(run) for run in runs] for _ in range(n_rounds)]
-    plain, ours = runs[0](), runs[1]()
+    for run, _ in runs[1:]:
+        run()  # warm up
+    rounds = [[timed(run) / n for run, n in runs] for _ in range(n_rounds)]
+    plain, ours = runs[0][0](), runs[1][0]()
+    ratios = [statistics.median(row[0] / row[n] for row in rounds) for n in (1, 2, 3)]
     return {
-        "exact_speedup": statistics.median(row[0] / row[1] for row in rounds),
-        "equal_error_speedup": statistics.median(row[0] / row[2] for row in rounds),
-        "samples_for_equal_error": samples,
+        **dict(zip(("exact_speedup", "equal_error_speedup", "pairs_speedup"), ratios, strict=True)),
+        "samples_for_equal_error": efforts["shared"].samples,
+        "pairs_for_equal_error": efforts["pairs"].samples,
         "exact_max_difference": float(np.abs(plain - ours).max()),
-        "plain_s_per_window": statistics.median(row[0] for row in rounds) / n_windows,
-        "ours_s_per_window": statistics.median(row[1] for row in rounds) / n_windows,
+        "plain_s_per_window": statistics.median(row[0] for row in rounds),
+        "ours_s_per_window": statistics.median(row[1] for row in rounds),
     }
 
 
-def samples_for_equal_error(case: Case, n_windows: int = 24, n_seeds: int = 4) -> int:
-    """The fewest antithetic samples whose error is no larger than that of 20 independent ones."""
-    places = case.some_windows(n_windows, seed=1)
-    truth = case.ours(places, Effort(TRUTH, settled=0))
+def equal_errors(case: Case, truth: np.ndarray, n_seeds: int = 4) -> dict[str, Effort]:
+    """The least effort of each kind whose error is no larger than that of 20 independent samples."""
 
     def error(effort: Effort, sampler: Sampler) -> float:
-        found = [case.ours(places, replace(effort, seed=seed), sampler) - truth for seed in range(1, n_seeds + 1)]
+        found = [case.block(replace(effort, seed=seed), sampler) - truth for seed in range(1, n_seeds + 1)]
         return float(np.sqrt(np.mean(np.square(found))))
 
     independent = error(plain_effort(SAMPLES), Independent(case.sampler))
-    for samples in range(2, SAMPLES, 2):
-        if error(Effort(samples, settled=0, jackknife=samples > 2), case.sampler) <= independent:
-            return samples
-    return SAMPLES
+    least = {}
+    for name, kind, fewest in (("shared", shared_effort, 4), ("pairs", pairs_effort, 2)):
+        for samples in range(fewest, SAMPLES + 1, 2):
+            least[name] = kind(samples)
+            reached = error(least[name], case.sampler) / independent
+            print(
+                f"  {name}: {samples} samples have {reached:.2f} of the error of {SAMPLES} independent ones", flush=True
+            )
+            if reached <= 1:
+                break
+    return least
 
 
 def coarse_to_fine(case: Case) -> dict[str, Any]:
@@ -266,10 +312,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which both ways take turns")
     parser.add_argument("--walks", action="store_true", help="only the small nets' first map, exact map and way there")
     parser.add_argument("--windows", type=int, default=16, help="random windows of a large net")
+    parser.add_argument("--only", nargs="*", metavar="NET", help="only these nets' speed-ups, and no JSON at the end")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     images = open_images("demo")
-    figures: dict[str, Any] = {"exact_speedup": {}, "equal_error_speedup": {}, "occlusion_speedup": {}}
+    figures: dict[str, Any] = {
+        "exact_speedup": {},
+        "equal_error_speedup": {},
+        "pairs_speedup": {},
+        "occlusion_speedup": {},
+    }
     largest, memory, walks, demo_speedups = 0.0, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         bank = Bank(Path(folder), "cpu")
@@ -278,15 +330,26 @@ def main() -> None:
                 with bank.lend(card) as loan:
                     print(json.dumps({name: coarse_to_fine(Case.of(loan, images, SMALL_WINDOW))}), flush=True)
             return
+        if arguments.only is not None:
+            for name in arguments.only:
+                if name in LARGE:
+                    (card,), window = open_models(bank, f"{LARGE[name][0]}?random"), LARGE[name][1]
+                    n_windows, n_truth = arguments.windows, TRUTH_LARGE
+                else:
+                    card, window, n_windows, n_truth = small_nets(bank)[name], SMALL_WINDOW, 128, TRUTH
+                with bank.lend(card) as loan:
+                    found = speedups(Case.of(loan, images, window), n_windows, arguments.rounds, n_truth)
+                    print(name, json.dumps(found), flush=True)
+            return
         for name, (architecture, window) in LARGE.items():
             (card,) = open_models(bank, f"{architecture}?random")
             with bank.lend(card) as loan:
                 case = Case.of(loan, images, window)
                 memory[name] = peak_memory(partial(case.ours, case.some_windows(64), plain_effort(SAMPLES)))
-                found = speedups(case, arguments.windows, arguments.rounds)
+                found = speedups(case, arguments.windows, arguments.rounds, TRUTH_LARGE)
                 print(name, json.dumps(found), flush=True)
-                figures["exact_speedup"][name] = found["exact_speedup"]
-                figures["equal_error_speedup"][name] = found["equal_error_speedup"]
+                for key in SPEEDUPS:
+                    figures[key][name] = found[key]
                 largest = max(largest, found["exact_max_difference"])
                 if name in ("vgg16", "resnet18"):
                     occluded = occlusion_speedup(loan, images, arguments.rounds)
@@ -295,15 +358,15 @@ def main() -> None:
         for name, card in small_nets(bank).items():
             with bank.lend(card) as loan:
                 case = Case.of(loan, images, SMALL_WINDOW)
-                found, walks[name] = speedups(case, 128, arguments.rounds), coarse_to_fine(case)
+                found, walks[name] = speedups(case, 128, arguments.rounds, TRUTH), coarse_to_fine(case)
                 print(name, json.dumps(found), json.dumps(walks[name]), flush=True)
                 largest = max(largest, found["exact_max_difference"])
                 if name == "lenet64":
-                    figures["exact_speedup"][name] = found["exact_speedup"]
-                    figures["equal_error_speedup"][name] = found["equal_error_speedup"]
+                    for key in SPEEDUPS:
+                        figures[key][name] = found[key]
                 else:
                     demo_speedups.append(found)
-    for key in ("exact_speedup", "equal_error_speedup"):
+    for key in SPEEDUPS:
         figures[key]["demo"] = statistics.median(found[key] for found in demo_speedups)
         figures[key] = {name: round(value, 2) for name, value in figures[key].items()}
     lowest = np.min([walk["rank_correlation"] for walk in walks.values()], axis=0)

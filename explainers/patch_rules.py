@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explainers.patches import Call, Patch, Span, Window, patches_in, source_of
+from explainers.patches import Call, Flat, Patch, Span, Window, patches_in, source_of
 from explainers.rectifiers import called
 
 
@@ -179,6 +180,8 @@ def _binary(call: Call, func: Callable[..., Tensor], x: Any, y: Any, *args: Any,
     if both and x.clean.shape != y.clean.shape:
         return NotImplemented
     patch, other = (x, y) if isinstance(x, Patch) else (y, x)
+    if not isinstance(patch, Patch):
+        return NotImplemented
     if not both and isinstance(other, Tensor) and other.numel() > 1:
         shape = (1,) * (4 - other.ndim) + tuple(other.shape)
         if len(shape) != 4 or shape[0] != 1 or shape[2:] != (1, 1):
@@ -241,8 +244,7 @@ def _mean(
     if call.clean is None:
         call.clean, call.sources[0] = input.clean.mean((2, 3)), source_of(input.clean)
     height, width = input.clean.shape[2:]
-    before = input.like(input.content[:, :, :0, :0], input.clean).crop(input.rows, input.columns, call.sources[0])
-    means = call.clean + (input.content - before).sum((2, 3)) / (height * width)
+    means = call.clean + input.change(call.sources[0]).sum((2, 3)) / (height * width)
     return means[:, :, None, None] if keepdim else means
 
 
@@ -253,6 +255,44 @@ def _adaptive_avg_pool2d(call: Call, func: Callable[..., Tensor], input: Patch, 
     if size == tuple(input.clean.shape[2:]):
         return input
     return _mean(call, func, input, (2, 3), keepdim=True) if size == (1, 1) else NotImplemented
+
+
+def _flatten(call: Call, func: Callable[..., Tensor], input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    return _in_rows(input) if (start_dim, end_dim % 4) == (1, 3) else NotImplemented
+
+
+def _view(call: Call, func: Callable[..., Tensor], input: Any, *shape: Any) -> Any:
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    rows = (len(input), input[0].numel())
+    wanted = tuple(row if size == -1 else size for size, row in zip(sizes, rows, strict=False))
+    return _in_rows(input) if len(sizes) == 2 and wanted == rows else NotImplemented
+
+
+def _in_rows(input: Any) -> Any:
+    """Rows of patches that leave most of the picture as it is; else they save nothing."""
+    if not isinstance(input, Patch) or 2 * input.rows.length * input.columns.length > input.clean[0, 0].numel():
+        return NotImplemented
+    return Flat.of(input)
+
+
+def _linear(call: Call, func: Callable[..., Tensor], input: Any, weight: Tensor, bias: Tensor | None = None) -> Any:
+    """The clean row's answer, and what the patch adds to it by its own columns of the weight."""
+    if not isinstance(input, Flat):
+        return NotImplemented
+    patch = input.patch
+    if call.clean is None:
+        call.clean = func(patch.clean.flatten(1), weight, bias)
+        call.sources[0] = source_of(patch.clean)
+        call.sources[1] = weight.unflatten(1, patch.clean.shape[1:]).permute(2, 3, 1, 0).contiguous()  # (H, W, C, O)
+    change = patch.change(call.sources[0]).permute(0, 2, 3, 1).flatten(1)
+    at = np.stack([patch.rows.first, patch.columns.first], 1)
+    starts = np.flatnonzero(np.concatenate([[True], (at[1:] != at[:-1]).any(1)]))  # samples of one window lie together
+    found = []
+    for start, end in zip(starts, [*starts[1:], len(at)], strict=True):
+        row, column = at[start]
+        part = call.sources[1][row : row + patch.rows.length, column : column + patch.columns.length]
+        found.append(change[start:end] @ part.flatten(0, 2))
+    return call.clean + torch.cat(found)
 
 
 #: Rules by the functions' names; `NotImplemented` where a call needs the whole pictures.
@@ -266,8 +306,12 @@ RULES: dict[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "cat": _cat,
     "conv2d": _conv2d,
+    "flatten": _flatten,
+    "linear": _linear,
     "dropout": _dropout,
     "max_pool2d": _max_pool2d,
     "mean": _mean,
     "pad": _pad,
+    "reshape": _view,
+    "view": _view,
 }  # fmt: skip

@@ -89,18 +89,45 @@ class Run:
         self.largest = max(self.largest, pictures.numel() // len(pictures))
 
 
-class Patch(Tensor):
-    """B pictures (B, C, H, W) that equal `clean` (1, C, H, W) except in `content` (B, C, h, w) at `rows`, `columns`.
+class Hollow(Tensor):
+    """Many pictures, or rows made of them, in shape, kind and device alone: there is no memory for them.
 
-    Hollow: it has the shape, kind and device of the pictures, and no memory for them. Torch functions without a rule
-    get the whole pictures.
+    Torch functions without a rule get the whole pictures.
     """
+
+    run: Run
+
+    def whole(self) -> Tensor:
+        """What this stands for."""
+        raise NotImplementedError
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        with torch._C.DisableTorchFunctionSubclass():
+            name = called(func)
+            if name in _FACTS or (name == "__get__" and func.__self__.__name__ not in _VIEWS):  # type: ignore[attr-defined]
+                return func(*args, **kwargs)
+            patches = list(patches_in((args, kwargs)))
+            rule = patches[0].run.rules.get(name.strip("_"))
+            call = patches[0].run.call()
+            if rule is not None and not call.whole:
+                output = rule(call, func, *args, **kwargs)
+                if output is not NotImplemented:
+                    return output
+            call.whole = True
+            return func(*with_whole_pictures(args), **with_whole_pictures(kwargs))
+
+
+class Patch(Hollow):
+    """B pictures (B, C, H, W) that equal `clean` (1, C, H, W) except in `content` (B, C, h, w) at `rows`, `columns`."""
 
     content: Tensor
     clean: Tensor
     rows: Span
     columns: Span
-    run: Run
 
     @classmethod
     def of(cls, content: Tensor, clean: Tensor, rows: Span, columns: Span, run: Run) -> Patch:
@@ -156,24 +183,27 @@ class Patch(Tensor):
         every = [Span(np.zeros(len(self.content), dtype=np.int64), size) for size in self.clean.shape[2:]]
         return self.crop(every[0], every[1], source_of(self.clean))
 
+    def change(self, source: Tensor) -> Tensor:
+        """How the content differs from the clean picture, whose `source_of` is `source`: (B, C, h, w)."""
+        before = self.like(self.content[:, :, :0, :0], self.clean).crop(self.rows, self.columns, source)
+        return self.content - before
+
+
+class Flat(Hollow):
+    """The pictures of a patch as rows, (B, C · H · W)."""
+
+    patch: Patch
+
     @classmethod
-    def __torch_function__(
-        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        with torch._C.DisableTorchFunctionSubclass():
-            name = called(func)
-            if name in _FACTS or (name == "__get__" and func.__self__.__name__ not in _VIEWS):  # type: ignore[attr-defined]
-                return func(*args, **kwargs)
-            patches = list(patches_in((args, kwargs)))
-            rule = patches[0].run.rules.get(name.strip("_"))
-            call = patches[0].run.call()
-            if rule is not None and not call.whole:
-                output = rule(call, func, *args, **kwargs)
-                if output is not NotImplemented:
-                    return output
-            call.whole = True
-            return func(*with_whole_pictures(args), **with_whole_pictures(kwargs))
+    def of(cls, patch: Patch) -> Flat:
+        """See the class."""
+        flat = patch.content.new_empty(1).expand(len(patch.content), patch.clean[0].numel()).as_subclass(cls)
+        flat.patch, flat.run = patch, patch.run
+        return flat
+
+    def whole(self) -> Tensor:
+        """The rows themselves."""
+        return self.patch.whole().flatten(1)
 
 
 #: What may be asked about the pictures without looking at them.
@@ -187,9 +217,9 @@ def source_of(clean: Tensor) -> Tensor:
     return clean[0].permute(1, 2, 0).contiguous()
 
 
-def patches_in(part: Any) -> Iterator[Patch]:
-    """All patches in nested arguments."""
-    if isinstance(part, Patch):
+def patches_in(part: Any) -> Iterator[Hollow]:
+    """All patches in nested arguments, flat ones too."""
+    if isinstance(part, Hollow):
         yield part
     elif isinstance(part, tuple | list):
         for one in part:
@@ -200,7 +230,7 @@ def patches_in(part: Any) -> Iterator[Patch]:
 
 def with_whole_pictures(part: Any) -> Any:
     """The same, with whole pictures for patches."""
-    if isinstance(part, Patch):
+    if isinstance(part, Hollow):
         return part.whole()
     if isinstance(part, tuple | list):
         return type(part)(with_whole_pictures(one) for one in part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,9 @@ _OF_EACH = 256
 _ENOUGH = 10
 
 
+#: A block of so many windows a side spreads its pairs together, where each has so few.
+_BESIDE, _FEW_PAIRS = 3, 2
+
 #: Values of a patch: its covariance has as many squared, 200 MiB.
 _LARGEST = 5000
 
@@ -38,6 +41,10 @@ class Sampler(ABC):
 
         A window's samples depend on the seed, its place and `numbers` alone, not on what other windows draw.
         """
+
+    @abstractmethod
+    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+        """The mean of what may be drawn for each of `places` (W, 2): (W, 1, C, size, size) in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class Marginal(Sampler):
             chosen = torch.from_numpy(_random(seed, row, column).permutation(n)[numbers.start : numbers.stop])
             drawn.append(self.references[chosen, :, row : row + size, column : column + size])
         return torch.stack(drawn).to(picture.device).float().div_(255)
+
+    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+        """See `Sampler`."""
+        mean = self.references.float().mean(0, keepdim=True).to(picture.device).div_(255)
+        return torch.stack([mean[:, :, row : row + size, column : column + size] for row, column in places])
 
 
 @dataclass(frozen=True)
@@ -143,24 +155,37 @@ class Conditional(Sampler):
 
     def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """See `Sampler`; `numbers` begins and ends at whole pairs."""
+        drawn = picture.new_empty(len(places), len(numbers), len(picture), size, size)
+        for here, mean, factor in self._given_rims(picture, places, size):
+            noise = normal_pairs(places[here], numbers, mean.shape[0], mean.shape[2], seed).to(picture.device)
+            step = (noise.flatten(1, 2) @ factor.mT).unflatten(1, noise.shape[1:3])  # (G, W, pairs, n)
+            both = torch.stack([mean[:, :, None] + step, mean[:, :, None] - step], 3).flatten(2, 3)
+            drawn[here] = both.permute(1, 2, 0, 3).reshape(-1, *drawn.shape[1:])
+        return drawn.clamp_(0, 1)
+
+    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+        """See `Sampler`."""
+        centre = picture.new_empty(len(places), 1, len(picture), size, size)
+        for here, mean, _ in self._given_rims(picture, places, size):
+            centre[here] = mean.transpose(0, 1).reshape(-1, *centre.shape[1:])
+        return centre.clamp_(0, 1)
+
+    def _given_rims(
+        self, picture: Tensor, places: np.ndarray, size: int
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+        """Windows that lie alike in their patches: which of `places`, their means (G, W, n), and L (G, n, n)."""
         side = self.gaussian.side
-        channels, height, width = picture.shape
+        _, height, width = picture.shape
         check_patch(side, height, width)
         corners = (places - (side - size) // 2).clip(0, np.array([height, width]) - side)
         within = places - corners
         patches = picture.unfold(1, side, 1).unfold(2, side, 1)
-        drawn = picture.new_empty(len(places), len(numbers), channels, size, size)
         for row, column in np.unique(within, axis=0):
             split = self._split(int(row), int(column), size, picture.device)
             here = np.flatnonzero((within == (row, column)).all(1))
             around = patches[:, corners[here, 0], corners[here, 1]].transpose(0, 1)  # (W, C, side, side)
             rim = around.reshape(len(here), len(self.gaussian.mean), -1).transpose(0, 1)[:, :, split.rim]
-            mean = split.mean + (rim - split.rim_mean) @ split.gain.mT  # (G, W, n)
-            noise = normal_pairs(places[here], numbers, mean.shape[0], mean.shape[2], seed).to(picture.device)
-            step = (noise.flatten(1, 2) @ split.factor.mT).unflatten(1, noise.shape[1:3])  # (G, W, pairs, n)
-            both = torch.stack([mean[:, :, None] + step, mean[:, :, None] - step], 3).flatten(2, 3)
-            drawn[here] = both.permute(1, 2, 0, 3).reshape(len(here), len(numbers), channels, size, size)
-        return drawn.clamp_(0, 1)
+            yield here, split.mean + (rim - split.rim_mean) @ split.gain.mT, split.factor
 
     def _split(self, row: int, column: int, size: int, device: torch.device) -> _Split:
         key = (row, column, size)
@@ -228,21 +253,28 @@ def normal_pairs(places: np.ndarray, numbers: range, n_groups: int, n: int, seed
     Each is normal by itself. Together, the P pairs of one call are at right angles to each other in the first P
     dimensions (orthogonal Monte Carlo, Yu et al. 2016, section 3), and their lengths there are drawn one from each of P
     equally likely intervals. Pairs leave the odd part of the model's answer out; right angles add up to the same
-    along every axis, so that its squares come out nearly as they should, too.
+    along every axis, so that its squares come out nearly as they should, too. Where a window has few pairs, those of
+    the windows beside it are at right angles to them as well, since a pixel's value is the mean over such windows.
     """
     first, n_pairs = numbers.start // 2, len(numbers) // 2
-    n_spread = min(n_pairs, n)
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for row, column in places:
-        random = _random(seed, row, column, first)
-        parts[0].append(random.standard_normal((n_groups, n_pairs, n), dtype=np.float32))
-        parts[1].append(random.standard_normal((n_groups, n_pairs, n_spread)))
-        strata = random.permuted(np.tile(np.arange(n_pairs), (n_groups, 1)), axis=1)
-        parts[2].append((strata + random.random((n_groups, n_pairs))) / n_pairs)
-    noise, free, share = (np.stack(part, 1) for part in parts)  # (G, W, pairs, …)
+    side = _BESIDE if n_pairs <= _FEW_PAIRS else 1
+    blocks, block = np.unique(places // side, axis=0, return_inverse=True)
+    n_rows = side**2 * n_pairs
+    n_spread = min(n_rows, n)
+    free = np.empty((len(blocks), n_groups, n_rows, n_spread))
+    share = np.empty((len(blocks), n_groups, n_rows))
+    for number, (row, column) in enumerate(blocks):
+        random = _random(seed, row, column, first, shared=True)
+        random.standard_normal(out=free[number])
+        strata = random.permuted(np.tile(np.arange(n_rows), (n_groups, 1)), axis=1)
+        share[number] = (strata + random.random((n_groups, n_rows))) / n_rows
     lengths = np.sqrt(2 * scipy.special.gammaincinv(n_spread / 2, share))  # chi distributed
-    noise[..., :n_spread] = lengths[..., None] * _at_right_angles(free)
-    return torch.from_numpy(noise)
+    spread = (lengths[..., None] * _at_right_angles(free)).reshape(len(blocks), n_groups, side**2, n_pairs, n_spread)
+    noise = np.empty((len(places), n_groups, n_pairs, n), dtype=np.float32)
+    for number, (row, column) in enumerate(places):
+        _random(seed, row, column, first).standard_normal(out=noise[number], dtype=np.float32)
+    noise[..., :n_spread] = spread[block.ravel(), :, places % side @ (side, 1)]
+    return torch.from_numpy(noise).transpose(0, 1)
 
 
 def _at_right_angles(free: np.ndarray) -> np.ndarray:
@@ -259,6 +291,7 @@ def _at_right_angles(free: np.ndarray) -> np.ndarray:
     return np.concatenate(found, -2)
 
 
-def _random(seed: int, row: int, column: int, first: int = 0) -> np.random.Generator:
-    """Numbers of one window, for the draw that begins at its pair `first`."""
-    return np.random.Generator(np.random.Philox(key=[seed, (int(row) << 32) | int(column)], counter=[0, 0, 0, first]))
+def _random(seed: int, row: int, column: int, first: int = 0, shared: bool = False) -> np.random.Generator:
+    """Numbers of one window, or of those that share them, for the draw that begins at its pair `first`."""
+    key = [seed, (int(row) << 32) | int(column)]
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, int(shared), first]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from bank.bank import Loan
 from bank.preprocess import Preprocessing
 from explainers.incremental import Incremental
 from explainers.prediction_difference.evidence import Measure, difference
+from explainers.prediction_difference.neighbours import pooled
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
 
@@ -25,9 +25,10 @@ GLIMPSE = 2
 class Effort:
     """How many samples a window gets.
 
-    All are glimpsed at by `GLIMPSE` samples, for a whole map early, and then get the `first` ones; a window whose Monte
-    Carlo error is above `settled` times the root mean square of the coarsest round's differences gets all `samples`.
-    With `settled` = 0 every window gets all of them at once.
+    Windows are glimpsed at by `GLIMPSE` samples, if `glimpse`, for a whole map early, and then get the `first` ones and
+    their centre, by which neighbours are put together; a window whose error is then above `settled` times the root mean
+    square of the coarsest round's differences gets all `samples`. With `settled` = 0 every window gets all of them at
+    once, and no short cut is taken.
     """
 
     samples: int = 20
@@ -35,6 +36,7 @@ class Effort:
     settled: float = 0.1
     jackknife: bool = True
     seed: int = 0
+    glimpse: bool = True
 
     @property
     def at_first(self) -> int:
@@ -44,21 +46,26 @@ class Effort:
     @property
     def glimpses(self) -> bool:
         """Whether windows are glimpsed at first."""
-        return bool(self.settled) and self.at_first > GLIMPSE
+        return self.glimpse and bool(self.settled) and self.at_first > GLIMPSE
 
 
 @dataclass
 class Survey:
-    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where unknown; `samples` (h, w) int32.
+    """What is known so far: `values`, `errors`, `centres` (T, h, w) float32, NaN where unknown; `samples` (h, w) int32.
 
-    A window that was only glimpsed at has a value and no error. `typical` (T,) float64 is the root mean square of the
-    coarsest round's differences, NaN until that is through. It is set once, so that it does not matter whether a survey
-    was stopped and taken up again.
+    A window that was only glimpsed at has a value and no error. Its centre is what it is worth when it shows the mean
+    of what may be there: one pass, without noise, but not what the window is worth, unless the model is linear.
+
+    `wanted` (h, w) int32 are the samples that each window is to have, 0 while that is open, and `typical` (T,) float64
+    is the root mean square of the coarsest round's differences, NaN until that is through. They are set once, so that
+    it does not matter whether a survey was stopped and taken up again.
     """
 
     values: np.ndarray
     errors: np.ndarray
+    centres: np.ndarray
     samples: np.ndarray
+    wanted: np.ndarray
     typical: np.ndarray
 
     @classmethod
@@ -66,7 +73,18 @@ class Survey:
         """Nothing is known."""
         shape = (grid.height - grid.size + 1, grid.width - grid.size + 1)
         empty = np.full((n_targets, *shape), np.nan, dtype=np.float32)
-        return cls(empty, empty.copy(), np.zeros(shape, dtype=np.int32), np.full(n_targets, np.nan))
+        counts = np.zeros(shape, dtype=np.int32)
+        return cls(empty, empty.copy(), empty.copy(), counts, counts.copy(), np.full(n_targets, np.nan))
+
+    def estimates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values and errors (T, h, w) float32, NaN where unknown: neighbours share what their centres do not tell."""
+        values, errors = self.values.copy(), self.errors.copy()
+        for row, centres in enumerate(self.centres.astype(np.float64)):
+            if np.isfinite(centres).any():
+                rest, better = pooled(values[row] - centres, errors[row])
+                shared = np.isfinite(rest)
+                values[row][shared], errors[row][shared] = (centres + rest)[shared], better[shared]
+        return values, errors
 
     def maps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
@@ -75,13 +93,14 @@ class Survey:
         add up as squares; those without one count as those beside them. NaN while no window, or no error, is known.
         """
         counts = sum_over_windows(self.samples > 0, size).round()
-        known = np.isfinite(self.errors)
+        values, errors = self.estimates()
+        known = np.isfinite(errors)
         with np.errstate(invalid="ignore", divide="ignore"):
-            squares = sum_over_windows(np.where(known, self.errors.astype(np.float64), 0) ** 2, size).clip(0)
+            squares = sum_over_windows(np.where(known, errors, 0) ** 2, size).clip(0)
             n_known = sum_over_windows(known, size).round()
-            errors = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
-        values = np.stack([between_known(row) for row in self.values])
-        return mean_over_windows(values, size).astype(np.float32), errors.astype(np.float32)
+            spread = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
+        between = np.stack([between_known(row) for row in values])
+        return mean_over_windows(between, size).astype(np.float32), spread.astype(np.float32)
 
     def stride(self, grid: Grid) -> int | None:
         """The stride that all windows have been asked at; `None` before the first round is through."""
@@ -125,61 +144,55 @@ def advance(
     model = Incremental(loan, inputs, (grid.size, grid.size))
     total = grid.n_windows()
 
-    def scores(places: np.ndarray, numbers: range) -> tuple[Tensor, Tensor]:
-        """Scores (K,) of the picture, by the same way as the samples', and (W, S, K) of the samples."""
-        drawn = (sampler.draw(picture, places, grid.size, numbers, effort.seed) - mean) / std
-        at = np.repeat(places, len(numbers), 0)
+    def scores(places: np.ndarray, contents: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (K,) of the picture, by the same way as the samples', and (W, S, K) of pixels (W, S, C, h, w)."""
+        n = contents.shape[1]
+        at, drawn = np.repeat(places, n, 0), ((contents - mean) / std).flatten(0, 1)
         found = []
         for start in range(0, len(at), model.batch):
             part = slice(start, start + model.batch)
             row, column = at[start]
             clean = inputs[None, :, row : row + grid.size, column : column + grid.size]
             rows, columns = np.concatenate([at[start : start + 1], at[part]]).T
-            found.append(model.scores(torch.cat([clean, drawn.flatten(0, 1)[part]]), rows, columns))
-        samples = torch.cat([part[1:] for part in found])
-        return found[0][0], samples.unflatten(0, (len(places), len(numbers)))
+            found.append(model.scores(torch.cat([clean, drawn[part]]), rows, columns))
+        return found[0][0], torch.cat([part[1:] for part in found]).unflatten(0, (len(places), n))
 
-    def write(places: np.ndarray, clean: Tensor, samples: Tensor) -> None:
-        found = [difference(measure, clean, samples, sampler.pairs, effort.jackknife) for measure in measures]
+    def measured(clean: Tensor, samples: Tensor, pairs: bool) -> list[np.ndarray]:
+        """Values and errors (T, W) float32."""
+        found = [difference(measure, clean, samples, pairs, effort.jackknife) for measure in measures]
+        return [torch.cat(part, 1).T.float().cpu().numpy() for part in zip(*found, strict=True)]
+
+    def ask(places: np.ndarray, n_samples: int) -> None:
+        """Value and error of each window, and its centre if that may help."""
         rows, columns = places.T
-        for known, new in zip((survey.values, survey.errors), zip(*found, strict=True), strict=True):
-            known[:, rows, columns] = torch.cat(new, 1).T.float().cpu().numpy()
-        survey.samples[rows, columns] = samples.shape[1]
+        drawn = sampler.draw(picture, places, grid.size, range(n_samples), effort.seed)
+        central = (
+            bool(effort.settled) and n_samples > GLIMPSE and bool(np.isnan(survey.centres[:, rows, columns]).any())
+        )
+        if central:
+            drawn = torch.cat([sampler.centre(picture, places, grid.size), drawn], 1)
+        clean, found = scores(places, drawn)
+        if central:
+            survey.centres[:, rows, columns] = measured(clean, found[:, :1], False)[0]
+            found = found[:, 1:]
+        survey.values[:, rows, columns], survey.errors[:, rows, columns] = measured(clean, found, sampler.pairs)
+        survey.samples[rows, columns] = n_samples
 
-    def glimpse(places: np.ndarray) -> None:
-        write(places, *scores(places, range(GLIMPSE)))
-
-    def ask_all(places: np.ndarray) -> None:
-        write(places, *scores(places, range(effort.samples)))
-
-    def ask(places: np.ndarray, settled: np.ndarray) -> None:
-        clean, samples = scores(places, range(effort.at_first))
-        write(places, clean, samples)
-        unsettled = _unsettled(survey, settled)[places[:, 0], places[:, 1]]
-        if effort.at_first < effort.samples and unsettled.any():
-            _, more = scores(places[unsettled], range(effort.at_first, effort.samples))
-            write(places[unsettled], clean, torch.cat([samples[torch.from_numpy(unsettled)], more], 1))
-
-    def through(places: np.ndarray, n_samples: int, task: Callable[[np.ndarray], None]) -> Iterator[Survey]:
+    def through(places: np.ndarray, n_samples: int) -> Iterator[Survey]:
+        places = places[survey.samples[places[:, 0], places[:, 1]] < n_samples]
         at_once = max(1, model.batch // n_samples)
         for start in range(0, len(places), at_once):
             progress(n_asked(survey.samples, effort), total)
-            task(places[start : start + at_once])
+            ask(places[start : start + at_once], n_samples)
             yield survey
 
     for places in grid.rounds(effort.seed) if effort.glimpses else ():
-        places = places[survey.samples[places[:, 0], places[:, 1]] == 0]
-        yield from through(places, GLIMPSE, glimpse)
-    settled = np.full(len(survey.values), np.inf)
-    for number, places in enumerate(grid.rounds(effort.seed)):
-        places = places[survey.samples[places[:, 0], places[:, 1]] < effort.at_first]
-        yield from through(places, effort.at_first, partial(ask, settled=settled))
-        if number == 0 and effort.at_first < effort.samples:  # only now is it known what is small
-            if np.isnan(survey.typical).any():
-                survey.typical[:] = _typical(survey, grid)
-            settled = effort.settled * survey.typical
-            again = _unsettled(survey, settled) & (survey.samples > 0) & (survey.samples < effort.samples)
-            yield from through(np.argwhere(again), effort.samples, ask_all)
+        yield from through(places, GLIMPSE)
+    for places in grid.rounds(effort.seed):
+        yield from through(places, effort.at_first)
+        if effort.at_first < effort.samples:  # only now is it known what is small
+            _want(survey, places, grid, effort)
+            yield from through(places[survey.wanted[places[:, 0], places[:, 1]] == effort.samples], effort.samples)
 
 
 def n_asked(samples: np.ndarray, effort: Effort) -> int:
@@ -187,9 +200,13 @@ def n_asked(samples: np.ndarray, effort: Effort) -> int:
     return int(samples.clip(0, effort.at_first).sum() / effort.at_first)
 
 
-def _unsettled(survey: Survey, settled: np.ndarray) -> np.ndarray:
-    """Where (h, w) bool an error is above `settled` (T,), or not known."""
-    return np.logical_not((survey.errors <= settled[:, None, None]).all(0))
+def _want(survey: Survey, places: np.ndarray, grid: Grid, effort: Effort) -> None:
+    """Settle how many samples each window of a round that has its first ones is to have."""
+    if np.isnan(survey.typical).any():
+        survey.typical[:] = _typical(survey, grid)
+    unsettled = ~(survey.estimates()[1] <= effort.settled * survey.typical[:, None, None]).all(0)
+    rows, columns = places[survey.wanted[places[:, 0], places[:, 1]] == 0].T
+    survey.wanted[rows, columns] = np.where(unsettled, effort.samples, effort.at_first)[rows, columns]
 
 
 def _typical(survey: Survey, grid: Grid) -> np.ndarray:

@@ -80,6 +80,40 @@ def test_every_layer_hands_on_what_the_window_reaches(bank, name):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+class Rows(nn.Module):
+    """A linear layer on all places of a map, laid out by `flatten`."""
+
+    def __init__(self, flatten):
+        super().__init__()
+        self.first, self.flatten, self.last = nn.Conv2d(3, 4, 3), flatten, nn.Linear(4 * (PX - 2) ** 2, 4)
+
+    def forward(self, x):
+        return self.last(F.dropout(self.flatten(self.first(x).relu()), training=self.training))
+
+
+FLATTENED = {
+    "a module": nn.Flatten(),
+    "a function": lambda x: torch.flatten(x, 1),
+    "a method": lambda x: x.flatten(1, -1),
+    "reshape": lambda x: x.reshape(len(x), -1),
+    "reshape to a shape": lambda x: x.reshape((-1, 4 * (PX - 2) ** 2)),
+    "otherwise": lambda x: x.flatten(2).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", FLATTENED)
+def test_a_linear_layer_on_all_places_takes_the_windows_columns_alone(bank, name):
+    torch.manual_seed(0)
+    card = add(bank, Rows(FLATTENED[name]))
+    places = np.repeat(PLACES, (1, 2, 1, 3, 1, 1, 2), 0)
+    with bank.lend(card) as loan:
+        found, again, expected = both(loan, places)
+        saving = Incremental(loan, normalised(1)[0], (SIZE, SIZE)).saving()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(found, again)
+    assert (saving > 15) == (name != "otherwise")
+
+
 class Arithmetic(nn.Module):
     """What nets do to their maps outside of modules."""
 

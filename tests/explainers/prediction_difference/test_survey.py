@@ -139,6 +139,9 @@ class Independent(Sampler):
         pairs = [self._pairs.draw(picture, places, size, range(2 * n, 2 * n + 2), seed) for n in numbers]
         return torch.stack(pairs, 1)[:, :, 0]
 
+    def centre(self, picture, places, size):
+        return self._pairs.centre(picture, places, size)
+
 
 def errors_of(bank, sampler, n_samples, n_seeds=6):
     """Root mean square over windows and seeds of what is left to the answer of many samples."""
@@ -222,7 +225,7 @@ def test_a_mark_that_decides_the_class_is_where_the_map_peaks(bank):
 def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopped(bank):
     module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * PX * PX, 3)))
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, PX, PX), dtype=np.uint8))
-    effort = Effort(samples=20, first=4, settled=0.4)
+    effort = Effort(samples=20, first=4, settled=0.2)
     evidence = [WeightOfEvidence((0,), 1e5, 3)]
     card = add(bank, module, px=PX)
     coarse, fine = Grid(PX, PX, SIZE, 2), Grid(PX, PX, SIZE, 1)
