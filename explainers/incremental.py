@@ -39,11 +39,17 @@ class Incremental:
         )
         self._middle = np.array([top]), np.array([left])
         self._window = self._picture[:, :, top : top + height, left : left + width]
-        twice = [at.repeat(2) for at in self._middle]
-        largest = self._pass(self._window.repeat(2, 1, 1, 1), *twice)[1].largest
-        at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
-        share = loan.batch / batch_for(loan.card.input_size, loan.device)  # below 1 where memory ran out before
-        self.batch = max(loan.batch, min(_LARGEST, round(share * at_once / largest)))
+        twice = self._window.repeat(2, 1, 1, 1), np.array([top, top]), np.array([left, left])
+        with FlopCounterMode(display=False) as first:  # the picture itself goes through its local layers, this once
+            largest = self._pass(*twice)[1].largest
+        with FlopCounterMode(display=False) as later:
+            self._pass(*twice)
+        n_saved, n_left = first.get_total_flops() - later.get_total_flops(), later.get_total_flops() / 2
+        self.batch = loan.batch
+        if n_saved > n_left / 2:  # else pictures are whole nearly all the way, and large batches slow
+            at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
+            share = loan.batch / batch_for(loan.card.input_size, loan.device)  # below 1 where memory ran out before
+            self.batch = max(loan.batch, min(_LARGEST, round(share * at_once / largest)))
 
     def scores(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> Tensor:
         """Scores (B, K) of B pictures that hold `values` (B, C, h, w) at `rows` and `columns` (B,) int64."""

@@ -155,6 +155,14 @@ def test_any_output_can_be_asked_for(bank, output):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("net", "local"), [("plain", True), ("resnet", True), ("vit", False)])
+def test_batches_grow_only_where_windows_stay_windows(bank, net, local):
+    card = add(bank, seeded(NETS[net]))
+    with bank.lend(card) as loan:
+        model = Incremental(loan, normalised(1)[0], (SIZE, SIZE))
+    assert (model.batch > loan.batch) == local
+
+
 def test_a_window_as_large_as_the_picture_is_the_picture(bank):
     card = add(bank, seeded(NETS["mobile"]))
     with bank.lend(card) as loan:
