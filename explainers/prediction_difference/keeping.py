@@ -154,7 +154,9 @@ def work_out(
 def attribution(all_asked: Sequence[Asked], surveys: Sequence[Survey], seconds: float) -> Attribution:
     """The maps of one model and method, of the first target and output of each, as any other method gives them."""
     first = all_asked[0]
-    maps, errors = zip(*(survey.maps(first.params.window) for survey in surveys), strict=True)
+    maps, errors = zip(
+        *(survey.maps(first.params.window, first.params.effort.shortens) for survey in surveys), strict=True
+    )
     return Attribution(
         maps=np.stack([some[0] for some in maps]),
         method=PredictionDifference.name,

@@ -41,7 +41,11 @@ class PredictionDifferenceParams(ExplainerParams):
     padding: int = setting(2, low=1, high=8, help="Width of the rim that conditional sampling looks at, in pixels.")
     per_channel: bool = setting(False, help="A Gaussian for each colour channel by itself.")
     settled: float = setting(
-        0.1, low=0.0, high=1.0, help="Windows this certain, as a share of a typical difference, get no more samples."
+        0.1,
+        low=0.0,
+        high=1.0,
+        help="Windows this certain, as a share of a typical difference and with what their neighbours tell, get no "
+        "more samples. 0 takes no short cut.",
     )
     jackknife: bool = setting(True, help="Take away the bias that few samples give to the log odds.")
     laplace: float = setting(
@@ -139,12 +143,12 @@ class PredictionDifference(Progressive, Fitted):
             for _ in advance(asked, picture, grid, sampler, measures, params.effort, survey, progress):
                 if survey.stride(grid) != reached:
                     reached = survey.stride(grid)
-                    yield _sampled(survey, grid)
-            yield _sampled(survey, grid)
+                    yield _sampled(survey, grid, params)
+            yield _sampled(survey, grid, params)
 
 
-def _sampled(survey: Survey, grid: Grid) -> Sampled:
-    return Sampled(*(torch.from_numpy(part) for part in survey.maps(grid.size)))
+def _sampled(survey: Survey, grid: Grid, params: PredictionDifferenceParams) -> Sampled:
+    return Sampled(*(torch.from_numpy(part) for part in survey.maps(grid.size, params.effort.shortens)))
 
 
 def question(

@@ -41,12 +41,17 @@ class Effort:
     @property
     def at_first(self) -> int:
         """Samples before anything can be settled."""
-        return min(self.first, self.samples) if self.settled else self.samples
+        return min(self.first, self.samples) if self.shortens else self.samples
+
+    @property
+    def shortens(self) -> bool:
+        """Whether short cuts are taken: windows settle, and share what they know with their neighbours."""
+        return self.settled > 0
 
     @property
     def glimpses(self) -> bool:
         """Whether windows are glimpsed at first."""
-        return self.glimpse and bool(self.settled) and self.at_first > GLIMPSE
+        return self.glimpse and self.shortens and self.at_first > GLIMPSE
 
 
 @dataclass
@@ -86,17 +91,18 @@ class Survey:
                 values[row][shared], errors[row][shared] = (centres + rest)[shared], better[shared]
         return values, errors
 
-    def maps(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def maps(self, size: int, shared: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
 
+        With or without what windows share with their neighbours, see `estimates`.
         Windows that nobody asked about lie between their neighbours. Windows are drawn independently, so their errors
         add up as squares; those without one count as those beside them. NaN while no window, or no error, is known.
         """
         counts = sum_over_windows(self.samples > 0, size).round()
-        values, errors = self.estimates()
+        values, errors = self.estimates() if shared else (self.values, self.errors)
         known = np.isfinite(errors)
         with np.errstate(invalid="ignore", divide="ignore"):
-            squares = sum_over_windows(np.where(known, errors, 0) ** 2, size).clip(0)
+            squares = sum_over_windows(np.where(known, errors.astype(np.float64), 0) ** 2, size).clip(0)
             n_known = sum_over_windows(known, size).round()
             spread = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
         between = np.stack([between_known(row) for row in values])

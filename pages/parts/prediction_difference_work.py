@@ -213,7 +213,7 @@ def _known(asked: Asked, survey: Survey) -> Known:
     through = [
         n for n in strides if survey.samples[np.ix_(grid.along(grid.height, n), grid.along(grid.width, n))].all()
     ]
-    maps, errors = survey.maps(grid.size)
+    maps, errors = survey.maps(grid.size, asked.params.effort.shortens)
     return Known(maps, errors, min(through, default=None), int(survey.samples.sum()), asked)
 
 

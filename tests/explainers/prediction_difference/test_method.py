@@ -64,6 +64,18 @@ def test_a_cell_of_the_compare_grid_is_worked_out_with_what_the_images_teach(
     assert np.abs(found.maps).max() > 3 * np.median(found.error) > 0
 
 
+def test_an_exact_map_takes_no_short_cut_after_one_that_did(bank, store, card, images, tmp_path):
+    exact = asked_of(card, images, replace(FAST, samples=12, settled=0.0))
+    go_on(bank, store, images, asked_of(card, images, replace(FAST, samples=12)))
+    before = keeping.find(store, exact)
+    assert set(np.unique(before.samples)) > {0, 4}
+    assert not np.array_equal(before.maps(6)[0], before.maps(6, shared=False)[0])
+    after = go_on(bank, store, images, exact)
+    alone = go_on(bank, ResultStore(tmp_path / "other", 10**9), images, exact)
+    found, expected = (keeping.attribution([exact], [survey], 0).maps for survey in (after, alone))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_models_that_read_alike_share_what_was_learnt(bank, store, images):
     method, learnt = PredictionDifference(), []
     for seed in (0, 1):

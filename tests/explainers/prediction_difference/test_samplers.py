@@ -70,6 +70,21 @@ def test_pairs_at_right_angles_average_squares_better_than_independent_ones():
     assert errors[0] < 0.5 * errors[1]
 
 
+@pytest.mark.parametrize("n_pairs", [1, 2])
+def test_windows_beside_each_other_spread_few_pairs_together(n_pairs):
+    block = np.stack(np.mgrid[3:6, 6:9], -1).reshape(-1, 2)
+    places = np.random.default_rng(0).permutation(np.concatenate([block, [(2, 6), (6, 9)]]))
+    inside = ((places >= (3, 6)) & (places <= (5, 8))).all(1)
+    n = 9 * n_pairs
+    pairs = normal_pairs(places, range(2 * n_pairs), 2, n + 5, seed=0)
+    for group in pairs:
+        rows = group[torch.from_numpy(inside)].flatten(0, 1)[:, :n].double()
+        products = rows @ rows.T
+        torch.testing.assert_close(products, torch.diag(products.diag()), atol=1e-4, rtol=0)
+    alone = normal_pairs(places[3:4], range(2 * n_pairs), 2, n + 5, seed=0)
+    assert torch.equal(alone[:, 0], pairs[:, 3])
+
+
 def test_marginal_sampling_leaves_the_picture_itself_out_and_counts_what_is_left():
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 3, PX, PX), dtype=np.uint8))
     sampler = Marginal.without(references, references[2].float() / 255)
