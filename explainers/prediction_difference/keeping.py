@@ -57,6 +57,7 @@ class Asked:
         """Stands for all that makes a window's value: the same for a finer stride or more samples."""
         return key_of(
             what="prediction difference",
+            holds=[item.name for item in fields(Survey)],  # what an older version kept is not taken up
             model=self.card.digest,
             image=self.image_id,
             data=self.data,
