@@ -14,7 +14,10 @@ import streamlit as st
 _LISTEN = """
 export default function ({ key, data, setStateValue, setTriggerValue }) {
   const send = (event) => {
-    if (data.event === "relayout") return zoomed()
+    if (data.event === "relayout") {
+      if (/axis\\d*\\.(auto)?range/.test(Object.keys(event))) zoomed()  // else it was resized
+      return
+    }
     const [{ curveNumber, pointNumber, pointIndex, customdata }] = event.points
     const point = { trace: curveNumber, point: pointNumber ?? pointIndex, data: customdata ?? null }
     if (data.event === "hover") setStateValue("hover", point)
