@@ -16,8 +16,8 @@
   moves, how often the picture's logit, as the PNG file has it, is above that of every demo image, and how often the net
   takes it for that class.
 - `units_above_images`: the same for 20 random units of every layer, by their mean over space, without those that answer
-  to no image and to no start (ReLUs that died in training), whose share is `units_dead`; `--check-layers N` looks at
-  every N-th layer only, `--check-only` at nothing else.
+  to no image and get no gradient from any start (ReLUs that died in training), whose share is `units_dead`;
+  `--check-layers N` looks at every N-th layer only, `--net NET` at one net only, `--check-only` at nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from bank.images import ImageSet
 from bank.open import open_images, open_models
 from benchmarks.explainers import peak_memory
 from benchmarks.peers import quiet
-from explainers.maxout.ascent import Ascent, State
+from explainers.maxout.ascent import DEAD, Ascent, State
 from explainers.maxout.keeping import Asked, find, work_out
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
@@ -187,12 +187,14 @@ def check_classes(bank: Bank, store: ResultStore, images: ImageSet, cards: list[
 
 def units_above(
     loan: Loan, output: Output, units: Sequence[int], highest: np.ndarray, params: MaxOutParams
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Whether each unit's picture, as a PNG file has it, gets above its `highest` (n,) of the images: (n,) bool.
 
-    All climb in one batch; those that are above leave it, so that few take all the steps.
+    Beside it (n,) bool: to which units no gradient came from any start. All climb in one batch; those that are above
+    leave it, so that few take all the steps.
     """
-    above, left, state = np.zeros(len(units), dtype=bool), np.arange(len(units)), None
+    above, unreached = np.zeros((2, len(units)), dtype=bool)
+    left, state = np.arange(len(units)), None
     for until in (*(n for n in _LOOKS if n < params.iterations), params.iterations):
         ascent = Ascent(loan, output, [units[number] for number in left.tolist()], params)
         state = ascent.new() if state is None else state
@@ -204,7 +206,8 @@ def units_above(
             break
         state = State.joined([state.rows(row, row + 1) for row in np.flatnonzero(~up).tolist()])
         left = left[~up]
-    return above
+        unreached[left] = (state.fate == DEAD).numpy()
+    return above, unreached
 
 
 def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int) -> dict[str, Any]:
@@ -220,8 +223,9 @@ def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[Mo
             values = activations.measured(card, images, layer.name, store)
             assert values is not None
             with bank.lend(card) as loan:
-                above = units_above(loan, Output(UNIT, layer.name), units, values[:, units].max(0), HONEST[FOURIER])
-            dead = int((~values[:, units].any(0) & ~above).sum())
+                output, highest = Output(UNIT, layer.name), values[:, units].max(0)
+                above, unreached = units_above(loan, output, units, highest, HONEST[FOURIER])
+            dead = int((~values[:, units].any(0) & unreached).sum())
             found[card.name, layer.name] = int(above.sum()), len(units) - dead, dead
             print(card.name, layer.name, f"{above.sum()} of {len(units)}, {dead} dead", flush=True)
 
@@ -275,13 +279,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which both ways take turns")
     parser.add_argument("--steps", type=int, default=20, help="steps of a round")
     parser.add_argument("--check-layers", type=int, default=1, metavar="N", help="look at every N-th layer; 0 for none")
+    parser.add_argument(
+        "--net", nargs="+", default=[""], metavar="NET", help="these of the demo's nets; all by default"
+    )
     parser.add_argument("--check-only", action="store_true", help="leave out speed and memory, and the classes")
     arguments = parser.parse_args()
     figures: dict[str, Any] = {}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         bank, store = Bank(Path(folder) / "bank", "cpu"), ResultStore(Path(folder) / "results", 10**10)
-        cards = open_models(bank, "demo")
+        cards = [card for net in arguments.net for card in open_models(bank, f"demo/{net}".rstrip("/"))]
         if not arguments.check_only:
             figures |= measure_speed(bank, cards, arguments.lucent, arguments.steps, arguments.rounds)
         if arguments.check_layers:
