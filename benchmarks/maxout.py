@@ -43,11 +43,12 @@ from bank.images import ImageSet
 from bank.open import open_images, open_models
 from benchmarks.explainers import peak_memory
 from benchmarks.peers import quiet
-from explainers.maxout.ascent import DEAD, Ascent, State
+from explainers.maxout.ascent import Ascent
 from explainers.maxout.keeping import Asked, find, work_out
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.parametrisation import FOURIER, PIXEL
+from explainers.maxout.state import DEAD, State
 from explainers.output import UNIT, Output
 from jobs.results import ResultStore
 from suggestion import activations

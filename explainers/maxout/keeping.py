@@ -14,8 +14,9 @@ from bank.bank import Bank
 from bank.card import ModelCard
 from bank.errors import InputError
 from explainers.cells import in_one_line
-from explainers.maxout.ascent import ASLEEP, BROKEN, DEAD, LOWERED, SILENT, Ascent, State
+from explainers.maxout.ascent import Ascent
 from explainers.maxout.method import MaxOutParams
+from explainers.maxout.state import ASLEEP, BROKEN, DEAD, LOWERED, SILENT, State
 from explainers.output import CLASS_SCORE, UNIT, Output
 from jobs.results import ResultStore, key_of
 

@@ -9,20 +9,10 @@ from torch import nn
 from bank.errors import InputError
 from explainers.maxout import ascent as ascent_module
 from explainers.maxout import objective as objective_module
-from explainers.maxout.ascent import (
-    ASLEEP,
-    BROKEN,
-    CONTRASTS,
-    DEAD,
-    LOWERED,
-    SILENT,
-    WAKING_STEPS,
-    WELL,
-    Ascent,
-    State,
-)
+from explainers.maxout.ascent import WAKING_STEPS, Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.parametrisation import PIXEL
+from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
 from explainers.output import CLASS_SCORE, Output
 from tests.explainers.nets import N_CLASSES, NETS, add, seeded, state_of
 from tests.makers import one_line
