@@ -13,14 +13,11 @@ from bank.card import Layer, ModelCard
 from bank.images import ImageSet
 from explainers.layers import keeping
 from explainers.layers.keeping import Asked
-from explainers.layers.maps import STRONGEST, comparable, difference, order, peak, strength
+from explainers.layers.maps import DIFFER, STRONGEST, comparable, difference, order, peak, strength
 from figures.compare import scale_bar
-from figures.layers import bars_figure, columns_for, mosaic, mosaic_figure
+from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
 from figures.maps import colour_map, grey, map_scale, over
 from pages.parts import cached, state
-
-#: Units are ordered by how far two models are apart.
-DIFFER = "differ"
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
 _SIDE_PX, _PAGE_PX = 640, 990
@@ -178,7 +175,7 @@ def large_map(units: Units, look: Look, images: ImageSet) -> str:
 def to_png_file(units: Units, look: Look) -> bytes:
     """The mosaic as a file."""
     values = units.values.reshape(len(units.values), 1, 1) if units.values.ndim == 1 else units.values
-    return mosaic(values, units.order, columns_for(len(values), 1200), look.shared).to_png()
+    return mosaic(values, units.order, columns_for(len(values), SHEET_PX), look.shared).to_png()
 
 
 def to_npz_file(units: Units) -> bytes:
