@@ -30,6 +30,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,21 @@ from suggestion import activations
 #: torch-lucent's defaults in our words: jitter by 8 and 4 of 152 px, scale 0.9 to 1.1, rotation up to 10 degrees.
 LIKE_LUCENT = MaxOutParams(side=128, jitter=0.05, scale=0.1, rotate=10.0)
 
+#: Without moves longer steps do no harm, and those of 0.05 are too short for the fine grain in full contrast that units
+#: of first layers answer to most: in 256 of them 14 of 20 units of act1 of the demo's resnet get above every image.
 _HONEST: dict[str, Any] = {"jitter": 0.0, "scale": 0.0, "rotate": 0.0}
 HONEST = {
     PIXEL: MaxOutParams(parametrisation=PIXEL, decorrelated=False, **_HONEST),
-    FOURIER: MaxOutParams(**_HONEST),
+    FOURIER: MaxOutParams(learning_rate=0.15, **_HONEST),
 }
+
+#: Of units, those that are not above every image by then get as many steps again.
+UNIT_STEPS = 512
 
 _UNITS_PER_LAYER, _BATCH = 20, 16
 
 #: Steps after which units that are above every image leave the climb.
-_LOOKS = (8, 24, 64, 128)
+_LOOKS = (8, 24, 64, 128, 256)
 
 
 def climb(loan: Loan, output: Output, targets: list[int], params: MaxOutParams, n_steps: int) -> None:
@@ -214,7 +220,7 @@ def units_above(
 def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int) -> dict[str, Any]:
     """The share over 20 random units of every layer: in all, in each net, and in the worst layer."""
     found: dict[tuple[str, str], tuple[int, int, int]] = {}
-    random = np.random.default_rng(0)
+    random, params = np.random.default_rng(0), replace(HONEST[FOURIER], iterations=UNIT_STEPS)
     for card in cards:
         for layer in card.layers[::every]:
             units = random.permutation(layer.n_units)[:_UNITS_PER_LAYER].tolist()
@@ -225,7 +231,7 @@ def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[Mo
             assert values is not None
             with bank.lend(card) as loan:
                 output, highest = Output(UNIT, layer.name), values[:, units].max(0)
-                above, unreached = units_above(loan, output, units, highest, HONEST[FOURIER])
+                above, unreached = units_above(loan, output, units, highest, params)
             dead = int((~values[:, units].any(0) & unreached).sum())
             found[card.name, layer.name] = int(above.sum()), len(units) - dead, dead
             print(card.name, layer.name, f"{above.sum()} of {len(units)}, {dead} dead", flush=True)

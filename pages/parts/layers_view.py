@@ -140,8 +140,9 @@ def legend(units: Units, look: Look) -> str:
         high = f"{map_scale([units.values.reshape(len(units.values), -1)]):.3g}"
     low = "−" if signed else "0"
     strip = f"<img src='{scale_bar(signed)}' style='width:110px;height:10px;border-radius:2px' alt='colours'>"
-    style = "display:flex;gap:8px;align-items:center;font-size:0.8rem;opacity:0.75"
-    return f"<div style='{style}'>{low} {strip} {'+ ' if signed else ''}{high}</div>"
+    style, pale = "display:flex;gap:8px;align-items:center;font-size:0.8rem", "opacity:0.75"  # colours stay as they are
+    words = [f"<span style='{pale}'>{word}</span>" for word in (low, f"{'+ ' if signed else ''}{high}")]
+    return f"<div style='{style}'>{words[0]} {strip} {words[1]}</div>"
 
 
 def about_unit(units: Units) -> str:
