@@ -187,6 +187,8 @@ class Ascent:
     def _wake(self, state: State, rows: Tensor) -> None:
         """Targets that answer for the first time are climbed from here."""
         rows = rows[state.fate[rows] == ASLEEP]
+        if not len(rows):
+            return
         state.fate[rows], state.score[rows] = WELL, -torch.inf
         state.mean[rows], state.square[rows], state.age[rows] = 0.0, 0.0, 0
         state.best[rows] = state.numbers[rows]
