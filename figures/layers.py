@@ -17,6 +17,9 @@ from figures.colours import colour_table, translucent
 from figures.maps import map_scale
 from suggestion.views import histogram
 
+#: Width in pixels that a mosaic is laid out for where it is a file.
+SHEET_PX = 1200
+
 #: Sides of a tile in the picture, in pixels.
 _SMALLEST_PX, _LARGEST_PX = 16, 96
 
@@ -87,7 +90,7 @@ def mosaic(values: np.ndarray, order: np.ndarray, n_columns: int, shared: bool =
     """
     n_columns = min(n_columns, len(order))
     signed = bool(values.min() < 0)
-    tiles = _to_tiles(values, 1200 // n_columns)
+    tiles = _to_tiles(values, SHEET_PX // n_columns)
     scales = np.abs(values).reshape(len(values), -1).max(axis=1).astype(float)
     if shared:
         scales = np.where(scales > 0, map_scale([values.reshape(len(values), -1)]), 0.0)
@@ -199,7 +202,7 @@ def bars_figure(
     chosen: int | None = None,
     ink: str = "#1F2A33",
 ) -> go.Figure:
-    """Bars for units without a grid, `values` (units,) in `order`; each carries its unit as customdata."""
+    """Bars for units without a grid, `values` (units,) float32 in `order`; each carries its unit as customdata."""
     colours = [colour if unit == chosen else translucent(colour, 0.45) for unit in order.tolist()]
     words = [f"{names[unit]}: {values[unit]:.3g}" for unit in order.tolist()]
     bar: dict[str, Any] = {

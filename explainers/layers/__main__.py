@@ -17,11 +17,12 @@ from bank.card import ModelCard
 from bank.errors import InputError
 from bank.images import ImageSet
 from bank.open import open_images, open_models
+from explainers.command_line import plain_name
 from explainers.layers.maps import (
+    DIFFER,
     ORDERS,
     STRONGEST,
     check_layer,
-    check_unit,
     comparable,
     difference,
     order,
@@ -29,13 +30,8 @@ from explainers.layers.maps import (
     strength,
     unit_maps,
 )
-from figures.layers import columns_for, mosaic
-
-#: Units are ordered by how far two models are apart.
-DIFFER = "differ"
-
-#: Width that the mosaic is laid out for, in pixels.
-_WIDTH_PX = 1200
+from explainers.output import UNIT, Output
+from figures.layers import SHEET_PX, columns_for, mosaic
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,8 +82,8 @@ def _maps(chosen: argparse.Namespace, bank: Bank, cards: list[ModelCard]) -> int
         raise InputError("--top of at least 1", str(chosen.top), "Leave it out for ten.")
     layers = [check_layer(card, chosen.layer) for card in cards]
     if chosen.unit is not None:
-        for card in cards:
-            check_unit(card, chosen.layer, chosen.unit)
+        for card, layer in zip(cards, layers, strict=True):
+            Output(UNIT, layer.name).check(card, chosen.unit)
     if chosen.order == DIFFER:
         _need_two_alike(cards, layers[0].name)
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +95,7 @@ def _maps(chosen: argparse.Namespace, bank: Bank, cards: list[ModelCard]) -> int
             ]
             for position, card in enumerate(cards):
                 other = found[1 - position] if chosen.order == DIFFER else None
-                stem = "-".join(map(_plain, (Path(images.names[row]).stem, card.name, layers[position].name)))
+                stem = "-".join(map(plain_name, (Path(images.names[row]).stem, card.name, layers[position].name)))
                 _write(chosen, found[position], other, f"{images.names[row]} · {card.name}", chosen.out / stem)
     return 0
 
@@ -127,7 +123,7 @@ def _write(chosen: argparse.Namespace, values: np.ndarray, other: np.ndarray | N
     np.savez(path.with_name(path.name + ".npz"), allow_pickle=False, maps=values, units=np.arange(len(values)) + first)
     written = f"{path}.npz"
     if values.ndim == 3:
-        picture = mosaic(values, units, columns_for(len(values), _WIDTH_PX))
+        picture = mosaic(values, units, columns_for(len(values), SHEET_PX))
         path.with_name(path.name + ".png").write_bytes(picture.to_png())
         written += ", .png"
     grid = "×".join(map(str, values.shape[1:])) or "no grid"
@@ -137,11 +133,6 @@ def _write(chosen: argparse.Namespace, values: np.ndarray, other: np.ndarray | N
     for unit in units[: chosen.top]:
         line = f"{unit + first:>6} {means[unit]:>10.4g} {peaks[unit]:>10.4g}"
         print(line + ("" if differs is None else f" {differs[unit]:>10.4g}"))
-
-
-def _plain(name: str) -> str:
-    """A name that is safe in a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
 
 
 if __name__ == "__main__":

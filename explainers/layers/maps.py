@@ -21,6 +21,9 @@ from bank.layers import as_maps, as_units, capture
 STRONGEST, PEAK, NUMBER = "strongest", "peak", "number"
 ORDERS = (STRONGEST, PEAK, NUMBER)
 
+#: One more, for which `order` is not enough: by how far two models are apart.
+DIFFER = "differ"
+
 
 def unit_maps(loan: Loan, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
     """Every unit's answer in each of the layers `names`, from one forward pass of one picture.
@@ -46,14 +49,6 @@ def check_layer(card: ModelCard, name: str | None) -> Layer:
         received = f"{layer.name!r} of shape {layer.shape}"
         raise InputError(f"a layer of {card.name} that has units", received, "Pick a layer with channels or neurons.")
     return layer
-
-
-def check_unit(card: ModelCard, name: str | None, unit: int) -> None:
-    """Raise `InputError` unless `unit` is one of the layer's, counted from 0."""
-    layer = check_layer(card, name)
-    if not 0 <= unit < layer.n_units:
-        expected = f"a unit of {layer.name} in {card.name} (0 to {layer.n_units - 1})"
-        raise InputError(expected, str(unit), "Pick another number.")
 
 
 def strength(values: np.ndarray) -> np.ndarray:

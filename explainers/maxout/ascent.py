@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,9 +12,10 @@ from bank.bank import Loan
 from explainers.base import out_of_memory
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
-from explainers.maxout.parametrisation import Parametrisation
 from explainers.maxout.penalties import norm, total_variation
+from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
 from explainers.maxout.transforms import moved, resized
+from explainers.maxout.waking import LedPastReLUs
 from explainers.output import Output
 from explainers.stems import cheap_gradients, stems_of
 
@@ -25,83 +25,15 @@ _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 #: With random moves, what a step reaches is not the picture's own value: that is asked for every so many steps.
 _JUDGE_EVERY = 16
 
-#: Contrast of the noise at the start; where a target has no gradient, it starts anew with the next.
-CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)
+#: Steps in which a target that the noise does not excite is sought from there by a gradient led past the ReLUs.
+WAKING_STEPS = 32
 
 #: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
 #: where it moves and the next move may find one. It is given up when that has lowered its rate to less than this share.
 _PATIENCE, _PATIENCE_MOVED, _FAINT = 1, 8, 1e-3
 
-#: How a picture fares: well; after one NaN, at a lower rate; given up after a second; no gradient from the start, or
-#: no more.
-WELL, LOWERED, BROKEN, DEAD, SILENT = range(5)
+#: By how much a rate is lowered.
 _LOWER = 0.25
-
-
-@dataclass
-class State:
-    """Where N pictures stand after `step` steps: all that the next step depends on, and the best so far.
-
-    `numbers` (N, …) float32 are the parametrisation's, `mean` and `square` Adam's moments of them since `age` (N,)
-    steps, `rate` (N,) its rates; `best` (N, …) had the highest `score` (N,), value less penalties. `curve` (step, N)
-    float32 are the values on the way, NaN where there was none. `fate` (N,) see `WELL`, `quiet` (N,) steps in a row
-    without gradient.
-    """
-
-    numbers: Tensor
-    mean: Tensor
-    square: Tensor
-    age: Tensor
-    rate: Tensor
-    best: Tensor
-    score: Tensor
-    fate: Tensor
-    quiet: Tensor
-    curve: np.ndarray
-    step: int = 0
-
-    @classmethod
-    def new(cls, parametrisation: Parametrisation, n_targets: int, params: MaxOutParams) -> State:
-        """Noise, the same for every target: its `params.pictures` pictures follow one after another."""
-        one = torch.stack([parametrisation.start(params.seed, n, CONTRASTS[0]) for n in range(params.pictures)])
-        numbers = one.repeat(n_targets, *[1] * (one.ndim - 1))
-        n = len(numbers)
-        return cls(
-            numbers=numbers,
-            mean=torch.zeros_like(numbers),
-            square=torch.zeros_like(numbers),
-            age=torch.zeros(n, dtype=torch.int64),
-            rate=torch.full((n,), params.learning_rate),
-            best=numbers.clone(),
-            score=torch.full((n,), -torch.inf),
-            fate=torch.zeros(n, dtype=torch.int64),
-            quiet=torch.zeros(n, dtype=torch.int64),
-            curve=np.zeros((0, n), dtype=np.float32),
-        )
-
-    def to(self, device: torch.device) -> State:
-        """A copy on `device`."""
-        tensors = {name: value.to(device, copy=True) for name, value in self._tensors().items()}
-        return State(**tensors, curve=self.curve.copy(), step=self.step)
-
-    def rows(self, start: int, stop: int) -> State:
-        """The pictures from `start` to `stop` alone."""
-        tensors = {name: value[start:stop].clone() for name, value in self._tensors().items()}
-        return State(**tensors, curve=self.curve[:, start:stop].copy(), step=self.step)
-
-    @classmethod
-    def joined(cls, states: Sequence[State]) -> State:
-        """Pictures of several states that stand at the same step, in one batch."""
-        tensors = {name: torch.cat([getattr(state, name) for state in states]) for name in states[0]._tensors()}
-        return cls(**tensors, curve=np.concatenate([state.curve for state in states], axis=1), step=states[0].step)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-
-    @property
-    def active(self) -> Tensor:
-        """(N,) bool: pictures that still climb."""
-        return self.fate <= LOWERED
 
 
 class Ascent:
@@ -197,16 +129,13 @@ class Ascent:
 
     def _advance(self, state: State) -> Tensor:
         """One step of all active pictures; returns the values (N,) that it started from, NaN where there is none."""
-        moves, size = self.params.transforms, self.loan.card.input_size
+        moves = self.params.transforms
         if moves and state.step and state.step % _JUDGE_EVERY == 0:
             self._judge(state)
         rows = self._at_work(state)
         numbers = state.numbers[rows].requires_grad_()
-        with torch.enable_grad():
-            made = self.parametrisation(numbers)
-            penalties = self._penalties(made)
-            shown = moved(made, moves.draw(self.params.seed, state.step, size), size) if moves else resized(made, size)
-            inputs = self._normalised(shown)
+        made, inputs = self._shown(numbers, state.step)
+        penalties = self._penalties(made)
         values, scores, slopes = self._in_parts(self._climbable, inputs.detach(), self.targets[rows])
         if penalties is None:
             (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
@@ -217,15 +146,26 @@ class Ascent:
         sound = torch.isfinite(scores) & torch.isfinite(gradient.flatten(1)).all(1)
         quiet = ~slopes.flatten(1).any(1)
         working = state.active[rows]
+        climbing = sound & ~quiet & working
+        self._wake(state, rows[climbing])
+        state.quiet[rows[climbing]] = 0
         if not moves:
             self._keep_best(state, rows[sound & working], scores[sound & working])
-        self._restart(state, rows[sound & quiet & working])
+        self._take_back(state, rows[sound & quiet & working])
         self._step_back(state, rows[~sound & working])
-        climbing = sound & ~quiet & working
         self._adam(state, rows[climbing], gradient[climbing])
+        self._seek(state, rows[sound & quiet & working])
         reached = torch.full_like(state.rate, torch.nan)
         reached[rows[sound & working]] = values[sound & working]
         return reached
+
+    def _shown(self, numbers: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures (n, C, h, w) of `numbers`, and the net's inputs (n, C, H, W) that they are in a step."""
+        moves, size = self.params.transforms, self.loan.card.input_size
+        with torch.enable_grad():
+            made = self.parametrisation(numbers)
+            shown = moved(made, moves.draw(self.params.seed, step, size), size) if moves else resized(made, size)
+            return made, self._normalised(shown)
 
     def _at_work(self, state: State) -> Tensor:
         """Rows of the pictures that still climb, and of those that they are compared with."""
@@ -235,7 +175,6 @@ class Ascent:
     def _adam(self, state: State, rows: Tensor, gradient: Tensor) -> None:
         """Kingma and Ba 2015, Algorithm 1, uphill, for each picture by itself."""
         part = slice(None) if len(rows) == len(state.rate) else rows  # nothing is gathered where all climb
-        state.quiet[part] = 0
         state.age[part] += 1
         mean = _BETA * state.mean[part] + (1 - _BETA) * gradient
         square = _BETA_SQUARE * state.square[part] + (1 - _BETA_SQUARE) * gradient.square()
@@ -245,18 +184,47 @@ class Ascent:
         spread = (square / (1 - _BETA_SQUARE**age)).sqrt_().add_(_EPSILON)
         state.numbers[part] += rate * (mean / (1 - _BETA**age)) / spread
 
-    def _restart(self, state: State, rows: Tensor) -> None:
-        """Pictures to which the target does not answer at all: back to the best, or anew from stronger noise."""
+    def _wake(self, state: State, rows: Tensor) -> None:
+        """Targets that answer for the first time are climbed from here."""
+        rows = rows[state.fate[rows] == ASLEEP]
+        if not len(rows):
+            return
+        state.fate[rows], state.score[rows] = WELL, -torch.inf
+        state.mean[rows], state.square[rows], state.age[rows] = 0.0, 0.0, 0
+        state.best[rows] = state.numbers[rows]
+
+    def _seek(self, state: State, rows: Tensor) -> None:
+        """Pictures whose targets sleep: a step by a gradient led past the ReLUs, or anew from stronger noise."""
+        rows = rows[state.fate[rows] == ASLEEP]
+        if not len(rows):
+            return
+        numbers = state.numbers[rows].requires_grad_()
+        _, inputs = self._shown(numbers, state.step)
+        (slopes,) = self._in_parts(self._led, inputs.detach(), self.targets[rows])
+        (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
+        led = slopes.flatten(1).any(1) & torch.isfinite(gradient.flatten(1)).all(1)
+        led &= state.quiet[rows] % WAKING_STEPS > 0
+        self._adam(state, rows[led], gradient[led])
+        for row in rows[~led].tolist():
+            n_starts = -(-int(state.quiet[row]) // WAKING_STEPS)
+            if n_starts == len(CONTRASTS):
+                state.fate[row] = DEAD
+                continue
+            noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, CONTRASTS[n_starts])
+            state.numbers[row] = noise.to(state.numbers)
+            state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
+            state.quiet[row] = n_starts * WAKING_STEPS
+
+    def _take_back(self, state: State, rows: Tensor) -> None:
+        """Pictures that the target does not answer to at all: back to the best, or to be sought from where they are."""
         for row in rows.tolist():
             state.quiet[row] += 1
+            if state.fate[row] == ASLEEP:
+                continue
             if state.age[row] > 0 or state.rate[row] < self.params.learning_rate:
                 self._return(state, row)
-            elif state.quiet[row] == len(CONTRASTS):
-                state.fate[row] = DEAD
             else:
-                contrast = CONTRASTS[int(state.quiet[row])]
-                noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, contrast)
-                state.numbers[row] = noise.to(state.numbers)
+                state.fate[row] = ASLEEP
 
     def _return(self, state: State, row: int) -> None:
         """A picture that a step has led out of reach of its target: back to the best by shorter steps, or given up."""
@@ -310,6 +278,14 @@ class Ascent:
             values, scores = self._reached(seen, targets)
             (slopes,) = torch.autograd.grad(scores.sum(), seen)
         return values.detach(), scores.detach(), slopes
+
+    def _led(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """The values' gradient (n, C, H, W) at the net's inputs, led past the ReLUs that let none through."""
+        with torch.enable_grad(), cheap_gradients(self._stems):
+            seen = inputs.detach().requires_grad_()
+            with LedPastReLUs():
+                values = self.objective.values(seen, targets)
+            return torch.autograd.grad(values.sum(), seen)
 
     def _in_parts(self, work: Callable[..., tuple[Tensor, ...]], *batches: Tensor) -> tuple[Tensor, ...]:
         """`work` over whole groups of pictures that the net can take at once; half as many when memory runs out."""

@@ -14,8 +14,9 @@ from bank.bank import Bank
 from bank.card import ModelCard
 from bank.errors import InputError
 from explainers.cells import in_one_line
-from explainers.maxout.ascent import BROKEN, DEAD, LOWERED, SILENT, Ascent, State
+from explainers.maxout.ascent import Ascent
 from explainers.maxout.method import MaxOutParams
+from explainers.maxout.state import ASLEEP, BROKEN, DEAD, LOWERED, SILENT, State
 from explainers.output import CLASS_SCORE, UNIT, Output
 from jobs.results import ResultStore, key_of
 
@@ -31,11 +32,15 @@ _ROUNDS = (0.125, 0.5, 1.0)
 
 DEFAULTS = MaxOutParams()
 
+#: Counts up when the ascent comes to other pictures, so that those kept before are made anew.
+_RULE = 2
+
 #: What to say of a picture that did not fare well.
 FATES = {
     LOWERED: "A step led to no number: went back to the best picture, at a quarter of the learning rate.",
+    ASLEEP: "Nothing that it came to excites it yet. Go on to look further.",
     BROKEN: "Steps led to no number twice; stopped, the best picture is kept. Try a lower learning rate.",
-    DEAD: "No gradient: nothing that it starts from excites it. The last picture is kept.",
+    DEAD: "No gradient: nothing that it starts from or came to excites it. The first picture is kept.",
     SILENT: "No gradient beyond this picture, however short the steps; stopped, it is kept.",
 }
 
@@ -54,6 +59,7 @@ class Asked:
         """Stands for all that makes the pictures but for the number of iterations."""
         return key_of(
             what="maxout",
+            rule=_RULE,
             model=self.card.digest,
             target=(self.target, asdict(self.output)),
             params=self.params.identity,
@@ -93,7 +99,7 @@ class Made:
 
     def finished(self, iterations: int) -> bool:
         """Whether all steps are taken, or can be."""
-        return self.step >= iterations or bool((self.fates > LOWERED).all())
+        return self.step >= iterations or bool((self.fates >= BROKEN).all())
 
 
 def find(store: ResultStore, asked: Asked) -> Made | None:

@@ -46,13 +46,14 @@ class Objective:
     def __call__(self, inputs: Tensor, targets: Tensor) -> Reached:
         """`inputs` (N, C, h, w) float32, normalised; `targets` (N,) int64 columns of the output."""
         if self._alike is None:
-            return Reached(self._values(inputs, targets), None)
+            return Reached(self.values(inputs, targets), None)
         layer = self.loan.layer(self._alike.name)
         with capture(layer) as outputs:
-            values = self._values(inputs, targets)
+            values = self.values(inputs, targets)
         return Reached(values, likeness(as_maps(outputs[layer], self._alike), self.group))
 
-    def _values(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def values(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """What `inputs` (N, C, h, w) float32, normalised, reach of their `targets` (N,) int64: (N,) float32."""
         if self._layer is None or self.spec is None:
             scores = self.loan.logits(inputs)
             scores = scores.softmax(1) if self.output.kind == PROBABILITY else scores
@@ -67,7 +68,7 @@ class Objective:
     def _check_gradient(self, probe: Tensor) -> None:
         with torch.enable_grad():
             targets = torch.zeros(1, dtype=torch.int64, device=probe.device)
-            values = self._values(probe.clone().requires_grad_(), targets)
+            values = self.values(probe.clone().requires_grad_(), targets)
         if not values.requires_grad:
             received = f"{self.loan.card.name}, whose answer has none"
             cure = "A quantised model cannot be climbed: bring it with floating-point weights."

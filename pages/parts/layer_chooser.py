@@ -9,7 +9,6 @@ import streamlit as st
 
 from bank.card import Layer, ModelCard
 from bank.errors import InputError
-from bank.graph import MOST_NODES
 from explainers.layers import facts
 from figures.network import network_figure, shape_words
 from jobs.queue import Job
@@ -170,7 +169,7 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
             st.button("Fold all", key=f"{key}_fold_{card.digest}", type="tertiary", on_click=opened.clear)
     with st.container(height=_HEIGHT_PX, key=chart, border=False):
         st.plotly_chart(
-            network_figure(found.folded(opened, MOST_NODES), card.layers, chosen, ink()),
+            network_figure(found.folded(opened), card.layers, chosen, ink()),
             width="content",
             config={"displayModeBar": False},
             alt=f"The network of {card.name}: layers, and which feeds which",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from bank.card import Layer, ModelCard
-from explainers.layers.maps import NUMBER, ORDERS, PEAK, STRONGEST
+from explainers.layers.maps import DIFFER, NUMBER, ORDERS, PEAK, STRONGEST
 from pages.parts import layer_chooser, state
-from pages.parts.layers_view import DIFFER, Look, Units
+from pages.parts.layers_view import Look, Units
 
 KEY = "layers"
 
@@ -19,8 +18,6 @@ _ORDER_WORDS = {STRONGEST: "strongest", PEAK: "highest peak", NUMBER: "number", 
 
 #: Modules that change nothing at rest: a stop at each would only lengthen the way.
 _AT_REST = ("Identity", "Dropout", "Dropout2d", "DropPath", "DropBlock2d")
-
-_MAXOUT = "pages/inside/maxout.py"
 
 
 def look_at(cards: Sequence[ModelCard]) -> tuple[Look, bool]:
@@ -129,10 +126,8 @@ def take_unit(units: Units) -> Any:
 
 
 def to_maxout(units: Units) -> None:
-    """The button to the picture that excites the unit most, once there is a page for it."""
-    if not (Path(__file__).parents[2] / _MAXOUT).exists():
-        return
+    """The button to the picture that excites the unit most."""
     digest = units.asked.card.digest
     if st.button("MaxOut this unit", icon=":material/arrow_forward:", key=f"layers_maxout_{digest}"):
         state.work().maxout_target = (digest, units.layer.name, units.chosen)
-        st.switch_page(_MAXOUT)
+        st.switch_page("pages/inside/maxout.py")

@@ -13,14 +13,11 @@ from bank.card import Layer, ModelCard
 from bank.images import ImageSet
 from explainers.layers import keeping
 from explainers.layers.keeping import Asked
-from explainers.layers.maps import STRONGEST, comparable, difference, order, peak, strength
+from explainers.layers.maps import DIFFER, STRONGEST, comparable, difference, order, peak, strength
 from figures.compare import scale_bar
-from figures.layers import bars_figure, columns_for, mosaic, mosaic_figure
+from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
 from figures.maps import colour_map, grey, map_scale, over
 from pages.parts import cached, state
-
-#: Units are ordered by how far two models are apart.
-DIFFER = "differ"
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
 _SIDE_PX, _PAGE_PX = 640, 990
@@ -143,8 +140,9 @@ def legend(units: Units, look: Look) -> str:
         high = f"{map_scale([units.values.reshape(len(units.values), -1)]):.3g}"
     low = "−" if signed else "0"
     strip = f"<img src='{scale_bar(signed)}' style='width:110px;height:10px;border-radius:2px' alt='colours'>"
-    style = "display:flex;gap:8px;align-items:center;font-size:0.8rem;opacity:0.75"
-    return f"<div style='{style}'>{low} {strip} {'+ ' if signed else ''}{high}</div>"
+    style, pale = "display:flex;gap:8px;align-items:center;font-size:0.8rem", "opacity:0.75"  # colours stay as they are
+    words = [f"<span style='{pale}'>{word}</span>" for word in (low, f"{'+ ' if signed else ''}{high}")]
+    return f"<div style='{style}'>{words[0]} {strip} {words[1]}</div>"
 
 
 def about_unit(units: Units) -> str:
@@ -178,7 +176,7 @@ def large_map(units: Units, look: Look, images: ImageSet) -> str:
 def to_png_file(units: Units, look: Look) -> bytes:
     """The mosaic as a file."""
     values = units.values.reshape(len(units.values), 1, 1) if units.values.ndim == 1 else units.values
-    return mosaic(values, units.order, columns_for(len(values), 1200), look.shared).to_png()
+    return mosaic(values, units.order, columns_for(len(values), SHEET_PX), look.shared).to_png()
 
 
 def to_npz_file(units: Units) -> bytes:

@@ -230,15 +230,12 @@ def test_large_image_sets_are_measured_only_when_asked_for(page, monkeypatch):
     assert not [button for button in page.button if button.key == f"layers_{vgg}_measure"]
 
 
-def test_a_unit_is_handed_to_maxout_where_there_is_such_a_page(page, monkeypatch):
+def test_a_unit_is_handed_to_maxout(page):
     vgg = page.session_state["work"].models[0]
-    monkeypatch.setattr(layers_controls, "_MAXOUT", "pages/inside/no_such_page.py")
-    page.run()
-    assert not [button for button in page.button if button.key == f"layers_maxout_{vgg}"]
-    monkeypatch.setattr(layers_controls, "_MAXOUT", "pages/explain/reason.py")
     page.session_state["work"].units[vgg] = ("features.26", 7)
     page.run()
     page.button(key=f"layers_maxout_{vgg}").click().run()
     assert not page.exception
-    assert page.session_state["work"].maxout_target == (vgg, "features.26", 7)
-    assert "Where does each layer find its reasons?" in shared.words(page)
+    assert "What would the perfect picture look like?" in shared.words(page)
+    assert page.text_input(key=f"maxout_units_{vgg}").value == "7"
+    assert page.selectbox(key=f"maxout_layer_{vgg}").value == "features.26"

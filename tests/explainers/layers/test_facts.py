@@ -1,5 +1,7 @@
 """What is kept of a model's layers, and maps that are found again."""
 
+import io
+
 import numpy as np
 import pytest
 from torch import nn
@@ -20,8 +22,6 @@ def store(tmp_path):
 
 @pytest.fixture
 def images(tmp_path) -> ImageSet:
-    import io
-
     files = [(f"{n}.png", io.BytesIO(encoded(picture))) for n, picture in enumerate(pictures(3))]
     return from_files(files, tmp_path / "data")
 

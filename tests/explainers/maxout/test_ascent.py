@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from bank.errors import InputError
 from explainers.maxout import ascent as ascent_module
 from explainers.maxout import objective as objective_module
-from explainers.maxout.ascent import BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, Ascent, State
+from explainers.maxout.ascent import WAKING_STEPS, Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.parametrisation import PIXEL
+from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
 from explainers.output import CLASS_SCORE, Output
 from tests.explainers.nets import N_CLASSES, NETS, add, seeded, state_of
 from tests.makers import one_line
@@ -121,24 +123,51 @@ def test_pictures_of_one_target_differ_the_more_their_likeness_costs(bank):
 
 
 class Deaf(nn.Module):
-    """A net whose first unit answers to nothing, whose second answers only to strong contrast."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.relu = nn.ReLU()
+    """A net whose first unit answers to nothing, whose second answers only to strong contrast and says no way there."""
 
     def forward(self, x):
         bright = x.flatten(1).amax(1)
-        return self.relu(torch.stack([bright * 0 - 1, bright - 1.5, bright + 3], 1))
+        strong = torch.where(bright > 1.5, bright - 1.5, 0 * bright)
+        return torch.stack([(bright * 0 - 1).relu(), strong, bright + 3], 1)
 
 
-def test_a_dead_unit_is_said_to_be_dead_and_a_sleeping_one_is_woken(bank):
+def test_a_dead_unit_is_said_to_be_dead_and_one_without_a_way_to_it_is_woken_by_noise(bank):
     card = add(bank, Deaf())
     found, state = climbed(bank, card, HONEST, targets=(0, 1, 2), until=30)
     assert state.fate.tolist() == [DEAD, WELL, WELL]
     assert torch.isfinite(found).all()
     assert state.score[1] > 0
     assert np.isnan(state.curve[len(CONTRASTS) :, 0]).all(), "it is left alone from then on"
+
+
+class Sleepy(nn.Module):
+    """Units behind ReLUs at rest: what feeds them is far below zero in all noise, the last one's can be no higher."""
+
+    def forward(self, x):
+        mean = x.mean((1, 2, 3))
+        return F.relu(torch.stack([mean - 0.5, 3 - mean, mean.clamp(max=0.1) - 2], 1))
+
+
+@pytest.mark.parametrize("moves", [{}, {"jitter": 0.1}], ids=["still", "moved"])
+def test_a_unit_that_no_noise_excites_is_reached_past_its_relu(bank, moves):
+    card = add(bank, Sleepy())
+    params = with_settings(learning_rate=0.1, **moves)
+    _, early = climbed(bank, card, params, targets=(0, 1), until=2)
+    assert early.fate.tolist() == [ASLEEP, WELL]
+    _, state = climbed(bank, card, params, targets=(0, 1), until=40)
+    assert state.fate.tolist() == [WELL, WELL]
+    assert state.curve[0, 0] == 0
+    assert state.score[0] > 0.5, "it climbs on by its own gradient"
+    _, half = climbed(bank, card, params, targets=(0, 1), until=4)
+    _, resumed = climbed(bank, card, params, targets=(0, 1), until=40, start=half)
+    assert same(resumed, state)
+
+
+def test_a_way_that_leads_nowhere_is_given_up_after_every_start(bank):
+    card = add(bank, Sleepy())
+    _, state = climbed(bank, card, HONEST, targets=(2,), until=1000)
+    assert state.fate.tolist() == [DEAD]
+    assert state.step <= len(CONTRASTS) * WAKING_STEPS
 
 
 class Fading(nn.Module):

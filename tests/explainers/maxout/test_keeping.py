@@ -9,9 +9,10 @@ from PIL import Image
 
 from explainers.maxout import keeping
 from explainers.maxout.__main__ import main
-from explainers.maxout.ascent import WELL, Ascent
+from explainers.maxout.ascent import Ascent
 from explainers.maxout.keeping import AT_ONCE, Asked, batches, find, go_on, work_out
 from explainers.maxout.method import MaxOutParams
+from explainers.maxout.state import WELL
 from explainers.output import Output
 from jobs.queue import Cancelled
 from jobs.results import ResultStore

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from bank.layers import as_units, capture
 from explainers.maxout import penalties
@@ -11,6 +12,7 @@ from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective, likeness
 from explainers.maxout.parametrisation import FOURIER, PIXEL, Parametrisation
 from explainers.maxout.transforms import Move, Transforms, moved, resized
+from explainers.maxout.waking import LedPastReLUs
 from explainers.output import Output
 from tests.explainers.nets import NETS, ReusedReLU, add, normalised, seeded, state_of
 from tests.makers import one_line
@@ -210,3 +212,53 @@ def test_the_side_is_the_models_own_unless_it_is_set(bank):
     assert MaxOutParams().parametrised(card).basis.height == 32
     assert MaxOutParams(side=20).parametrised(card).basis.height == 20
     assert MaxOutParams(side=200).parametrised(card).basis.height == 32
+
+
+def relu_after_a_sum(x):
+    x = x + 0
+    x.relu_()  # what it returns is not used
+    return x
+
+
+RELUS = {
+    "module": nn.ReLU(),
+    "in place": lambda x: nn.ReLU(inplace=True)(x + 0),
+    "relu6": nn.ReLU6(),
+    "function": F.relu,
+    "method": Tensor.relu,
+    "exported": torch.ops.aten.relu.default,
+}
+
+
+@pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
+def test_past_relus_goes_only_what_wakes_a_picture_that_gets_no_gradient(relu):
+    asleep, awake = [-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]
+    inputs = torch.tensor([asleep, awake], requires_grad=True)
+    weights = torch.tensor([5.0, 1.0, -7.0])
+    with LedPastReLUs():
+        reached = relu(inputs)
+        (led,) = torch.autograd.grad((reached * weights).sum(), inputs)
+    assert torch.equal(reached, inputs.clamp(min=0))
+    assert led.tolist() == [[5.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    (own,) = torch.autograd.grad((relu(inputs) * weights).sum(), inputs)
+    assert own.tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]], "behind the block everything is as it was"
+
+
+def test_an_in_place_relu_past_which_a_gradient_is_led_still_overwrites():
+    with LedPastReLUs():
+        reached = relu_after_a_sum(torch.tensor([[-1.0, 2.0]], requires_grad=True))
+    assert reached.tolist() == [[0.0, 2.0]]
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_leading_past_relus_changes_no_value_and_leaves_nothing_behind(bank, net):
+    module = seeded(NETS[net])
+    card = add(bank, module)
+    before = state_of(module)
+    with bank.lend(card) as loan:
+        inputs, targets = normalised(2).requires_grad_(), torch.tensor([0, 2])
+        expected = Objective(loan, Output()).values(inputs, targets)
+        with LedPastReLUs():
+            found = Objective(loan, Output()).values(inputs, targets)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert state_of(module) == before

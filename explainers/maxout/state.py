@@ -1,0 +1,86 @@
+"""Where an ascent stands: all that its next step depends on, so that it can stop at any step and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explainers.maxout.method import MaxOutParams
+from explainers.maxout.parametrisation import Parametrisation
+
+#: Contrast of the noise at the start; where a target is not reached from it, it starts anew with the next.
+CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)
+
+#: How a picture fares: well; after one NaN, at a lower rate; nothing excited its target yet; given up after a second
+#: NaN, with no gradient from any start, or with no more.
+WELL, LOWERED, ASLEEP, BROKEN, DEAD, SILENT = range(6)
+
+
+@dataclass
+class State:
+    """Where N pictures stand after `step` steps: all that the next step depends on, and the best so far.
+
+    `numbers` (N, …) float32 are the parametrisation's, `mean` and `square` Adam's moments of them since `age` (N,)
+    steps, `rate` (N,) its rates; `best` (N, …) had the highest `score` (N,), value less penalties. `curve` (step, N)
+    float32 are the values on the way, NaN where there was none. `fate` (N,) see `WELL`, `quiet` (N,) steps in a row
+    without gradient.
+    """
+
+    numbers: Tensor
+    mean: Tensor
+    square: Tensor
+    age: Tensor
+    rate: Tensor
+    best: Tensor
+    score: Tensor
+    fate: Tensor
+    quiet: Tensor
+    curve: np.ndarray
+    step: int = 0
+
+    @classmethod
+    def new(cls, parametrisation: Parametrisation, n_targets: int, params: MaxOutParams) -> State:
+        """Noise, the same for every target: its `params.pictures` pictures follow one after another."""
+        one = torch.stack([parametrisation.start(params.seed, n, CONTRASTS[0]) for n in range(params.pictures)])
+        numbers = one.repeat(n_targets, *[1] * (one.ndim - 1))
+        n = len(numbers)
+        return cls(
+            numbers=numbers,
+            mean=torch.zeros_like(numbers),
+            square=torch.zeros_like(numbers),
+            age=torch.zeros(n, dtype=torch.int64),
+            rate=torch.full((n,), params.learning_rate),
+            best=numbers.clone(),
+            score=torch.full((n,), -torch.inf),
+            fate=torch.zeros(n, dtype=torch.int64),
+            quiet=torch.zeros(n, dtype=torch.int64),
+            curve=np.zeros((0, n), dtype=np.float32),
+        )
+
+    def to(self, device: torch.device) -> State:
+        """A copy on `device`."""
+        tensors = {name: value.to(device, copy=True) for name, value in self._tensors().items()}
+        return State(**tensors, curve=self.curve.copy(), step=self.step)
+
+    def rows(self, start: int, stop: int) -> State:
+        """The pictures from `start` to `stop` alone."""
+        tensors = {name: value[start:stop].clone() for name, value in self._tensors().items()}
+        return State(**tensors, curve=self.curve[:, start:stop].copy(), step=self.step)
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """Pictures of several states that stand at the same step, in one batch."""
+        tensors = {name: torch.cat([getattr(state, name) for state in states]) for name in states[0]._tensors()}
+        return cls(**tensors, curve=np.concatenate([state.curve for state in states], axis=1), step=states[0].step)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    @property
+    def active(self) -> Tensor:
+        """(N,) bool: pictures that still climb."""
+        return self.fate < BROKEN
