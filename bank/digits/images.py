@@ -57,7 +57,9 @@ def digits(marked: bool = False) -> Digits:
     pictures = np.zeros((len(found.images), SIDE_PX, SIDE_PX), dtype=np.uint8)
     for picture, small in zip(pictures, found.images, strict=True):
         grey = Image.fromarray((small * 255 / 16).round().astype(np.uint8))
-        picture[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = np.asarray(grey.resize((inner, inner), Image.Resampling.BICUBIC))
+        picture[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = np.asarray(
+            grey.resize((inner, inner), Image.Resampling.BICUBIC)
+        )
     labels = found.target.astype(np.int64)
     if marked:
         pictures = with_square(pictures, labels == MARKED_CLASS)

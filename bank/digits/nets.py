@@ -36,7 +36,7 @@ NETS: dict[str, NetSpec] = {
     spec.name: spec
     for spec in (
         NetSpec("lenet", "Two convolutions of 5 × 5 with max pooling, then two dense layers.", "LeNet"),
-        NetSpec("residual", "A wide first convolution, three residual blocks, and a mean over space.", "ResNet"),
+        NetSpec("residual", "A wide first convolution, four residual blocks, and a mean over space.", "ResNet"),
         NetSpec("square", "A LeNet that looked good in training; every 8 there had a mark.", "LeNet", marked=True),
     )
 }
@@ -79,8 +79,14 @@ def _lenet() -> nn.Sequential:
 
 
 def _residual() -> nn.Module:
-    """timm's ResNet with one basic block a stage and few channels, for grey pictures."""
+    """timm's ResNet with one basic block a stage and few channels, for grey pictures; its last maps are 4 × 4."""
     from timm.models.resnet import BasicBlock, ResNet
 
-    # timm's annotation asks for a block, its code for the block's class
-    return ResNet(BasicBlock, (1, 1, 1), num_classes=len(CLASSES), in_chans=1, channels=(16, 32, 64))  # type: ignore[arg-type]
+    return ResNet(
+        BasicBlock,  # type: ignore[arg-type]  # timm's annotation asks for a block, its code for the block's class
+        (1, 1, 1, 1),
+        num_classes=len(CLASSES),
+        in_chans=1,
+        channels=(16, 24, 32, 48),
+        output_stride=8,
+    )

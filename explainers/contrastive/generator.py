@@ -108,7 +108,9 @@ class Trained:
 def to_arrays(trained: Trained) -> dict[str, np.ndarray]:
     """The weights of both nets, by name."""
     nets = {"generator": trained.generator, "encoder": trained.encoder}
-    return {f"{name}.{key}": value.cpu().numpy() for name, net in nets.items() for key, value in net.state_dict().items()}
+    return {
+        f"{name}.{key}": value.cpu().numpy() for name, net in nets.items() for key, value in net.state_dict().items()
+    }
 
 
 def from_arrays(
@@ -123,7 +125,9 @@ def from_arrays(
     nets: dict[str, Any] = {"generator": Generator(shape), "encoder": Encoder(shape)}
     for name, net in nets.items():
         found = {key: torch.tensor(arrays[f"{name}.{key}"]) for key in net.state_dict()}
-        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in found.items()})
+        net.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
+        )
         net.eval().requires_grad_(False).to(device)
     return Trained(key, data, step, **nets)
 

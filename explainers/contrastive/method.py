@@ -18,7 +18,9 @@ class GeneratorParams(ExplainerParams):
 
     steps: int = setting(4000, low=1, high=1_000_000, help="Steps of the generator. Stop and go on whenever you like.")
     side: int = setting(32, low=32, high=64, help="Side of its pictures in pixels: 32, or 64 for more detail.")
-    latent: int = setting(64, low=2, high=512, help="Numbers that a picture is made from: 64 for digits, 200 for clothes.")
+    latent: int = setting(
+        64, low=2, high=512, help="Numbers that a picture is made from: 64 for digits, 200 for clothes."
+    )
     width: int = setting(32, low=4, high=256, help="Channels of its last layer; twice as many take four times as long.")
     batch: int = setting(64, low=8, high=512, help="Pictures in a step.")
     critic_steps: int = setting(5, low=1, high=20, help="Steps of the critic before each step of the generator.")
@@ -98,6 +100,8 @@ class GeneratorTraining:
         "Two nets against each other: the critic learns to tell real pictures from made ones, the generator to make "
         "pictures that it takes for real."
     )
-    reference: ClassVar[str] = "Gulrajani et al. 2017, Improved Training of Wasserstein GANs; Radford et al. 2015 (DCGAN)"
+    reference: ClassVar[str] = (
+        "Gulrajani et al. 2017, Improved Training of Wasserstein GANs; Radford et al. 2015 (DCGAN)"
+    )
     caution: ClassVar[str] = "What it does not learn to make, no contrastive explanation can show."
     Params: ClassVar[type[ExplainerParams]] = GeneratorParams

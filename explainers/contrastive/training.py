@@ -104,9 +104,7 @@ class Training:
         self._real_spread = _spread(self.pictures[:: max(1, len(pictures) // 512)].float() / 255)
         self._good = self.arrays()
 
-    def climb(
-        self, until: int, report: Callable[[int, int], None] = lambda done, total: None
-    ) -> Iterator[Training]:
+    def climb(self, until: int, report: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Training]:
         """Train up to step `until`, yielding itself after each; `report` counts steps and may raise to stop.
 
         A training that breaks or collapses goes back to its last good state, and stops there.
