@@ -28,7 +28,7 @@ def net_input(pictures: np.ndarray) -> Tensor:
 
 
 def moved(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """The batch, each digit shifted by up to two pixels, turned by up to 10 degrees, and up to 8 % larger or smaller."""
+    """The batch, each digit shifted by up to two pixels, turned by up to 10 degrees, up to 8 % larger or smaller."""
     n = len(inputs)
     turn, size, dx, dy = ((torch.rand(n, generator=generator) * 2 - 1) * span for span in (0.175, 0.08, 0.125, 0.125))
     scale = 1 + size

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bank.errors import InputError
 
@@ -43,7 +43,7 @@ class Shape:
 
 
 class Generator(nn.Sequential):
-    """G: z (N, latent) -> pictures (N, channels, side, side) in [0, 1]; transposed convolutions (Radford et al. 2015)."""
+    """G: z (N, latent) -> pictures (N, channels, side, side) in [0, 1]; a DCGAN's layers (Radford et al. 2015)."""
 
     def __init__(self, shape: Shape) -> None:
         first, layers = shape.widths[0], list[nn.Module]()

@@ -1,4 +1,4 @@
-"""Generators on disk, found by their image set: stopped at any step, and taken up again as if they had never stopped."""
+"""Generators on disk, found by their image set: stopped at any step, taken up again as if they had never stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contrasts on disk: what is asked, what was found, and the work that finds it, in batches over pictures and classes."""
+"""Contrasts on disk: what is asked, what was found, and the work that finds it, batched over pictures and classes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ from explainers.output import CLASS_SCORE
 from jobs.results import ResultStore, key_of
 
 DEFAULTS = ContrastParams()
+
+#: Questions of one model that are searched in one batch, at most.
+AT_ONCE = 64
 
 #: A residual above this root mean square (grey values from 0 to 1) means that the picture was not rebuilt.
 LARGE_RESIDUAL = 0.1
@@ -67,12 +70,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What was found for one `Asked`. Pictures are (side, side, C) float32 in [0, 1], C 1 for grey, at the generator's size.
+    """What was found for one `Asked`; pictures are (side, side, C) float32 in [0, 1], as the generator makes them.
 
     `picture` is the input I, `rebuilt` G(z0), `changed` G(z_e); `z0`, `z` (latent,) float32 are z0 and z_e.
     `strip` (K, side, side, C) uint8 is the morph G(z) from z0 to z_e in even steps, `strip_shares` (K, 3) float32 the
     likelihoods of true, probe and the likeliest other class on it; `path` (steps, 3) those on the way of the search.
-    `before`, `after` (classes,) float32 are all likelihoods at x(z0), the model's own input, and at x(z_e) = G(z_e) - Δ.
+    `before`, `after` (classes,) float32 are all likelihoods at x(z0), the model's own input, and x(z_e) = G(z_e) - Δ.
     `violation` is in logits; `inversion_s` and `search_s` are seconds, a batch's shared evenly.
     """
 
@@ -104,7 +107,7 @@ class Contrast:
 
     @property
     def difference(self) -> np.ndarray:
-        """G(z_e) - G(z0), the explanation: (side, side) float32, mean over channels; above 0 is to add, below to take away."""
+        """G(z_e) - G(z0), the explanation: (side, side) float32, mean over channels; what is to take away is below 0."""
         return (self.changed - self.rebuilt).mean(2)
 
     @property
@@ -139,26 +142,25 @@ class Contrast:
         """What a person should know before believing it."""
         names, found = asked.card.class_names, []
         if self.before[asked.probe] > self.before[asked.true]:
-            found.append(
-                f"The model already finds {names[asked.probe]} likelier: this is the way back to the boundary."
-            )
+            found.append(f"The model already finds {names[asked.probe]} likelier: this is the way to the boundary.")
         if len(self.before) == 2:
             found.append("There are two classes only: no third one to keep behind.")
         if not self.feasible:
+            ahead = " and ahead of the rest" if asked.params.constraints else ""
             found.append(
-                f"No picture was found where both are equally likely{' and ahead of the rest' * asked.params.constraints}: "
-                f"the nearest is off by {self.violation:.2g} in logits."
+                f"No picture was found where both are equally likely{ahead}: the nearest is off by "
+                f"{self.violation:.2g} in logits."
             )
         if self.third_wins(asked):
             third = self.third(asked)
             assert third is not None
             found.append(
-                f"A third class, {names[third]}, is likelier than one of the two: it explains that one rather."
+                f"A third class, {names[third]}, is likelier than one of the two: it rather explains that one."
             )
         if self.error > LARGE_RESIDUAL:
             found.append(
-                f"The generator could not rebuild the picture (residual {self.error:.2f}): the change may be of something "
-                "beside it."
+                f"The generator could not rebuild the picture (residual {self.error:.2f}): the change may be of "
+                "something beside it."
             )
         return tuple(found)
 
@@ -218,30 +220,40 @@ def work_out(
             height, width = images.image(images.index(asked.image_id)).shape[:2]
             groups.setdefault((asked.card, asked.params, height, width), []).append(asked)
     total = len(all_asked)
-    done = total - sum(map(len, groups.values()))
-    for (card, params, height, width), group in groups.items():
-        at_once = 64
+    counted = _Counter(report, total - sum(map(len, groups.values())), total)
+    for (*_, height, width), group in groups.items():
+        at_once = AT_ONCE
         while group:
-            report(done, total)
-            batch = group[:at_once]
-            try:
-                with bank.lend(card) as loan:
-                    batch = batch[: loan.batch]
-                    assert trained is not None  # checked above
-                    found = _contrasts(
-                        loan, store, images, trained, batch, params, (height, width), lambda: report(done, total)
-                    )
-            except (InputError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
-                    at_once = len(batch) // 2
-                    continue
-                failures.update({asked.key: in_one_line(error) for asked in batch})
-            else:
-                for asked, contrast in zip(batch, found, strict=True):
-                    store.put(asked.key, **{name: np.asarray(value) for name, value in vars(contrast).items()})
-                    show(asked, contrast)
-            group, done = group[len(batch) :], done + len(batch)
-    report(total, total)
+            counted.say()
+            with bank.lend(group[0].card) as loan:
+                batch = group[: min(at_once, loan.batch)]
+                assert trained is not None  # checked above
+                try:
+                    found = _contrasts(loan, store, images, trained, batch, (height, width), counted.say)
+                except (InputError, RuntimeError) as error:
+                    if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
+                        at_once = len(batch) // 2
+                        continue
+                    failures.update({asked.key: in_one_line(error) for asked in batch})
+                    found = []
+            for asked, contrast in zip(batch, found, strict=False):
+                store.put(asked.key, **{name: np.asarray(value) for name, value in vars(contrast).items()})
+                show(asked, contrast)
+            group = group[len(batch) :]
+            counted.done += len(batch)
+    counted.say()
+
+
+@dataclass
+class _Counter:
+    """Tells how many questions are done; what it tells may raise to stop."""
+
+    report: Callable[[int, int], None]
+    done: int
+    total: int
+
+    def say(self, *_: int) -> None:
+        self.report(self.done, self.total)
 
 
 def _contrasts(
@@ -250,23 +262,21 @@ def _contrasts(
     images: ImageSet,
     trained: Trained,
     batch: Sequence[Asked],
-    params: ContrastParams,
     size: tuple[int, int],
-    stay_cancellable: Callable[[], None],
+    stay_cancellable: Callable[[int, int], None],
 ) -> list[Contrast]:
-    """The contrasts of one model and setting, of pictures of one size."""
+    """The contrasts of one model and setting, of pictures of one `size` (height, width)."""
+    params = batch[0].params
     trained = trained.to(loan.device)
     originals = [images.image(images.index(asked.image_id)) for asked in batch]
     pictures = torch.from_numpy(np.stack([fit_for(trained.shape, image) for image in originals])).to(loan.device)
     began = time.perf_counter()
-    inverted = inversions(
-        store, trained, [asked.image_id for asked in batch], pictures, params, lambda _d, _t: stay_cancellable()
-    )
+    inverted = inversions(store, trained, [asked.image_id for asked in batch], pictures, params, stay_cancellable)
     inversion_s = (time.perf_counter() - began) / len(batch)
     began = time.perf_counter()
     answers = Answers(loan, trained, inverted, originals, size)
     true, probe = (torch.tensor([getattr(a, name) for a in batch], device=loan.device) for name in ("true", "probe"))
-    found = search(answers, inverted.z, true, probe, params, lambda _d, _t: stay_cancellable())
+    found = search(answers, inverted.z, true, probe, params, stay_cancellable)
     search_s = (time.perf_counter() - began) / len(batch)
     contrasts = []
     steps = torch.linspace(0, 1, params.strip, device=loan.device)[:, None]

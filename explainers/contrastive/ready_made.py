@@ -1,7 +1,7 @@
 """Generators that come with the app, found by the digest of their image set, and the script that makes them.
 
-`python -m explainers.contrastive.ready_made [--only NAME] [--sheet FOLDER]` trains those of the digits (plain, and with a
-grey square on every 8) on the three quarters that are not held out: 20 minutes each on one core.
+`python -m explainers.contrastive.ready_made [--only NAME] [--sheet FOLDER]` trains those of the digits (plain, and with
+a grey square on every 8) on the three quarters that are not held out: 20 minutes each on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 #: Name -> whether it is of the digits whose every 8 is marked.
 READY_MADE = {"digits": False, "digits-marked": True}
 
-PARAMS = GeneratorParams(width=16, steps=4000)
+PARAMS = GeneratorParams(width=16, steps=4000, learning_rate=5e-4)
 
 
 @cache

@@ -31,10 +31,10 @@ _RHO, _GROW, _LEFT = 1.0, 4.0, 0.25
 class Found:
     """What a search of N problems found.
 
-    `z` (N, k): the nearest feasible point, or where none was found the one of the least violation. `feasible` (N,) bool;
-    `violation` (N,) in logits: the larger of |h| and the highest g, at least 0; `iterations` (N,) int64 steps of L-BFGS.
-    `paths`: for each problem (steps, 3) float32, the likelihoods of true, probe and the likeliest other class on the
-    way (0 where there are two classes only), the first of them at z0.
+    `z` (N, k): the nearest feasible point, or where none was found the one of the least violation. `feasible` (N,)
+    bool; `violation` (N,) in logits: the larger of |h| and the highest g, at least 0; `iterations` (N,) int64 steps of
+    L-BFGS. `paths`: for each problem (steps, 3) float32, the likelihoods of true, probe and the likeliest other class
+    on the way (0 where there are two classes only), the first of them at z0.
     """
 
     z: Tensor

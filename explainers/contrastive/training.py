@@ -1,7 +1,7 @@
 """The training of a generator: a WGAN with gradient penalty, which stops at any step and goes on as if it never had.
 
-Gulrajani et al. 2017, Algorithm 1: so many steps of the critic, then one of the generator. An encoder learns beside it to
-say from which numbers a picture comes, by the generator's own pictures and by rebuilding real ones.
+Gulrajani et al. 2017, Algorithm 1: so many steps of the critic, then one of the generator. An encoder learns beside it
+to say from which numbers a picture comes, by the generator's own pictures and by rebuilding real ones.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ WELL, BROKEN, COLLAPSED = range(3)
 
 FATES = {
     BROKEN: "The losses were no numbers any more; stopped, the last good state is kept. Try a lower learning rate.",
-    COLLAPSED: "Its pictures became all alike (collapse); stopped, the last good state is kept. Try another seed, a lower "
-    "learning rate or more critic steps.",
+    COLLAPSED: "Its pictures became all alike (collapse); stopped, the last good state is kept. Try another seed, a "
+    "lower learning rate or more critic steps.",
 }
 
 
@@ -45,8 +45,9 @@ FATES = {
 class Look:
     """What there is to see of a training: `samples` (64, side, side, C) uint8 of fixed numbers, so that they grow.
 
-    `losses` (steps,) float32 is the critic's loss, less its penalty, with the sign turned: how far apart it can hold real
-    and made pictures, the Wasserstein distance. `spread` is how different the samples are, as a share of real pictures'.
+    `losses` (steps,) float32 is the critic's loss, less its penalty, with the sign turned: how far apart it can hold
+    real and made pictures, the Wasserstein distance. `spread` is how different the samples are, as a share of real
+    pictures'.
     """
 
     step: int
