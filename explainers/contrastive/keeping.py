@@ -107,7 +107,7 @@ class Contrast:
 
     @property
     def difference(self) -> np.ndarray:
-        """G(z_e) - G(z0), the explanation: (side, side) float32, mean over channels; what is to take away is below 0."""
+        """G(z_e) - G(z0), the explanation: (side, side) float32, mean over channels; to be taken away below 0."""
         return (self.changed - self.rebuilt).mean(2)
 
     @property
