@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: What is to be minimised: points (n, k) and the numbers (n,) of their problems -> values (n,), slopes (n, k).
-Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+#: What is to be minimised: points (n, k) and the numbers (n,) of their problems -> values (n,), slopes (n, k), and what
+#: there is to see there (n, m).
+Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 #: Steps that are remembered; Armijo's share of the descent that a step must make; halvings before a line is given up.
 _MEMORY, _DESCENT, _HALVINGS = 10, 1e-4, 12
@@ -62,16 +63,17 @@ def minimise(
     rows: Tensor,
     iterations: int,
     flat: float,
-    see: Callable[[Tensor, Tensor], None] = lambda points, rows: None,
+    see: Callable[[Tensor, Tensor], None] = lambda seen, rows: None,
 ) -> tuple[Tensor, Tensor]:
     """Go down from `start` (n, k), each row its own way, as problem number `rows` (n,).
 
     A row stops where its slope is shorter than `flat`, where no step goes down any more (a kink of a ReLU), or after
-    `iterations` steps. `see` gets the points after each step. Returns points (n, k) and steps taken (n,) int64.
+    `iterations` steps. `see` gets what there is to see after each step (n, m), and the problems' numbers (n,). Returns
+    points (n, k) and steps taken (n,) int64.
     """
     points, taken = start.clone(), torch.zeros(len(start), dtype=torch.int64, device=start.device)
     at = torch.arange(len(start), device=start.device)
-    value, slope = slope_of(points, rows)
+    value, slope, _ = slope_of(points, rows)
     none = start.new_zeros((0, *start.shape))
     memory = _Memory(none, none, none[..., 0])
     for number in range(iterations):
@@ -88,13 +90,13 @@ def minimise(
         length = torch.ones_like(value)
         if not number:
             length = 1 / slope.norm(dim=1).clamp(min=1)
-        moved, value_there, slope_there, found = _along(
+        moved, value_there, slope_there, seen, found = _along(
             slope_of, points[at], rows[at], direction, descent, value, slope, length
         )
         memory.add(moved - points[at], slope_there - slope)
         points[at] = moved
         taken[at] += found
-        see(points[at], rows[at])
+        see(seen, rows[at[found]])
         at, value, slope, memory = at[found], value_there[found], slope_there[found], memory.take(found)
     return points, taken
 
@@ -108,18 +110,23 @@ def _along(
     value: Tensor,
     slope: Tensor,
     length: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The first point along each direction that goes down enough, its value and slope, and where there is one."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The first points along each direction that go down enough, their values and slopes, and what is to be seen there.
+
+    The last is where there is one; what is to be seen is of these only, in their order.
+    """
+    seen: dict[int, Tensor] = {}
     moved, value_there, slope_there = points.clone(), value.clone(), slope.clone()
     left, length = torch.arange(len(points), device=points.device), length.clone()
     found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     for _ in range(_HALVINGS):
         tried = points[left] + length[left, None] * direction[left]
-        values, slopes = slope_of(tried, rows[left])
+        values, slopes, shown = slope_of(tried, rows[left])
         good = values <= value[left] + _DESCENT * length[left] * descent[left]  # NaN is not good
         hit = left[good]
         moved[hit], value_there[hit], slope_there[hit] = tried[good], values[good], slopes[good]
         found[hit] = True
+        seen.update(zip(hit.tolist(), shown[good], strict=True))
         # where the parabola through both values and the slope is lowest, kept between a tenth and a half
         bend = values - value[left] - length[left] * descent[left]
         lowest = -0.5 * length[left] * descent[left] / torch.where(bend > 0, bend, torch.inf)
@@ -127,4 +134,5 @@ def _along(
         left = left[~good]
         if not len(left):
             break
-    return moved, value_there, slope_there, found
+    views = torch.stack([seen[row] for row in sorted(seen)]) if seen else points[:0]
+    return moved, value_there, slope_there, views, found

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bank.errors import InputError
 from explainers.contrastive.lbfgs import minimise
 from explainers.contrastive.method import ContrastParams
 
@@ -45,13 +46,21 @@ class Found:
 
 
 class Lagrangian:
-    """Equation 2 of N problems; `true` and `probe` (N,) int64 are columns of the model's answer."""
+    """Equation 2 of N problems; `true` and `probe` (N,) int64 are columns of the model's answer.
+
+    Raises `InputError` for a model without gradients.
+    """
 
     def __init__(self, answers: Answers, z0: Tensor, true: Tensor, probe: Tensor, params: ContrastParams) -> None:
         self.answers, self.z0, self.true, self.probe, self.params = answers, z0, true, probe, params
         n = len(z0)
-        with torch.no_grad():
-            n_classes = answers(z0[:1], torch.zeros(1, dtype=torch.int64, device=z0.device)).shape[1]
+        with torch.enable_grad():
+            point = z0[:1].detach().requires_grad_()
+            logits = answers(point, torch.zeros(1, dtype=torch.int64, device=z0.device))
+        if not logits.requires_grad:
+            cure = "Take a model of differentiable functions only."
+            raise InputError("a model whose gradients reach its input", "one without gradients", cure)
+        n_classes = logits.shape[1]
         others = torch.ones(n, n_classes, dtype=torch.bool, device=z0.device)
         others.scatter_(1, torch.stack([true, probe], 1), False)
         self.others = others.nonzero()[:, 1].view(n, n_classes - 2)
@@ -67,21 +76,30 @@ class Lagrangian:
         third = logits.gather(1, self.others[rows])
         return (true - probe)[:, 0], torch.cat([third - true, third - probe], 1) + self.params.margin
 
-    def slope_of(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """L and its gradient at z (n, k)."""
+    def slope_of(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """L, its gradient, and the logits at z (n, k)."""
         with torch.enable_grad():
             point = z.detach().requires_grad_()
-            value = self._value(point, rows)
+            logits = self.answers(point, rows)
+            value = self._value(point, logits, rows)
             (slope,) = torch.autograd.grad(value.sum(), point)
-        return value.detach(), slope
+        return value.detach(), slope, logits.detach()
 
-    def _value(self, z: Tensor, rows: Tensor) -> Tensor:
-        h, g = self.constraints(self.answers(z, rows), rows)
+    def _value(self, z: Tensor, logits: Tensor, rows: Tensor) -> Tensor:
+        h, g = self.constraints(logits, rows)
         g = g + self.params.tolerance  # aimed a little beyond, so that g <= 0 holds where the search stops
         weight, multipliers = self.weight[rows], self.multipliers[rows]
         limits = (multipliers + weight[:, None] * g).clamp(min=0).square() - multipliers.square()
         nearness = (z - self.z0[rows]).square().sum(1)
         return nearness + self.multiplier[rows] * h + weight * h.square() / 2 + limits.sum(1) / (2 * weight)
+
+    def shares(self, logits: Tensor, rows: Tensor) -> np.ndarray:
+        """Likelihoods (n, 3) float32 of true, probe and the likeliest other class, of logits (n, classes)."""
+        likelihood = logits.softmax(1)
+        chosen = [likelihood.gather(1, column[rows, None]) for column in (self.true, self.probe)]
+        third = likelihood.gather(1, self.others[rows])
+        chosen.append(third.amax(1, keepdim=True) if third.shape[1] else torch.zeros_like(chosen[0]))
+        return torch.cat(chosen, 1).float().cpu().numpy()
 
     def update(self, h: Tensor, g: Tensor, rows: Tensor, slow: Tensor) -> None:
         """New multipliers after a round; ρ grows for the rows that `slow` (n,) bool names."""
@@ -111,11 +129,12 @@ def search(
     iterations = torch.zeros(n, dtype=torch.int64, device=z0.device)
     ways: list[list[np.ndarray]] = [[] for _ in range(n)]
 
-    def see(points: Tensor, seen: Tensor) -> None:
-        for row, likelihoods in zip(seen.tolist(), shares(answers, points, seen, lagrangian), strict=True):
+    def see(logits: Tensor, seen: Tensor) -> None:
+        for row, likelihoods in zip(seen.tolist(), lagrangian.shares(logits, seen), strict=True):
             ways[row].append(likelihoods)
 
-    see(z0, rows)
+    with torch.no_grad():
+        see(answers(z0, rows), rows)
     for number in range(params.rounds):
         report(number, params.rounds)
         z[rows], taken = minimise(lagrangian.slope_of, z[rows], rows, params.iterations, params.tolerance, see)
@@ -141,16 +160,6 @@ def search(
         iterations.cpu().numpy(),
         tuple(np.array(way, dtype=np.float32) for way in ways),
     )
-
-
-@torch.no_grad()
-def shares(answers: Answers, points: Tensor, rows: Tensor, lagrangian: Lagrangian) -> np.ndarray:
-    """Likelihoods (n, 3) float32 of true, probe and the likeliest other class at points (n, k)."""
-    likelihood = answers(points, rows).softmax(1)
-    chosen = [likelihood.gather(1, column[rows, None]) for column in (lagrangian.true, lagrangian.probe)]
-    third = likelihood.gather(1, lagrangian.others[rows])
-    chosen.append(third.amax(1, keepdim=True) if third.shape[1] else torch.zeros_like(chosen[0]))
-    return torch.cat(chosen, 1).float().cpu().numpy()
 
 
 def _violation(h: Tensor, g: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def test_the_batched_descent_finds_the_bottom_of_bent_valleys():
             z = points.detach().requires_grad_()
             value = (1 - z[:, 0]).square() + 100 * (rows + 1) / 2 * (z[:, 1] - z[:, 0].square()).square()
             (slope,) = torch.autograd.grad(value.sum(), z)
-        return value.detach(), slope
+        return value.detach(), slope, points
 
     start = torch.tensor([[-1.2, 1.0], [2.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
     points, taken = minimise(rosenbrock, start, torch.arange(3), 200, 1e-9)
