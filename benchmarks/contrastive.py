@@ -5,7 +5,8 @@ answer is not the runner-up; the model is the paper's LeNet.
 
 - `inversion_s`: seconds per image to rebuild it (by batch 1, 16, 64); `residual` the root mean square of what is left.
 - `search_s`: seconds per image for the constrained search after that (by batch); `search_xgems_s` without constraints.
-- `feasible`: share of digits for which a point was found where the constraints hold.
+- `feasible`: share of digits for which a point was found where the constraints hold; `violation_where_not` how far, in
+  logits, the others are off.
 - `third_class_wins`: share of those at which a class beside the two is likelier than one of them, with constraints
   (`cdeepex`) and without (`xgems`, of those where both classes are equally likely); `third_class_wins_any_probe` asks
   each of the first digits about every other class, not about the runner-up alone.
@@ -102,6 +103,8 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
             wins[method] = third_wins(asked, found)
             if method == "cdeepex":
                 figures["feasible"] = round(float(np.mean([c.feasible for c in found])), 4)
+                missed = [c.violation for c in found if not c.feasible]
+                figures["violation_where_not"] = [round(value, 3) for value in sorted(missed)]
                 figures["residual"] = round(float(np.median([c.error for c in found])), 4)
                 figures["residual_highest"] = round(float(max(c.error for c in found)), 4)
                 figures["iterations"] = round(float(np.mean([c.iterations for c in found])), 1)
@@ -110,6 +113,8 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
                 figures["search_xgems_s"] = round(float(np.mean([c.search_s for c in found])), 4)
         figures["third_class_wins"] = wins
         print(json.dumps(figures), flush=True)
+        if not n_any:
+            return figures
         any_wins, any_feasible = {}, {}
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             asked = [question for place in range(1, card.n_classes) for question in ask(params, place, n_any)]
