@@ -82,8 +82,8 @@ def ruled(loan: Loan, images: ImageSet, rows: list[int], true: list[int], name: 
     pictures, ids = [images.image(row) for row in rows], [images.ids[row] for row in rows]
     maps = [method.explain(loan, pictures, ids, targets, params).maps for targets in (true, [MARKED_CLASS] * len(rows))]
     found = [
-        contrast(loan, loan.card.preprocessing.crop(picture), *both, answer, MARKED_CLASS)
-        for picture, *both, answer in zip(pictures, *maps, true, strict=True)
+        contrast(loan, loan.card.preprocessing.crop(picture), for_answer, for_mark, answer, MARKED_CLASS)
+        for picture, for_answer, for_mark, answer in zip(pictures, *maps, true, strict=True)
     ]
     seconds = time.perf_counter() - began
     return measured([one.change for one in found], [one.n_kept > 0 for one in found], seconds)

@@ -147,8 +147,8 @@ def _questions(
     answers = []
     with bank.lend(card) as loan:
         for row in rows:
-            order = loan.logits(loan.normalise(card.preprocessing.crop(images.image(row))[None]))[0].argsort()
-            answers.append(order.flip(0).tolist())
+            logits = loan.logits(loan.normalise(card.preprocessing.crop(images.image(row))[None]))[0]
+            answers.append([int(column) for column in logits.argsort(descending=True)])
     found = []
     for row, order in zip(rows, answers, strict=True):
         true = named.get("true", order[0])

@@ -29,10 +29,10 @@ def contrast(loan: Loan, crop: np.ndarray, true_map: np.ndarray, probe_map: np.n
     picture at its full strength (the highest |E| is a whole step from black to white), a good one lowers the true
     class's probability and raises the probe's; the change is minus the mean of the good ones, 0 where none is.
     """
-    picture = torch.from_numpy(crop).permute(2, 0, 1).float().to(loan.device) / 255
-    true_map, probe_map = (_resized(values, crop.shape[:2]).to(loan.device) for values in (true_map, probe_map))
+    picture = torch.tensor(crop, device=loan.device).permute(2, 0, 1).float() / 255
+    for_true, for_probe = (_resized(values, crop.shape[:2]).to(loan.device) for values in (true_map, probe_map))
     weights = torch.from_numpy(WEIGHTS).float().to(loan.device)[:, None, None]
-    explanations = true_map - weights * probe_map
+    explanations = for_true - weights * for_probe
     strength = explanations.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
     changed = (picture - (explanations / strength)[:, None]).clamp(0, 1)
     with torch.no_grad():
@@ -40,7 +40,7 @@ def contrast(loan: Loan, crop: np.ndarray, true_map: np.ndarray, probe_map: np.n
         after = torch.cat([_probabilities(loan, part) for part in changed.split(loan.batch)])
     good = (after[:, true] < before[true]) & (after[:, probe] > before[probe])
     n_kept = int(good.sum())
-    change = -explanations[good].mean(0) if n_kept else torch.zeros_like(true_map)
+    change = -explanations[good].mean(0) if n_kept else torch.zeros_like(for_true)
     return Ruled(change.cpu().numpy(), n_kept)
 
 
@@ -53,5 +53,5 @@ def _probabilities(loan: Loan, pictures: Tensor) -> Tensor:
 
 def _resized(values: np.ndarray, size: tuple[int, ...]) -> Tensor:
     """A map at the input's resolution, bilinear."""
-    whole = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None, None]
+    whole = torch.tensor(values, dtype=torch.float32)[None, None]
     return torch.nn.functional.interpolate(whole, tuple(size), mode="bilinear", align_corners=False)[0, 0]
