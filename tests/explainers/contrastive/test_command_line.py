@@ -7,10 +7,25 @@ import pytest
 from PIL import Image
 
 from bank.digits.images import digits_image_set
+from bank.settings import settings
+from explainers.command_line import store_of_settings
 from explainers.contrastive import generators
 from explainers.contrastive.__main__ import main
 from explainers.contrastive.generator import Shape
 from explainers.contrastive.ready_made import READY_MADE, WEIGHTS, ready_made, sheet
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def data_of_all(data_folder, shared, monkeypatch):
+    """One data folder for the tests of this file: writing the digits takes a second."""
+    monkeypatch.setenv("PARALLAX_DATA", str(shared))
+    settings.cache_clear()
+
 
 QUICK = ["inversion_steps=20", "restarts=1", "rounds=6", "iterations=10"]
 
@@ -54,23 +69,22 @@ def test_same_classes_and_sets_without_a_generator_are_told(tmp_path, capsys):
     assert "Train one" in capsys.readouterr().out
 
 
-def test_a_generator_is_trained_and_then_used(tmp_path, capsys, data_folder):
-    settings = ["steps=2", "width=4", "latent=8", "batch=8", "critic_steps=1"]
-    command = ["--train", "--images", "digits", "--out", str(tmp_path), "--set", *settings]
+def test_a_generator_is_trained_and_then_used(tmp_path, shared):
+    chosen = ["steps=2", "width=4", "latent=8", "batch=8", "critic_steps=1"]
+    command = ["--train", "--images", "digits-marked", "--out", str(tmp_path), "--set", *chosen]
     assert main(command) == 0
     assert np.asarray(Image.open(tmp_path / "samples.png")).shape == (256, 256, 3)
-    from explainers.command_line import store_of_settings
+    assert generators.find(store_of_settings(), digits_image_set(shared, marked=True).digest).shape == Shape(
+        32, 1, 8, 4
+    )
 
-    digest = digits_image_set(data_folder).digest
-    assert generators.find(store_of_settings(), digest).shape == Shape(32, 1, 8, 4)
 
-
-def test_ready_made_generators_are_small_and_belong_to_their_sets(data_folder):
+def test_ready_made_generators_are_small_and_belong_to_their_sets(shared):
     assert ready_made("another set") is None
     for name, marked in READY_MADE.items():
         path = WEIGHTS / f"{name}.safetensors"
         assert path.stat().st_size < 4_000_000
-        found = ready_made(digits_image_set(data_folder, marked).digest)
+        found = ready_made(digits_image_set(shared, marked).digest)
         assert found is not None, "the digits have changed: train their generators anew"
         assert found.shape.channels == 1
         assert not any(parameter.requires_grad for parameter in found.generator.parameters())
