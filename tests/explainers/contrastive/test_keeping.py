@@ -16,7 +16,7 @@ from jobs.results import ResultStore
 from tests.explainers.contrastive.small import image_set, loaded, trained
 from tests.makers import tiny_loaded
 
-QUICK = ContrastParams(inversion_steps=20, restarts=2, rounds=8, iterations=15, strip=5)
+QUICK = ContrastParams(inversion_steps=12, restarts=2, rounds=6, iterations=10, strip=5)
 
 
 @pytest.fixture
