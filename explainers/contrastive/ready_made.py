@@ -7,6 +7,7 @@ a grey square on every 8) on the three quarters that are not held out: under ten
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from functools import cache
@@ -41,7 +42,7 @@ def ready_made(data: str) -> Trained | None:
         with safe_open(str(path), "numpy") as file:
             facts = json.loads(file.metadata()["facts"])
         if facts["data"] == data:
-            key = key_of(what="ready-made generator", **facts)
+            key = key_of(what="ready-made generator", weights=hashlib.sha256(path.read_bytes()).hexdigest())
             return from_arrays(key, data, facts["step"], Shape(**facts["shape"]), load_file(path))
     return None
 
