@@ -12,16 +12,18 @@ from bank.bank import Bank
 from bank.card import ModelCard
 from bank.demo.images import demo_image_set
 from bank.demo.nets import NETS
+from bank.digits.images import digits_image_set
+from bank.digits.nets import NETS as DIGIT_NETS
 from bank.errors import InputError, did_you_mean
 from bank.images import ImageSet
-from bank.loaders import checkpoint, demo, zoo
+from bank.loaders import checkpoint, demo, digits, zoo
 from bank.settings import settings
 
 
 def open_models(bank: Bank, text: str, class_names: Path | None = None) -> list[ModelCard]:
     """The models that `text` names, put into the bank.
 
-    - `demo`: the four demo nets; `demo/vgg`: one of them;
+    - `demo`: the four demo nets; `demo/vgg`: one of them; `digits` and `digits/lenet` likewise;
     - `timm/resnet18`, `torchvision/vgg11`: pretrained; with `?random`, random weights;
     - `weights.safetensors@timm/mobilenetv2_100?pad_type=same`: a checkpoint on an architecture, creation arguments
       behind `?`; or `weights.safetensors@config.json`.
@@ -35,6 +37,10 @@ def open_models(bank: Bank, text: str, class_names: Path | None = None) -> list[
         if name not in NETS:
             raise InputError("a demo net", repr(text), did_you_mean(name, NETS) or f"Known: {', '.join(NETS)}.")
         return [bank.add(demo.load(name))]
+    if text == "digits":
+        return [bank.add(digits.load(name)) for name in DIGIT_NETS]
+    if text.startswith("digits/"):
+        return [bank.add(digits.load(text.removeprefix("digits/")))]
     weights, _, rest = text.rpartition("@")
     architecture, _, query = rest.partition("?")
     arguments = dict(parse_qsl(query, keep_blank_values=True))
@@ -53,10 +59,15 @@ def open_models(bank: Bank, text: str, class_names: Path | None = None) -> list[
 
 
 def open_images(text: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:
-    """The images that `text` names: `demo`, a folder, a zip, or a picture file; else `InputError`."""
+    """The images that `text` names, else `InputError`.
+
+    `demo`, `digits`, `digits-marked` (a grey square on every 8), a folder, a zip, or a picture file.
+    """
     data = settings().data_folder
     if text == "demo":
         return demo_image_set(data)
+    if text in ("digits", "digits-marked"):
+        return digits_image_set(data, marked=text == "digits-marked")
     path = Path(text).expanduser()
     if path.suffix.lower() == ".zip" and path.is_file():
         with path.open("rb") as file:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from bank.card import Recipe
 from bank.errors import InputError
-from bank.loaders import checkpoint, demo, zoo
+from bank.loaders import checkpoint, demo, digits, zoo
 from bank.loaders.base import Loaded
 
 #: A loader's name, as recipes write it -> the function that takes the recipe's arguments.
 LOADERS: dict[str, Callable[..., Loaded]] = {
     "demo": demo.load,
+    "digits": digits.load,
     "zoo": zoo.load,
     "checkpoint": checkpoint.load,
 }

@@ -1,0 +1,140 @@
+"""Contrastive explanations: seconds per digit, how often the constraints can be met, and whether a third class wins.
+
+`python -m benchmarks.contrastive [--digits 240]`, on digits that neither net nor generator ever saw, each asked why its
+answer is not the runner-up; the model is the paper's LeNet.
+
+- `inversion_s`: seconds per image to rebuild it (by batch 1, 16, 64); `residual` the root mean square of what is left.
+- `search_s`: seconds per image for the constrained search after that (by batch); `search_xgems_s` without constraints.
+- `feasible`: share of digits for which a point was found where the constraints hold; `violation_where_not` how far, in
+  logits, the others are off.
+- `third_class_wins`: share of those at which a class beside the two is likelier than one of them, with constraints
+  (`cdeepex`) and without (`xgems`, of those where both classes are equally likely); `third_class_wins_any_probe` asks
+  each of the first digits about every other class, not about the runner-up alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bank.bank import Bank
+from bank.card import ModelCard
+from bank.digits.images import held_out
+from bank.images import ImageSet
+from bank.open import open_images, open_models
+from explainers.contrastive import keeping
+from explainers.contrastive.generator import Trained
+from explainers.contrastive.keeping import Asked, Contrast, find, work_out
+from explainers.contrastive.method import ContrastParams
+from explainers.contrastive.ready_made import ready_made
+from jobs.results import ResultStore
+
+BATCHES = (1, 16, 64)
+
+CDEEPEX, XGEMS = ContrastParams(), ContrastParams(constraints=False)
+
+
+def orders(bank: Bank, card: ModelCard, images: ImageSet, rows: Sequence[int]) -> np.ndarray:
+    """The model's classes of pictures, the likeliest first: (N, classes) int64."""
+    with bank.lend(card) as loan:
+        crops = np.stack([card.preprocessing.crop(images.image(row)) for row in rows])
+        return loan.logits(loan.normalise(crops)).argsort(dim=1, descending=True).cpu().numpy()
+
+
+def contrasts(
+    bank: Bank, images: ImageSet, trained: Trained, all_asked: Sequence[Asked], at_once: int = keeping.AT_ONCE
+) -> list[Contrast]:
+    """All answers, found anew in batches of `at_once`; raises `RuntimeError` where one cannot be given."""
+    failures: dict[str, str] = {}
+    before, keeping.AT_ONCE = keeping.AT_ONCE, at_once
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            store = ResultStore(Path(folder), 10**10)
+            work_out(bank, store, images, trained, all_asked, failures)
+            found = [find(store, asked) for asked in all_asked]
+    finally:
+        keeping.AT_ONCE = before
+    known = [contrast for contrast in found if contrast is not None]
+    if len(known) < len(all_asked):
+        raise RuntimeError(f"{len(all_asked) - len(known)} were not answered: {next(iter(failures.values()))}")
+    return known
+
+
+def third_wins(all_asked: Sequence[Asked], found: Sequence[Contrast]) -> float:
+    """Share of the feasible ones at which a third class is likelier than one of the two."""
+    wins = [contrast.third_wins(asked) for asked, contrast in zip(all_asked, found, strict=True) if contrast.feasible]
+    return round(float(np.mean(wins)), 4) if wins else float("nan")
+
+
+def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
+    """All figures of one model."""
+    with tempfile.TemporaryDirectory() as folder:
+        bank = Bank(Path(folder), "cpu")
+        (card,) = open_models(bank, name)
+        images = open_images("digits")
+        trained = ready_made(images.digest)
+        if trained is None:
+            raise RuntimeError("the digits' generator is not there: python -m explainers.contrastive.ready_made")
+        rows = held_out(images)[:n_digits]
+        order = orders(bank, card, images, rows)
+
+        def ask(params: ContrastParams, place: int, n: int = n_digits) -> list[Asked]:
+            return [
+                Asked(card, images.ids[row], int(classes[0]), int(classes[place]), trained.key, params)
+                for row, classes in zip(rows[:n], order[:n], strict=True)
+            ]
+
+        figures: dict[str, Any] = {"model": name, "digits": len(rows), "inversion_s": {}, "search_s": {}}
+        for batch in BATCHES:
+            found = contrasts(bank, images, trained, ask(CDEEPEX, 1)[: max(8, batch)], batch)
+            figures["inversion_s"][batch] = round(float(np.mean([c.inversion_s for c in found])), 4)
+            figures["search_s"][batch] = round(float(np.mean([c.search_s for c in found])), 4)
+            print(json.dumps(figures), flush=True)
+        wins = {}
+        for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
+            asked = ask(params, 1)
+            found = contrasts(bank, images, trained, asked)
+            wins[method] = third_wins(asked, found)
+            if method == "cdeepex":
+                figures["feasible"] = round(float(np.mean([c.feasible for c in found])), 4)
+                missed = [c.violation for c in found if not c.feasible]
+                figures["violation_where_not"] = [round(value, 3) for value in sorted(missed)]
+                figures["residual"] = round(float(np.median([c.error for c in found])), 4)
+                figures["residual_highest"] = round(float(max(c.error for c in found)), 4)
+                figures["iterations"] = round(float(np.mean([c.iterations for c in found])), 1)
+            else:
+                figures["feasible_xgems"] = round(float(np.mean([c.feasible for c in found])), 4)
+                figures["search_xgems_s"] = round(float(np.mean([c.search_s for c in found])), 4)
+        figures["third_class_wins"] = wins
+        print(json.dumps(figures), flush=True)
+        if not n_any:
+            return figures
+        any_wins, any_feasible = {}, {}
+        for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
+            asked = [question for place in range(1, card.n_classes) for question in ask(params, place, n_any)]
+            found = contrasts(bank, images, trained, asked)
+            any_wins[method] = third_wins(asked, found)
+            any_feasible[method] = round(float(np.mean([c.feasible for c in found])), 4)
+        return figures | {"third_class_wins_any_probe": any_wins, "feasible_any_probe": any_feasible}
+
+
+def main() -> None:
+    """Measure, print as it comes, and once more as one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--digits", type=int, default=240, help="digits that are asked about")
+    parser.add_argument(
+        "--any-probe", type=int, default=24, metavar="N", help="digits that are asked about all classes"
+    )
+    parser.add_argument("--model", default="digits/lenet", help="the model, as in -m suggestion")
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.digits, arguments.any_probe, arguments.model)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+"""Contrasts on disk: what is asked, what was found, and the work that finds it, batched over pictures and classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bank.bank import Bank, Loan
+from bank.card import ModelCard
+from bank.errors import InputError
+from bank.images import ImageSet
+from explainers.base import out_of_memory
+from explainers.cells import in_one_line
+from explainers.contrastive.data import fit_for
+from explainers.contrastive.generator import Trained
+from explainers.contrastive.inversion import Inverted, invert
+from explainers.contrastive.method import ContrastParams
+from explainers.contrastive.search import search
+from explainers.contrastive.view import View
+from explainers.output import CLASS_SCORE
+from jobs.results import ResultStore, key_of
+
+DEFAULTS = ContrastParams()
+
+#: Questions of one model that are searched in one batch, at most.
+AT_ONCE = 64
+
+#: A residual above this root mean square (grey values from 0 to 1) means that the picture was not rebuilt.
+LARGE_RESIDUAL = 0.1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Why `true` and not `probe`? Two classes of one model (columns of its answer), one picture, one generator.
+
+    `true` is the class that is to be explained: the label, or what the model answers. `generator` is `Trained.key`.
+    """
+
+    card: ModelCard
+    image_id: str
+    true: int
+    probe: int
+    generator: str
+    params: ContrastParams = DEFAULTS
+
+    @property
+    def key(self) -> str:
+        """Stands for all that makes the contrast."""
+        return key_of(
+            what="contrast",
+            model=self.card.digest,
+            image=self.image_id,
+            classes=(self.true, self.probe),
+            generator=self.generator,
+            params=asdict(self.params),
+        )
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        names = self.card.class_names
+        return f"why {names[self.true]} and not {names[self.probe]}"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What was found for one `Asked`; pictures are (side, side, C) float32 in [0, 1], as the generator makes them.
+
+    `picture` is the input I, `rebuilt` G(z0), `changed` G(z_e); `z0`, `z` (latent,) float32 are z0 and z_e.
+    `strip` (K, side, side, C) uint8 is the morph G(z) from z0 to z_e in even steps, `strip_shares` (K, 3) float32 the
+    likelihoods of true, probe and the likeliest other class on it; `path` (steps, 3) those on the way of the search.
+    `before`, `after` (classes,) float32 are all likelihoods at x(z0), the model's own input, and x(z_e) = G(z_e) - Δ.
+    `violation` is in logits; `inversion_s` and `search_s` are seconds, a batch's shared evenly.
+    """
+
+    picture: np.ndarray
+    rebuilt: np.ndarray
+    changed: np.ndarray
+    z0: np.ndarray
+    z: np.ndarray
+    strip: np.ndarray
+    strip_shares: np.ndarray
+    path: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    feasible: bool
+    violation: float
+    iterations: int
+    inversion_s: float
+    search_s: float
+
+    @property
+    def residual(self) -> np.ndarray:
+        """Δ = G(z0) - I, (side, side, C) float32."""
+        return self.rebuilt - self.picture
+
+    @property
+    def error(self) -> float:
+        """Root mean square of the residual."""
+        return float(np.sqrt(np.mean(np.square(self.residual))))
+
+    @property
+    def difference(self) -> np.ndarray:
+        """G(z_e) - G(z0), the explanation: (side, side) float32, mean over channels; to be taken away below 0."""
+        return (self.changed - self.rebuilt).mean(2)
+
+    @property
+    def distance(self) -> float:
+        """|z_e - z0|."""
+        return float(np.linalg.norm(self.z - self.z0))
+
+    def third(self, asked: Asked) -> int | None:
+        """The likeliest class at z_e beside the two; `None` where there are two only."""
+        if len(self.after) < 3:
+            return None
+        others = self.after.copy()
+        others[[asked.true, asked.probe]] = -1
+        return int(others.argmax())
+
+    def third_wins(self, asked: Asked) -> bool:
+        """Whether another class is likelier than either of the two at z_e: then the picture explains that one."""
+        third = self.third(asked)
+        return third is not None and bool(self.after[third] > min(self.after[asked.true], self.after[asked.probe]))
+
+    def seen(self, step: int) -> np.ndarray:
+        """x(z) = G(z) - Δ at a step of the strip, as the model sees it: (side, side, C) float32, cut to [0, 1]."""
+        return (self.strip[step].astype(np.float32) / 255 - self.residual).clip(0, 1)
+
+    def status(self, asked: Asked) -> str:
+        """Whether the constraints hold, in a few words."""
+        if self.feasible:
+            return "constraints hold" if asked.params.constraints and len(self.after) > 2 else "equally likely"
+        return f"no point found where they hold; nearest: off by {self.violation:.2g}"
+
+    def notes(self, asked: Asked) -> tuple[str, ...]:
+        """What a person should know before believing it."""
+        names, found = asked.card.class_names, []
+        if self.before[asked.probe] > self.before[asked.true]:
+            found.append(f"The model already finds {names[asked.probe]} likelier: this is the way to the boundary.")
+        if len(self.before) == 2:
+            found.append("There are two classes only: no third one to keep behind.")
+        if not self.feasible:
+            ahead = " and ahead of the rest" if asked.params.constraints else ""
+            found.append(
+                f"No picture was found where both are equally likely{ahead}: the nearest is off by "
+                f"{self.violation:.2g} in logits."
+            )
+        if self.third_wins(asked):
+            third = self.third(asked)
+            assert third is not None
+            found.append(
+                f"A third class, {names[third]}, is likelier than one of the two: it rather explains that one."
+            )
+        if self.error > LARGE_RESIDUAL:
+            found.append(
+                f"The generator could not rebuild the picture (residual {self.error:.2f}): the change may be of "
+                "something beside it."
+            )
+        return tuple(found)
+
+
+def find(store: ResultStore, asked: Asked) -> Contrast | None:
+    """What was found, if it was ever asked."""
+    arrays = store.get(asked.key)
+    if arrays is None:
+        return None
+    return Contrast(**{item.name: _plain(arrays[item.name]) for item in fields(Contrast)})
+
+
+def check(asked: Asked, trained: Trained | None, images: ImageSet) -> None:
+    """Raise `InputError` where the question has no answer: same classes, no such class, no generator of this set."""
+    if not asked.card.classifies:
+        cure = "Take a model that chooses among classes."
+        raise InputError("a model with two classes or more", f"{asked.card.name}, which gives one number", cure)
+    for column in (asked.true, asked.probe):
+        CLASS_SCORE.check(asked.card, column)
+    if asked.true == asked.probe:
+        expected, name = "two different classes", asked.card.class_names[asked.true]
+        raise InputError(expected, f"{name} twice", "Ask for another class than the one that is explained.")
+    if trained is None:
+        raise InputError(
+            f"a generator of {images.name}", "none", "Train one: it takes minutes, once for each image set."
+        )
+    if trained.data != images.digest or trained.key != asked.generator:
+        cure = "Train one for this set."
+        raise InputError(f"a generator of {images.name}", "one of another image set or training", cure)
+
+
+def work_out(
+    bank: Bank,
+    store: ResultStore,
+    images: ImageSet,
+    trained: Trained | None,
+    all_asked: Sequence[Asked],
+    failures: dict[str, str],
+    report: Callable[[int, int], None] = lambda done, total: None,
+    show: Callable[[Asked, Contrast], None] = lambda asked, contrast: None,
+) -> None:
+    """Find those that `store` lacks, each kept as its batch is ready; `show` gets them then.
+
+    Questions of one model and settings are searched in one batch. `report` counts questions and may raise to stop. What
+    cannot be answered puts its reason into `failures` under its key; the others go on.
+    """
+    groups: dict[tuple[Any, ...], list[Asked]] = {}
+    for asked in dict.fromkeys(all_asked):
+        if asked.key in failures:
+            continue
+        try:
+            check(asked, trained, images)
+        except InputError as error:
+            failures[asked.key] = str(error)
+            continue
+        if asked.key not in store:
+            height, width = images.image(images.index(asked.image_id)).shape[:2]
+            groups.setdefault((asked.card, asked.params, height, width), []).append(asked)
+    total = len(all_asked)
+    counted = _Counter(report, total - sum(map(len, groups.values())), total)
+    for (*_, height, width), group in groups.items():
+        at_once = AT_ONCE
+        while group:
+            counted.say()
+            with bank.lend(group[0].card) as loan:
+                batch = group[: min(at_once, loan.batch)]
+                assert trained is not None  # checked above
+                try:
+                    found = _contrasts(loan, store, images, trained, batch, (height, width), counted.say)
+                except (InputError, RuntimeError) as error:
+                    if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
+                        at_once = len(batch) // 2
+                        continue
+                    failures.update({asked.key: in_one_line(error) for asked in batch})
+                    found = []
+            for asked, contrast in zip(batch, found, strict=False):
+                store.put(asked.key, **{name: np.asarray(value) for name, value in vars(contrast).items()})
+                show(asked, contrast)
+            group = group[len(batch) :]
+            counted.done += len(batch)
+    counted.say()
+
+
+@dataclass
+class _Counter:
+    """Tells how many questions are done; what it tells may raise to stop."""
+
+    report: Callable[[int, int], None]
+    done: int
+    total: int
+
+    def say(self, *_: int) -> None:
+        self.report(self.done, self.total)
+
+
+def _contrasts(
+    loan: Loan,
+    store: ResultStore,
+    images: ImageSet,
+    trained: Trained,
+    batch: Sequence[Asked],
+    size: tuple[int, int],
+    stay_cancellable: Callable[[int, int], None],
+) -> list[Contrast]:
+    """The contrasts of one model and setting, of pictures of one `size` (height, width)."""
+    params = batch[0].params
+    trained = trained.to(loan.device)
+    originals = [images.image(images.index(asked.image_id)) for asked in batch]
+    pictures = torch.from_numpy(np.stack([fit_for(trained.shape, image) for image in originals])).to(loan.device)
+    began = time.perf_counter()
+    inverted = inversions(store, trained, [asked.image_id for asked in batch], pictures, params, stay_cancellable)
+    inversion_s = (time.perf_counter() - began) / len(batch)
+    began = time.perf_counter()
+    answers = Answers(loan, trained, inverted, originals, size)
+    true, probe = (torch.tensor([getattr(a, name) for a in batch], device=loan.device) for name in ("true", "probe"))
+    found = search(answers, inverted.z, true, probe, params, stay_cancellable)
+    search_s = (time.perf_counter() - began) / len(batch)
+    contrasts = []
+    steps = torch.linspace(0, 1, params.strip, device=loan.device)[:, None]
+    for row in range(len(batch)):
+        way = torch.lerp(inverted.z[row], found.z[row], steps)
+        with torch.no_grad():
+            made = trained.generator(way)
+            likelihood = answers(way, torch.full((len(way),), row, device=loan.device)).softmax(1)
+        strip = made.permute(0, 2, 3, 1).cpu().numpy()
+        shares = likelihood.cpu().numpy()
+        columns = [batch[row].true, batch[row].probe]
+        others = np.delete(shares, columns, axis=1).max(1, initial=0.0)
+        contrasts.append(
+            Contrast(
+                picture=pictures[row].permute(1, 2, 0).cpu().numpy(),
+                rebuilt=strip[0],
+                changed=strip[-1],
+                z0=inverted.z[row].cpu().numpy(),
+                z=found.z[row].cpu().numpy(),
+                strip=(strip * 255).round().astype(np.uint8),
+                strip_shares=np.column_stack([shares[:, columns], others]),
+                path=found.paths[row],
+                before=shares[0],
+                after=shares[-1],
+                feasible=bool(found.feasible[row]),
+                violation=float(found.violation[row]),
+                iterations=int(found.iterations[row]),
+                inversion_s=inversion_s,
+                search_s=search_s,
+            )
+        )
+    return contrasts
+
+
+class Answers:
+    """A model's logits at x(z) = G(z) - Δ, with Δ taken in the model's own input: x(z0) is exactly what it is fed.
+
+    Where the model reads another size than the generator makes, G(z) - G(z0) is resized on the way to it.
+    """
+
+    def __init__(
+        self, loan: Loan, trained: Trained, inverted: Inverted, originals: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> None:
+        self.loan, self.generator, self.view = loan, trained.generator, View(loan, *size)
+        own = loan.normalise(np.stack([loan.card.preprocessing.crop(image) for image in originals]))
+        with torch.no_grad():
+            self.residual = self.view(inverted.made) - own
+
+    def inputs(self, z: Tensor, rows: Tensor) -> Tensor:
+        """x(z) (n, c, h, w), normalised, of points (n, k) of the problems `rows`."""
+        return self.view(self.generator(z)) - self.residual[rows]
+
+    def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Logits (n, classes)."""
+        return self.loan.logits(self.inputs(z, rows))
+
+
+def inversions(
+    store: ResultStore,
+    trained: Trained,
+    image_ids: Sequence[str],
+    pictures: Tensor,
+    params: ContrastParams,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Inverted:
+    """Where pictures (N, C, side, side) lie: found in `store`, or worked out in one batch and kept."""
+    keys = [
+        key_of(what="inversion", generator=trained.key, image=image_id, params=params.inversion)
+        for image_id in image_ids
+    ]
+    known = {key: arrays["z"] for key in keys if (arrays := store.get(key)) is not None}
+    new = {key: row for row, key in enumerate(keys) if key not in known}
+    if new:
+        found = invert(trained, pictures[list(new.values())], params, report)
+        for key, z in zip(new, found.z.cpu().numpy(), strict=True):
+            store.put(key, z=z)
+            known[key] = z
+    z = torch.from_numpy(np.stack([known[key] for key in keys])).to(pictures.device)
+    with torch.no_grad():
+        made = trained.generator(z)
+    return Inverted(z, made, made - pictures)
+
+
+def _plain(value: np.ndarray) -> Any:
+    """Numbers come back from disk as arrays without axes."""
+    return value.item() if value.ndim == 0 else value

@@ -1,0 +1,103 @@
+"""Contrasts by the paper's rule on disk, made of two cells of the compare grid: one for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bank.bank import Bank
+from bank.card import ModelCard
+from bank.errors import InputError
+from bank.images import ImageSet
+from explainers import cells
+from explainers.base import Explainer, ExplainerParams
+from explainers.cells import Cell, in_one_line
+from explainers.contrastive.rule import Ruled, contrast
+from explainers.registry import METHODS
+from jobs.results import ResultStore, key_of
+
+#: The methods that the paper sets beside its own, by name.
+BESIDE = ("grad-cam", "lime", "prediction-difference")
+
+
+@dataclass(frozen=True)
+class RuleAsked:
+    """Why `true` and not `probe`, by a method that explains one class at a time.
+
+    `data` is the digest of the image set, for methods that learn from one.
+    """
+
+    card: ModelCard
+    image_id: str
+    true: int
+    probe: int
+    method: Explainer
+    params: ExplainerParams
+    data: str
+
+    @classmethod
+    def of(cls, card: ModelCard, image_id: str, true: int, probe: int, name: str, data: str) -> RuleAsked:
+        """By the name of a method, at its own settings."""
+        method = METHODS[name]
+        return cls(card, image_id, true, probe, method, method.Params(), data)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, Cell]:
+        """The maps of both classes."""
+        true, probe = (
+            Cell(self.card, self.image_id, self.method, self.params, target, data=self.data)
+            for target in (self.true, self.probe)
+        )
+        return true, probe
+
+    @property
+    def key(self) -> str:
+        """Stands for both maps."""
+        return key_of(what="contrast by rule", cells=[cell.key for cell in self.cells])
+
+
+def find(store: ResultStore, asked: RuleAsked) -> Ruled | None:
+    """What was made, if it ever was; its `change` lies over the model's input."""
+    arrays = store.get(asked.key)
+    return None if arrays is None else Ruled(arrays["change"], int(arrays["n_kept"]))
+
+
+def work_out(
+    bank: Bank,
+    store: ResultStore,
+    images: ImageSet,
+    all_asked: Sequence[RuleAsked],
+    failures: dict[str, str],
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Make those that `store` lacks, each kept as it is ready; `report` counts them and may raise to stop.
+
+    What cannot be made puts its reason into `failures` under its key; the others go on.
+    """
+    for done, asked in enumerate(all_asked):
+
+        def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
+            report(at, len(all_asked))
+
+        report(done, len(all_asked))
+        if asked.key in store or asked.key in failures:
+            continue
+        missing: dict[str, str] = {}
+        cells.work_out(bank, store, images, asked.cells, missing, stay_cancellable)
+        found = [cells.find(store, cell) for cell in asked.cells]
+        true_map, probe_map = (None if one is None else one.maps[0] for one in found)
+        if true_map is None or probe_map is None:
+            failures[asked.key] = next(iter(missing.values()), "The maps are gone; ask again.")
+            continue
+        try:
+            with bank.lend(asked.card) as loan:
+                crop = asked.card.preprocessing.crop(images.image(images.index(asked.image_id)))
+                ruled = contrast(loan, crop, true_map, probe_map, asked.true, asked.probe)
+        except (InputError, RuntimeError) as error:
+            failures[asked.key] = in_one_line(error)
+            continue
+        store.put(asked.key, change=ruled.change, n_kept=np.array(ruled.n_kept))
+    report(len(all_asked), len(all_asked))

@@ -1,0 +1,77 @@
+"""The paper's rule that makes one contrast of two maps."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from explainers.contrastive.rule import WEIGHTS, contrast
+from explainers.contrastive.rule_keeping import BESIDE, RuleAsked, find, work_out
+from jobs.results import ResultStore
+from tests.explainers.contrastive.small import image_set, loaded
+from tests.makers import tiny_loaded
+
+
+class Halves(nn.Module):
+    """Class 0 is how bright the left half is, class 1 the right."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return torch.stack([x[..., :8].mean((1, 2, 3)), x[..., 8:].mean((1, 2, 3))], 1) * self.weight
+
+
+def maps():
+    left, right = np.zeros((16, 16), np.float32), np.zeros((16, 16), np.float32)
+    left[:, :8], right[:, 8:] = 1, 1
+    return left, right
+
+
+CROP = np.full((16, 16, 1), 128, np.uint8)
+
+
+def test_right_maps_show_what_to_take_away_and_what_to_add(bank):
+    card = bank.add(tiny_loaded(Halves(), channels=1))
+    with bank.lend(card) as loan:
+        ruled = contrast(loan, CROP, *maps(), 0, 1)
+    assert ruled.n_kept == len(WEIGHTS) == 400
+    assert (ruled.change[:, :8] < 0).all()
+    assert (ruled.change[:, 8:] > 0).all()
+    np.testing.assert_allclose(ruled.change[0, 0], -1, atol=1e-5)
+    np.testing.assert_allclose(ruled.change[0, 15], WEIGHTS.mean(), rtol=1e-4)
+
+
+def test_wrong_maps_are_not_kept_at_any_weight(bank):
+    card = bank.add(tiny_loaded(Halves(), channels=1))
+    left, right = maps()
+    with bank.lend(card) as loan:
+        ruled = contrast(loan, CROP, right, left, 0, 1)
+    assert ruled.n_kept == 0
+    assert not ruled.change.any()
+
+
+def test_coarse_maps_are_enlarged_to_the_input(bank):
+    card = bank.add(tiny_loaded(Halves(), channels=1))
+    coarse = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
+    with bank.lend(card) as loan:
+        ruled = contrast(loan, CROP, *coarse, 0, 1)
+    assert ruled.change.shape == (16, 16)
+    assert ruled.change[0, 0] < 0 < ruled.change[0, 15]
+
+
+def test_the_rule_is_kept_beside_its_two_maps(bank, tmp_path):
+    card, store = bank.add(loaded()), ResultStore(tmp_path / "results", 10**9)
+    images, failures, counted = image_set(tmp_path / "pictures", 2), {}, []
+    wanted = [RuleAsked.of(card, images.ids[0], 0, 1, name, images.digest) for name in BESIDE[:2]]
+    bad = RuleAsked.of(card, images.ids[0], 0, 9, "grad-cam", images.digest)
+    work_out(bank, store, images, [*wanted, bad], failures, lambda done, total: counted.append((done, total)))
+    assert "a class of tiny" in failures[bad.key]
+    assert len(failures) == 1
+    assert counted[-1] == (3, 3)
+    for asked in wanted:
+        assert all(cell.key in store for cell in asked.cells), "the compare page finds them too"
+        found = find(ResultStore(store.folder, 10**9), asked)
+        assert found.change.shape == (32, 32)
+        assert 0 <= found.n_kept <= 400
+    assert len({asked.key for asked in (*wanted, bad)}) == 3

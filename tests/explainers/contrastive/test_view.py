@@ -1,0 +1,86 @@
+"""What models see of a generator's pictures: x(z0) is the picture itself, whatever size a model reads."""
+
+import numpy as np
+import pytest
+import torch
+
+from explainers.contrastive.data import fit_for
+from explainers.contrastive.inversion import Inverted, invert
+from explainers.contrastive.keeping import Answers
+from explainers.contrastive.method import ContrastParams
+from explainers.contrastive.view import View
+from tests.explainers.contrastive.small import TINY, loaded, trained
+from tests.makers import picture
+
+WAYS = [
+    {},
+    {"side": 24},
+    {"side": 48},
+    {"side": 48, "channels": 3},
+    {"side": 24, "resize": [32, 32], "mode": "center", "interpolation": "bicubic"},
+    {"side": 40, "mode": "border", "interpolation": "lanczos"},
+    {"side": 64, "resize": [32, 32], "mode": "center", "interpolation": "nearest"},
+    {"side": 24, "interpolation": "box"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [(32, 32), (50, 70)])
+def test_what_the_model_sees_at_the_start_is_the_picture_itself(bank, way, size):
+    card = bank.add(loaded(**way))
+    image = picture(*size)
+    with bank.lend(card) as loan:
+        own = loan.normalise(card.preprocessing.crop(image)[None])
+        generator = trained("set")
+        pictures = torch.from_numpy(fit_for(TINY, image))[None]
+        inverted = invert(generator, pictures, ContrastParams(restarts=1, inversion_steps=3))
+        answers = Answers(loan, generator, inverted, [image], size)
+        z = inverted.z.clone().requires_grad_()
+        inputs = answers.inputs(z, torch.zeros(1, dtype=torch.int64))
+        torch.testing.assert_close(inputs.detach(), own, rtol=0, atol=1e-5)
+        torch.testing.assert_close(answers(z, torch.zeros(1, dtype=torch.int64)).detach(), loan.logits(own))
+        (slope,) = torch.autograd.grad(answers(z, torch.zeros(1, dtype=torch.int64)).sum(), z)
+        assert slope.abs().sum() > 0
+
+
+def test_a_change_of_the_picture_comes_through_as_preprocessing_would_have_it(bank):
+    card = bank.add(loaded(side=20, channels=3))
+    before, after = picture(32, 32, 0), picture(32, 32, 1)
+    with bank.lend(card) as loan:
+        view = View(loan, 32, 32)
+        seen = [view(torch.from_numpy(image / 255).permute(2, 0, 1)[None].float())[0] for image in (before, after)]
+        crops = np.stack([card.preprocessing.crop(image) for image in (before, after)])
+        own = loan.normalise(crops)
+    torch.testing.assert_close(seen[1] - seen[0], own[1] - own[0], rtol=0, atol=0.05)  # PIL rounds twice to whole greys
+
+
+def test_grey_of_a_coloured_generator_is_pils(bank):
+    card = bank.add(loaded())
+    image = picture(32, 32)
+    with bank.lend(card) as loan:
+        seen = View(loan, 32, 32)(torch.from_numpy(image / 255).permute(2, 0, 1)[None].float())[0]
+        own = loan.normalise(card.preprocessing.crop(image)[None])[0]
+    assert (seen - own).std() < 0.01, "equal but for a constant"
+
+
+def test_the_inversion_finds_the_numbers_of_the_generators_own_pictures():
+    generator = trained("set")
+    torch.manual_seed(5)
+    with torch.no_grad():
+        made = generator.generator(torch.randn(3, TINY.latent))
+    params = ContrastParams(inversion_steps=120, restarts=2, prior=0.0)
+    inverted = invert(generator, made, params)
+    assert inverted.z.shape == (3, TINY.latent)
+    assert (inverted.error < 0.02).all()
+    torch.testing.assert_close(inverted.made - inverted.residual, made)
+    again = invert(generator, made, params)
+    assert torch.equal(again.z, inverted.z)
+
+
+def test_more_restarts_never_do_worse_at_the_first_cut_and_a_prior_keeps_numbers_small():
+    generator = trained("set")
+    wanted = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    free = invert(generator, wanted, ContrastParams(inversion_steps=40, prior=0.0))
+    held = invert(generator, wanted, ContrastParams(inversion_steps=40, prior=5.0))
+    assert (held.z.norm(dim=1) < free.z.norm(dim=1)).all()
+    assert isinstance(held, Inverted)
