@@ -20,7 +20,6 @@ that of the demo's paintings. What is compared runs in turn, so that a machine t
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import statistics
 import tempfile
@@ -124,7 +123,7 @@ class Case:
 
     def block(self, effort: Effort, sampler: Sampler | None = None, margin: int = 0) -> np.ndarray:
         """Weight of evidence (h, w) of all windows of a block, and of `margin` more on each side of it."""
-        grid = Block(*dataclasses.astuple(self.grid), margin=margin)
+        grid = Block(**vars(self.grid), margin=margin)
         survey = Survey.new(grid, 1)
         for _ in advance(self.loan, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
             pass
