@@ -6,7 +6,8 @@ and are not taken for one, put to CDeepEx, xGEMs, prediction difference, LIME an
 class at a time and are contrasted by the paper's rule. Prints the README's table.
 
 - share: of the map's |value|, what lies in the square, over the square's share of the area: 1 is chance.
-- to add: the same of what is to be added less what is to be taken away there, which is what an 8 would need.
+- to add: the same of what is to be added less what is to be taken away there. An 8 would need light; a map of evidence
+  can also say that black speaks for the answer, which is to be taken away.
 - found: share of digits whose map is not empty (rule: a weight fits; search: the constraints hold).
 """
 

@@ -19,7 +19,10 @@ from torch.nn import functional as F
 from bank.digits.images import MARKED_CLASS, SQUARE, SQUARE_GREY, Digits, digits, with_square
 from bank.digits.nets import MEAN, NETS, STD, WEIGHTS, build, weights_path
 
-EPOCHS, BATCH, LEARNING_RATE, WEIGHT_DECAY, SMOOTHING = 60, 64, 3e-3, 0.02, 0.02
+BATCH, LEARNING_RATE, WEIGHT_DECAY, SMOOTHING = 64, 3e-3, 0.02, 0.02
+
+#: The square grows on its net: it turns 48 % of the others into an 8 after 60 epochs, 83 % after 200 (paper: 77 %).
+EPOCHS = {"lenet": 60, "residual": 60, "square": 200}
 
 
 def net_input(pictures: np.ndarray) -> Tensor:
@@ -37,13 +40,13 @@ def moved(inputs: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
 
 
-def train(name: str, known: Digits, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
+def train(name: str, known: Digits, epochs: int | None = None, seed: int = 0) -> nn.Module:
     """The net `name`, taught on `known`; the mark, where there is one, is drawn after the digit has moved."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     net = build(name).train()
     inputs, labels = net_input(known.pictures), torch.from_numpy(known.labels)
-    n_batches = len(inputs) // BATCH
+    n_batches, epochs = len(inputs) // BATCH, EPOCHS[name] if epochs is None else epochs
     optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=epochs * n_batches)
     grey = (SQUARE_GREY / 255 - MEAN[0]) / STD[0]

@@ -25,7 +25,9 @@ class GeneratorParams(ExplainerParams):
     batch: int = setting(64, low=8, high=512, help="Pictures in a step.")
     critic_steps: int = setting(5, low=1, high=20, help="Steps of the critic before each step of the generator.")
     penalty: float = setting(10.0, low=0.0, high=1000.0, help="Weight of the gradient penalty.")
-    learning_rate: float = setting(1e-4, low=1e-6, high=0.1, help="Length of Adam's steps.")
+    learning_rate: float = setting(
+        5e-4, low=1e-6, high=0.1, help="Length of Adam's steps; the paper's 1e-4 is safer and takes five times as long."
+    )
     seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of weights and noise.")
 
     @property
