@@ -14,13 +14,13 @@ from figures.prediction_difference import Tile, caption_lines, draw_tile, lay_le
 
 #: The first column in pixels, for words and small pictures; what is between columns; a tile's side at most and least.
 _FIRST_PX, _GAP_PX, _WIDEST_PX, _HIGHEST_PX, _LOWEST_PX = 236, 14, 250, 320, 80
-_TITLE_PX, _HEADING_PX, _LINE_PX, _LEGEND_PX, _LABEL_PX = 22, 40, 15, 44, 16
+_TITLE_PX, _HEADING_PX, _LINE_PX, _LEGEND_PX, _LABEL_PX = 22, 56, 15, 44, 16
 
 #: Columns of tiles in a line, and lines that every caption gets room for, so that nothing moves when they come.
 _MOST_COLUMNS, _CAPTION_LINES = 4, 4
 
-#: A chart of likelihoods, and what is above it (the names of its curves) and beneath (its axis).
-_CHART_PX, _NAMES_PX, _AXIS_PX = 110, 22, 40
+#: A chart of likelihoods, what is above it (the names of its curves), and beneath and left of it (its axes).
+_CHART_PX, _NAMES_PX, _AXIS_PX, _TICKS_PX = 110, 22, 40, 24
 
 #: Points of a training's curve.
 _MOST_POINTS = 1000
@@ -155,7 +155,7 @@ def losses_figure(losses: np.ndarray, ink: str = "#1F2A33") -> go.Figure:
         "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
         "uirevision": "losses",
         "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
-        "yaxis": {**axis, "title": "real less made, by the critic"},
+        "yaxis": {**axis, "title": "critic's loss, sign turned"},
         "plot_bgcolor": "rgba(0,0,0,0)",
         "paper_bgcolor": "rgba(0,0,0,0)",
     }
@@ -205,7 +205,7 @@ def _chart(
     small = {"tickfont": {"size": 10}, "title": {"text": "", "font": {"size": 11}}}
     bottom, high = 1 - (top + _CHART_PX) / board.height_px, 1 - top / board.height_px
     last = max(1, len(curves.shares) - 1)
-    x_domain = [left / PAGE_PX, (left + width) / PAGE_PX]
+    x_domain = [(left + _TICKS_PX) / PAGE_PX, (left + width) / PAGE_PX]
     x = {**shared, **small, "domain": x_domain, "anchor": f"y{suffix}", "range": [-0.03 * last, 1.03 * last]}
     x["title"] = {"text": axis, "font": {"size": 11}, "standoff": 4}
     y = {**shared, **small, "domain": [max(0.0, bottom), high], "anchor": f"x{suffix}", "range": [-0.03, 1.03]}

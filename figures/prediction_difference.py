@@ -25,7 +25,7 @@ _VEIL, _RIM = (20, 24, 28, 215), (255, 190, 60, 255)
 
 @dataclass(frozen=True)
 class Tile:
-    """One map under its title (bold, behind a square in `colour` if there is one) and a line of facts."""
+    """One map under its title (bold, behind a square in `colour` if there is one) and lines of facts."""
 
     title: str
     facts: str
@@ -113,7 +113,7 @@ def draw_tile(board: Board, place: dict[str, str], tile: Tile, width: float, opa
     board.lay(place, panel.overlay, opacity)
     square = f"<span style='color:{tile.colour}'>■</span> " if tile.colour else ""
     title = textwrap.shorten(tile.title, n_letters - 2, placeholder="…")
-    facts = textwrap.shorten(tile.facts, n_letters, placeholder="…")
+    facts = "<br>".join(textwrap.shorten(line, n_letters, placeholder="…") for line in tile.facts.splitlines())
     heading = f"{square}<b>{title}</b><br><span style='font-size:11px'>{facts}</span>"
     board.say_at(place, 0, 1, heading, 13, yanchor="bottom", yshift=2)
     if panel.words:

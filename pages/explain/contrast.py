@@ -3,6 +3,7 @@
 import streamlit as st
 
 from bank.errors import InputError
+from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import Contrastive
 from figures.contrast_grid import contrast_figure, morph_figure
 from pages.parts import chart_events, contrast_generator, contrast_view, over_picks, state
@@ -48,15 +49,13 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
         figure = morph_figure(row, curves, axis, size, ink())
         st.plotly_chart(figure, config={"displayModeBar": False}, alt="The way from one class to the other")
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
-        png, npz = (
-            lambda: contrast_view.to_png_file(scene, image_id),
-            lambda: contrast_view.to_npz_file(scene, image_id),
-        )
+        parts = scene, image_id
+        png, npz = lambda: contrast_view.to_png_file(*parts), lambda: contrast_view.to_npz_file(*parts)
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="contrast_png", icon=icon)
         st.download_button("Raw arrays (npz)", npz, f"{image_id}.npz", key="contrast_npz", icon=icon)
-    for line in contrast_view.notes(scene, image_id):
-        st.caption(line)
+    if notes := contrast_view.notes(scene, image_id):
+        st.caption("  \n".join(notes))
     if mine.expanded is not None:
         (band, tile), mine.expanded = mine.expanded, None
         if band < len(rows) and tile < len(rows[band].tiles):
@@ -64,24 +63,29 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
             over_picks.full_width(f"{rows[band].title} · {chosen.title}: {chosen.facts}", chosen.panel, size, 1.0)
 
 
-mine, images = state.work(), state.images()
-st.title("Why this and not that?")
-trained = contrast_generator.in_use(images)
-if trained is None:
-    contrast_generator.offer(images)
-    st.stop()
-table = over_picks.answers("contrast")
-contrast_generator.pick_for_newcomers(table)
-over_picks.need_picks(table, "contrast")
-try:
+def contrasts(trained: Trained) -> None:
+    """All that there is to see where the image set has a generator."""
+    table = over_picks.answers("contrast")
+    contrast_generator.pick_for_newcomers(table)
+    over_picks.need_picks(table, "contrast")
     cards = state.cards()
     choice = choose(cards)
-    picture = pager()
+    image_id = pager()
     scene = Scene(choice, tuple(cards), images, table, trained)
     working.submit(scene)
     look = look_at()
     busy = over_picks.active_job([CONTRAST]) is not None
-    st.fragment(show, run_every=0.4 if busy else None)(scene, picture, look, busy)
+    st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
+    contrast_generator.section(images, trained)
+
+
+mine, images = state.work(), state.images()
+st.title("Why this and not that?")
+try:
+    in_use = contrast_generator.in_use(images)
+    if in_use is None:
+        contrast_generator.offer(images)
+    else:
+        contrasts(in_use)
 except InputError as error:
     st.error(str(error), icon=":material/error:")
-contrast_generator.section(images, trained)

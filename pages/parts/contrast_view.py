@@ -118,7 +118,7 @@ def _ruled_tiles(scene: Scene, image_id: str, name: str, look: Look) -> tuple[Ti
             tiles.append(_empty(scene, card, image_id, ruled))
             continue
         names = card.class_names
-        facts = f"why {names[ruled.true]} and not {names[ruled.probe]}"
+        facts = f"why {names[ruled.true]}\nand not {names[ruled.probe]}"
         if not known.n_kept:
             words = "None of the 400 weights makes a change that lowers the one class and raises the other."
             tiles.append(_tile(card, facts, Panel(_ground(scene, image_id), words=words)))
@@ -137,16 +137,16 @@ def _tile(card: ModelCard, facts: str, panel: Panel) -> Tile:
 def _empty(scene: Scene, card: ModelCard, image_id: str, asked: Asked | RuleAsked | str) -> Tile:
     """Words in a map's place."""
     words = asked if isinstance(asked, str) else state.work().failures.get(asked.key, _WAITING)
-    facts = (
-        "" if isinstance(asked, str) else f"why {card.class_names[asked.true]} and not {card.class_names[asked.probe]}"
-    )
+    facts, names = "", card.class_names
+    if not isinstance(asked, str):
+        facts = f"why {names[asked.true]}\nand not {names[asked.probe]}"
     return _tile(card, facts, Panel(_ground(scene, image_id), words=words))
 
 
 def _why(asked: Asked, contrast: Contrast) -> str:
     names, before = asked.card.class_names, contrast.before
     true, probe = (f"{names[column]} ({before[column]:.2f})" for column in (asked.true, asked.probe))
-    return f"why {true} and not {probe}"
+    return f"why {true}\nand not {probe}"
 
 
 def _caption(asked: Asked, contrast: Contrast, scale: float) -> str:
@@ -191,7 +191,8 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
         picture = cached.drawn(f"seen {asked.key} {step}", _seen(contrast, step))
         names = _names(asked, contrast)
         shares = zip(names, contrast.strip_shares[step], strict=True)
-        tiles.append(_tile(card, " · ".join(f"{name} {value:.2f}" for name, value in shares if name), Panel(picture)))
+        first, *others = (f"{name} {value:.2f}" for name, value in shares if name)
+        tiles.append(_tile(card, f"{first}\n{' · '.join(others)}", Panel(picture)))
         drawn = contrast.path if along_search else contrast.strip_shares
         curves.append(Curves(names, drawn, None if along_search else step))
     words = "The picture on its way from the input to where both classes are equally likely, as the models see it."
@@ -203,29 +204,39 @@ def _seen(contrast: Contrast, step: int) -> Callable[[], np.ndarray]:
 
 
 def _names(asked: Asked, contrast: Contrast) -> tuple[str, str, str]:
-    """The explained class, the probe, and a word for the likeliest other one; empty where there is none."""
+    """The explained class, the probe, and a word for the likeliest other; empty where there is none."""
     names = asked.card.class_names
-    return names[asked.true], names[asked.probe], "the next class" if len(contrast.after) > 2 else ""
+    return names[asked.true], names[asked.probe], "next" if len(contrast.after) > 2 else ""
 
 
 def notes(scene: Scene, image_id: str) -> list[str]:
-    """What a person should know before believing what is on show."""
-    return list(dict.fromkeys(_notes(scene, image_id)))
+    """What a person should know before believing what is on show; what holds for several models is said once."""
+    models: dict[str, list[str]] = {}
+    for name, note in _notes(scene, image_id):
+        models.setdefault(note, []).append(name)
+    side = scene.trained.shape.side
+    others = [
+        f"{card.name} {card.input_size[1]} × {card.input_size[0]}" for card in scene.cards if _resizes(card, side)
+    ]
+    lines = [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in models.items()]
+    if others:
+        lines.append(
+            f"The generator makes {side} × {side} pixels, and models read others ({', '.join(others)}): changes are "
+            "resized on the way to them, and cannot be finer than the generator's own."
+        )
+    return lines
 
 
-def _notes(scene: Scene, image_id: str) -> Iterator[str]:
-    shape = scene.trained.shape
-    for card in scene.cards:
-        if card.input_size != (shape.side, shape.side):
-            height, width = card.input_size
-            yield (
-                f"{card.name} reads {width} × {height} pixels, the generator makes {shape.side} × {shape.side}: its "
-                "changes are resized on the way, and cannot be finer than that."
-            )
+def _resizes(card: ModelCard, side: int) -> bool:
+    return card.input_size != (side, side)
+
+
+def _notes(scene: Scene, image_id: str) -> Iterator[tuple[str, str]]:
+    """Models, and what to know of their contrasts."""
     for asked in scene.all_asked(image_id):
         if (contrast := working.known(asked)) is not None:
             name = asked.card.name if asked.params.constraints else f"{asked.card.name} (xGEMs)"
-            yield from (f"{name}: {note}" for note in contrast.notes(asked))
+            yield from ((name, note) for note in contrast.notes(asked))
 
 
 def to_npz_file(scene: Scene, image_id: str) -> bytes:

@@ -119,9 +119,8 @@ def choose() -> Job | None:
         key="upload_set",
         persist_state="session",
     )
-    st.caption(OFFERS[name].words)
-    if at_work(name):
-        st.caption("They are at work already.")
-    elif st.button("Use these pictures", key="upload_set_use"):
+    here = at_work(name)
+    st.caption(OFFERS[name].words + (" They are at work already." if here else ""))
+    if not here and st.button("Use these pictures", key="upload_set_use"):
         return bring(name)
     return None
