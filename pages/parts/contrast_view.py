@@ -215,9 +215,8 @@ def notes(scene: Scene, image_id: str) -> list[str]:
     for name, note in _notes(scene, image_id):
         models.setdefault(note, []).append(name)
     side = scene.trained.shape.side
-    others = [
-        f"{card.name} {card.input_size[1]} × {card.input_size[0]}" for card in scene.cards if _resizes(card, side)
-    ]
+    cards = [card for card in scene.cards if card.input_size != (side, side)]
+    others = [f"{card.name} {card.input_size[1]} × {card.input_size[0]}" for card in cards]
     lines = [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in models.items()]
     if others:
         lines.append(
@@ -225,10 +224,6 @@ def notes(scene: Scene, image_id: str) -> list[str]:
             "resized on the way to them, and cannot be finer than the generator's own."
         )
     return lines
-
-
-def _resizes(card: ModelCard, side: int) -> bool:
-    return card.input_size != (side, side)
 
 
 def _notes(scene: Scene, image_id: str) -> Iterator[tuple[str, str]]:
