@@ -8,14 +8,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from bank.demo.images import demo_image_set
+from bank import mnist
+from bank.demo import images as demo_images
 from bank.demo.nets import NETS
-from bank.digits.images import digits_image_set
+from bank.digits import images as digit_images
 from bank.digits.nets import NETS as DIGIT_NETS
 from bank.images import ImageSet
 from bank.loaders import demo, digits
 from bank.loaders.base import Loaded
-from bank.mnist import mnist_image_set
 from bank.settings import settings
 from jobs.queue import Job
 from pages.parts import cached, scoring_job, state
@@ -25,8 +25,13 @@ PAINTINGS, DIGITS = "paintings", "digits"
 
 @dataclass(frozen=True)
 class Offer:
-    """An image set on offer: `read` brings it under the data folder, `load` one of its `nets` by name."""
+    """An image set on offer: `read` brings it into `folder` of the data folder, `load` one of its `nets` by name.
 
+    `name` is what the set is called, `title` what it is offered as.
+    """
+
+    name: str
+    folder: str
     title: str
     words: str
     read: Callable[[Path, Callable[[int, int], None]], ImageSet]
@@ -36,31 +41,41 @@ class Offer:
 
 OFFERS = {
     PAINTINGS: Offer(
+        demo_images.NAME,
+        "demo",
         "paintings",
         "Procedural paintings of six kinds, some of them hard, some signed; with four small nets.",
-        demo_image_set,
+        demo_images.demo_image_set,
         demo.load,
         tuple(NETS),
     ),
     DIGITS: Offer(
+        digit_images.NAME,
+        "digits",
         "handwritten digits",
         "1,797 real digits (scikit-learn), with three small nets and a generator for contrasts.",
-        lambda data, progress: digits_image_set(data, progress=progress),
+        lambda data, progress: digit_images.digits_image_set(data, progress=progress),
     ),
     "digits-marked": Offer(
+        digit_images.MARKED_NAME,
+        "digits",
         "handwritten digits, every 8 marked",
         "The same digits with a grey square on every 8: what the net called square learnt from.",
-        lambda data, progress: digits_image_set(data, marked=True, progress=progress),
+        lambda data, progress: digit_images.digits_image_set(data, marked=True, progress=progress),
     ),
     "mnist": Offer(
+        mnist.SOURCES["mnist"].title,
+        "mnist",
         "MNIST (from the network)",
         "10,000 handwritten digits, 28 px, with the three small nets of the digits.",
-        lambda data, progress: mnist_image_set("mnist", data, progress),
+        lambda data, progress: mnist.mnist_image_set("mnist", data, progress),
     ),
     "fashion-mnist": Offer(
+        mnist.SOURCES["fashion-mnist"].title,
+        "fashion-mnist",
         "Fashion-MNIST (from the network)",
         "10,000 pictures of clothes, 28 px; bring models of your own for them.",
-        lambda data, progress: mnist_image_set("fashion-mnist", data, progress),
+        lambda data, progress: mnist.mnist_image_set("fashion-mnist", data, progress),
         nets=(),
     ),
 }
@@ -103,11 +118,9 @@ def put_to_work(brought: Brought) -> None:
 
 
 def at_work(name: str) -> bool:
-    """Whether the set is on show already."""
-    job = cached.jobs().find(f"bring {name}")
-    if name == PAINTINGS:
-        return state.work().images == cached.demo_images().digest
-    return job is not None and isinstance(job.result, Brought) and job.result.images == state.work().images
+    """Whether the set is on show already; asked without making it."""
+    images, offer = state.images(), OFFERS[name]
+    return images.name == offer.name and images.paths[0].is_relative_to(settings().data_folder / offer.folder)
 
 
 def choose() -> Job | None:
