@@ -36,6 +36,9 @@ _HERE, _READY = "trained here", "ready-made"
 
 _SHEET_PX = 480
 
+#: How long the settings that the page begins with take for small pictures.
+_TAKES = "about 20 minutes"
+
 _READING = (
     "Pictures that the generator makes of random numbers: what it cannot make, no contrast can show. The curve falls, "
     "and levels off, as the critic finds it harder to tell them from real ones."
@@ -45,9 +48,16 @@ _READING = (
 def in_use(images: ImageSet) -> Trained | None:
     """The generator that answers: while one is being trained, the ready-made one, if there is any."""
     ready = ready_made(images.digest)
-    if _training(images) is not None or (ready and st.session_state.get("contrast_generator_which") == _READY):
+    if _training(images) is not None or (ready and _which(images) == _READY):
         return ready
     return generators.find(cached.store(), images.digest)
+
+
+def _which(images: ImageSet) -> str:
+    """Which of the two generators of a set is chosen: at first the one trained here, but only if it is through."""
+    own = generators.last_trained(cached.store(), images.digest)
+    through = own is not None and generators.finished(cached.store(), own)
+    return st.session_state.get(f"contrast_which_{images.digest}", _HERE if through else _READY)
 
 
 def offer(images: ImageSet) -> None:
@@ -94,9 +104,9 @@ def section(images: ImageSet, trained: Trained) -> None:
         st.segmented_control(
             "Which one",
             [_HERE, _READY],
-            default=_HERE,
+            default=_which(images),
             required=True,
-            key="contrast_generator_which",
+            key=f"contrast_which_{images.digest}",
             persist_state="session",
         )
     shape, colours = trained.shape, "grey" if trained.shape.channels == 1 else "colour"
@@ -148,7 +158,7 @@ def _train(images: ImageSet) -> None:
             st.rerun()
         with st.popover("What is it?", icon=":material/info:", type="tertiary"):
             st.markdown(about(GeneratorTraining()))
-        st.caption("4,000 steps at 32 px take about 20 minutes on one core. Stop and go on whenever you like.")
+        st.caption(f"{PARAMS.steps:,} steps at 32 px take {_TAKES} on one core. Stop and go on whenever you like.")
     if busy is not None and job is None:
         st.caption("Another training of this set is at work; its settings are not the ones above.")
     st.fragment(_watch, run_every=1.0 if job is not None else None)(wanted, key, job is not None)

@@ -37,6 +37,9 @@ _BY_RULE = "By the paper's rule: the two classes' maps, one less the other at we
 #: What stands where nothing is yet.
 _WAITING = "waiting for its turn …"
 
+#: Letters of a line over a narrow tile.
+_LETTERS = 28
+
 #: A residual below this is a picture rebuilt well.
 _SMALL_RESIDUAL = 0.05
 
@@ -154,7 +157,7 @@ def _caption(asked: Asked, contrast: Contrast, scale: float) -> str:
     mark, status = "✓" if contrast.feasible else "✗", contrast.status(asked)
     names, after, third = asked.card.class_names, contrast.after, contrast.third(asked)
     columns = [asked.true, asked.probe, *([] if third is None else [third])]
-    there = " · ".join(f"{names[column]} {after[column]:.2f}" for column in columns)
+    there = " · ".join(f"{names[column]} ({after[column]:.2f})" for column in columns)
     third_wins = " (a third class wins)" if contrast.third_wins(asked) else ""
     far = f"distance {contrast.distance:.2f} · {contrast.iterations} steps"
     return f"{mark} {status}{third_wins}\nthere: {there}\n{far}\nrange ± {scale:.2g}"
@@ -191,12 +194,19 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
         picture = cached.drawn(f"seen {asked.key} {step}", _seen(contrast, step))
         names = _names(asked, contrast)
         shares = zip(names, contrast.strip_shares[step], strict=True)
-        first, *others = (f"{name} {value:.2f}" for name, value in shares if name)
-        tiles.append(_tile(card, f"{first}\n{' · '.join(others)}", Panel(picture)))
+        tiles.append(
+            _tile(card, _in_lines([f"{name} ({value:.2f})" for name, value in shares if name]), Panel(picture))
+        )
         drawn = contrast.path if along_search else contrast.strip_shares
         curves.append(Curves(names, drawn, None if along_search else step))
     words = "The picture on its way from the input to where both classes are equally likely, as the models see it."
     return Row("On the way", words, tuple(tiles)), curves
+
+
+def _in_lines(facts: list[str]) -> str:
+    """Facts in one line where they fit, else in two."""
+    whole = " · ".join(facts)
+    return whole if len(whole) <= _LETTERS else f"{facts[0]}\n{' · '.join(facts[1:])}"
 
 
 def _seen(contrast: Contrast, step: int) -> Callable[[], np.ndarray]:

@@ -45,7 +45,8 @@ def images_column() -> None:
     with st.grid(5, min_column_width=72, gap="xsmall"):
         for index in list(spread)[:N_THUMBNAILS]:
             label = images.labels[index] or "no label"
-            st.image(cached.thumbnail(images.digest, index, 144), caption=label, alt=f"{images.names[index]}: {label}")
+            picture, alt = cached.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
+            st.image(picture, caption=label, width="stretch", alt=alt)
     left_out(images)
     take_in("images", images_ready)
     demo, files, folder = st.tabs(["Demo", "Files or zip", "Folder on the server"], on_change="rerun")

@@ -16,8 +16,9 @@ from bank.bank import Bank
 from bank.digits.images import digits_image_set
 from bank.open import open_models
 from explainers.contrastive import generators, keeping, training
+from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
-from jobs.queue import State
+from jobs.queue import Cancelled, State
 from pages.parts import cached, contrast_view
 from pages.parts.contrast_work import Choice, Scene
 from suggestion import scoring
@@ -239,3 +240,21 @@ def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one
     finish(page)
     assert "does not answer" in page.error[0].value
     assert cached.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+
+
+def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_itself(page):
+    images, params = cached.image_set(page.session_state["work"].images), GeneratorParams(steps=9, width=4, batch=8)
+
+    def stop(done: int, _total: int) -> None:
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        generators.train(cached.store(), images, params, stop)
+    page.run()
+    assert "comes with the app" in shared.words(page)
+    page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
+    page.segmented_control(key=f"contrast_which_{images.digest}").set_value("trained here").run()
+    finish(page)
+    assert "Trained here, for digits: 1 steps" in shared.words(page)
+    assert "off the data's manifold" in drawn(page)
