@@ -56,7 +56,8 @@ def in_use(images: ImageSet) -> Trained | None:
 def _which(images: ImageSet) -> str:
     """Which of the two generators of a set is chosen: at first the one trained here, but only if it is through."""
     own = generators.last_trained(cached.store(), images.digest)
-    through = own is not None and generators.finished(cached.store(), own)
+    look = None if own is None else generators.find_look(cached.store(), own)
+    through = own is not None and look is not None and look.fate == WELL and look.step >= own.params.steps
     return st.session_state.get(f"contrast_which_{images.digest}", _HERE if through else _READY)
 
 

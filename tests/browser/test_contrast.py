@@ -2,11 +2,8 @@
 
 import pytest
 
-from bank.bank import Bank
 from bank.digits.images import digits_image_set
-from bank.open import open_models
 from benchmarks.browser import chromium, serve
-from suggestion import scoring
 
 PLOT = "document.querySelector('.st-key-contrast_chart .js-plotly-plot')"
 CHART = f"{PLOT}?._fullLayout"
@@ -16,15 +13,13 @@ MORPH = "document.querySelector('.st-key-contrast_morph .js-plotly-plot')?._full
 
 
 @pytest.fixture
-def page(tmp_path):
-    data = tmp_path / "data"
-    images, bank = digits_image_set(data), Bank(data)
-    cards = open_models(bank, "digits")
-    scoring.score(bank, cards, images, data / "predictions")
+def page(digits_scored):
+    data, models = digits_scored
+    images = digits_image_set(data)
     with serve(data) as address, chromium() as page:
         errors = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/?models={','.join(card.digest for card in cards)}&images={images.digest}")
+        page.goto(f"{address}/?models={','.join(models)}&images={images.digest}")
         page.get_by_text("digits · 1,797").wait_for(timeout=120_000)
         page.get_by_role("link", name="Contrast").click()
         page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)

@@ -12,16 +12,13 @@ from streamlit.testing.v1 import AppTest
 import tests.pages.test_pages as shared
 from bank import mnist
 from bank import settings as settings_module
-from bank.bank import Bank
 from bank.digits.images import digits_image_set
-from bank.open import open_models
 from explainers.contrastive import generators, keeping, training
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
 from jobs.queue import Cancelled, State
 from pages.parts import cached, contrast_view
 from pages.parts.contrast_work import Choice, Scene
-from suggestion import scoring
 
 PAGE = "pages/explain/contrast.py"
 
@@ -29,23 +26,10 @@ PAGE = "pages/explain/contrast.py"
 SHORT = {"restarts": 1, "inversion_steps": 40}
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    """The digits and two parts of them that have no generator, three nets, and what they answer."""
-    folder = tmp_path_factory.mktemp("warm")
-    images = digits_image_set(folder)
-    for n in (40, 310):
-        images.take(range(n), f"{n} digits").save(folder / "image-sets")
-    bank = Bank(folder)
-    cards = open_models(bank, "digits")
-    scoring.score(bank, cards, images, folder / "predictions")
-    return folder, [card.digest for card in cards]
-
-
 @pytest.fixture
-def start(warm, monkeypatch):
-    """Opens the page with the first `n` digits, or all of them; the searches are short."""
-    folder, models = warm
+def start(digits_scored, monkeypatch):
+    """Opens the page with the first `n` digits, which have no generator, or all of them; the searches are short."""
+    folder, models = digits_scored
     monkeypatch.setenv("PARALLAX_DATA", str(folder))  # what one test found, the next need not find again
     settings_module.settings.cache_clear()
     st.cache_resource.clear()
@@ -54,7 +38,9 @@ def start(warm, monkeypatch):
     def open_page(n: int | None = None) -> AppTest:
         app = AppTest.from_file(shared.APP, default_timeout=120)
         images = digits_image_set(folder)
-        images = images if n is None else images.take(range(n))
+        if n is not None:
+            images = images.take(range(n), f"{n} digits")
+            images.save(folder / "image-sets")
         app.query_params["models"] = ",".join(models)
         app.query_params["images"] = images.digest
         for name, value in SHORT.items():
