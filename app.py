@@ -17,6 +17,7 @@ page = st.navigation(
             st.Page(
                 "pages/explain/prediction_difference.py", title="Prediction difference", icon=":material/difference:"
             ),
+            st.Page("pages/explain/contrast.py", title="Contrast", icon=":material/contrast:"),
             st.Page("pages/explain/trust.py", title="Trust", icon=":material/balance:"),
         ],
         "Inside": [

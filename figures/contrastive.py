@@ -32,12 +32,15 @@ class Plate:
 def changed_over(picture: np.ndarray, change: np.ndarray, scale: float | None = None) -> np.ndarray:
     """A change (H, W) over its picture (H, W, 3) uint8 in grey: red is to add, blue to take away; (H, W, 3) uint8.
 
-    `scale` is the change that gets the full colour, by default its own strongest. The picture is paled, so that red and
-    blue are told from white strokes and black ground alike.
+    `scale` is the change that gets the full colour, by default its own strongest.
     """
     scale = map_scale([change]) if scale is None else scale
-    paled = (64 + grey(picture).astype(np.float32) * 0.5).astype(np.uint8)
-    return over(paled, colour_map(change, True, scale, overlay=True), 1.0)
+    return over(paled(picture), colour_map(change, True, scale, overlay=True), 1.0)
+
+
+def paled(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 in middle greys: red and blue are told from white strokes and black ground alike."""
+    return (64 + grey(picture).astype(np.float32) * 0.5).astype(np.uint8)
 
 
 def crisp(picture: np.ndarray) -> np.ndarray:

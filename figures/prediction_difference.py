@@ -25,7 +25,7 @@ _VEIL, _RIM = (20, 24, 28, 215), (255, 190, 60, 255)
 
 @dataclass(frozen=True)
 class Tile:
-    """One map under its title (bold, behind a square in `colour` if there is one) and a line of facts."""
+    """One map under its title (bold, behind a square in `colour` if there is one) and lines of facts."""
 
     title: str
     facts: str
@@ -84,7 +84,7 @@ def difference_figure(
     width = min(_WIDEST_PX, (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
     height = float(np.clip(width * size[0] / size[1], 80, 340))
     n_letters = int(width / 6)
-    captions = [_lines(tile.panel.caption, n_letters) for band in bands for tile in band.tiles]
+    captions = [caption_lines(tile.panel.caption, n_letters) for band in bands for tile in band.tiles]
     caption_px = _LINE_PX * max([_CAPTION_LINES if legend else 0, *map(len, captions)]) + 12
     line_px = _HEADING_PX + height + caption_px
     tops = [0.0]
@@ -98,43 +98,43 @@ def difference_figure(
         for t, tile in enumerate(band.tiles):
             left, above = t % n_columns * (width + _GAP_PX), top + t // n_columns * line_px
             place = board.panel(left, above + _HEADING_PX, width, height, "top")
-            _draw(board, place, tile, width, opacity)
+            draw_tile(board, place, tile, width, opacity)
             if tile.panel.overlay:
                 board.enlarge(place, b, t)
     if legend:
-        _legend(board, tops[-1])
+        lay_legend(board, tops[-1])
     return board.figure(ink, zoom, "prediction difference", above_px=28)  # on top, plotly's own buttons
 
 
-def _draw(board: Board, place: dict[str, str], tile: Tile, width: float, opacity: float) -> None:
+def draw_tile(board: Board, place: dict[str, str], tile: Tile, width: float, opacity: float) -> None:
     """A map between its title and its caption; a faint picture where words stand for the map."""
     panel, n_letters = tile.panel, int(width / 6)
     board.lay(place, panel.picture, 0.25 if panel.words else None)
     board.lay(place, panel.overlay, opacity)
     square = f"<span style='color:{tile.colour}'>■</span> " if tile.colour else ""
     title = textwrap.shorten(tile.title, n_letters - 2, placeholder="…")
-    facts = textwrap.shorten(tile.facts, n_letters, placeholder="…")
+    facts = "<br>".join(textwrap.shorten(line, n_letters, placeholder="…") for line in tile.facts.splitlines())
     heading = f"{square}<b>{title}</b><br><span style='font-size:11px'>{facts}</span>"
     board.say_at(place, 0, 1, heading, 13, yanchor="bottom", yshift=2)
     if panel.words:
         words = "<br>".join(textwrap.wrap(panel.words, max(14, int(width / 8))))
         board.say_at(place, 0.5, 0.5, words, 12, xanchor="center", yanchor="middle", align="center")
-    if lines := _lines(panel.caption, n_letters):
+    if lines := caption_lines(panel.caption, n_letters):
         board.say_at(place, 0, 0, "<br>".join(lines), 11, yshift=-3)
 
 
-def _lines(caption: str, n_letters: int) -> list[str]:
+def caption_lines(caption: str, n_letters: int) -> list[str]:
     """A caption's lines, broken between facts where they can be."""
     facts = caption.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}", " · ")
     return [part for line in facts.splitlines() for part in textwrap.wrap(line, n_letters)]
 
 
-def _legend(board: Board, top: float) -> None:
+def lay_legend(board: Board, top: float, ends: tuple[str, str] = ("against", "for")) -> None:
     """The strip of colours and what its ends and its middle mean."""
     length = 240
     board.images.append({
         "source": scale_bar(signed=True), "xref": "paper", "yref": "paper", "sizing": "stretch", "yanchor": "top",
         "x": 0, "y": 1 - (top + 6) / board.height_px, "sizex": length / PAGE_PX, "sizey": 10 / board.height_px,
     })  # fmt: skip
-    for share, anchor, word in ((0, "left", "against"), (0.5, "center", "nothing"), (1, "right", "for")):
+    for share, anchor, word in ((0, "left", ends[0]), (0.5, "center", "nothing"), (1, "right", ends[1])):
         board.say(length * share, top + 17, word, 11, xanchor=anchor)

@@ -22,6 +22,20 @@ def data_folder(tmp_path, monkeypatch) -> Path:
     settings_module.settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def digits_scored(tmp_path_factory) -> tuple[Path, list[str]]:
+    """A data folder with the digits, their nets and what these answer; and the nets' digests."""
+    from bank.digits.images import digits_image_set
+    from bank.open import open_models
+    from suggestion import scoring
+
+    folder = tmp_path_factory.mktemp("digits")
+    images, bank = digits_image_set(folder), Bank(folder)
+    cards = open_models(bank, "digits")
+    scoring.score(bank, cards, images, folder / "predictions")
+    return folder, [card.digest for card in cards]
+
+
 @pytest.fixture
 def bank(tmp_path):
     return Bank(tmp_path / "bank", device="cpu")

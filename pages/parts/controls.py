@@ -14,13 +14,21 @@ from explainers.base import Described, Explainer, ExplainerParams
 DEFAULT_LAYER = "default"
 
 
-def settings_of(method: Described, key: str, without: Collection[str] = ()) -> dict[str, Any]:
-    """One widget for each setting that all models share, but for those in `without`; the chosen values by name."""
+def settings_of(
+    method: Described, key: str, without: Collection[str] = (), defaults: ExplainerParams | None = None
+) -> dict[str, Any]:
+    """One widget for each setting that all models share, but for those in `without`; the chosen values by name.
+
+    `defaults` are what they stand at first, if not the method's own.
+    """
+    defaults = defaults or method.Params()
     items = [item for item in fields(method.Params) if item.metadata.get("kind") != "layer"]
     items = [item for item in items if item.name not in without]
     if not items:
         st.caption("Nothing to set.")
-    return {item.name: _widget(item, f"{key}_{method.name}_{item.name}") for item in items}
+    return {
+        item.name: _widget(item, f"{key}_{method.name}_{item.name}", getattr(defaults, item.name)) for item in items
+    }
 
 
 def layer_chooser(card: ModelCard, key: str, spatial: bool = True) -> str | None:
@@ -57,19 +65,19 @@ def about(method: Described) -> str:
     return "\n\n".join(line for line in lines if line)
 
 
-def _widget(item: Field[Any], key: str) -> Any:
+def _widget(item: Field[Any], key: str, default: Any) -> Any:
     """The widget that fits a field's type, bounds and choices."""
     facts = item.metadata
     title = facts.get("title") or item.name.replace("_", " ").capitalize()
     shared = {"help": facts["help"], "key": key, "persist_state": "session"}
     low, high = facts.get("low"), facts.get("high")
     if facts.get("choices"):
-        return st.selectbox(title, facts["choices"], index=facts["choices"].index(item.default), **shared)
-    if isinstance(item.default, bool):
-        return st.toggle(title, item.default, **shared)
-    if isinstance(item.default, int | float):
-        return st.number_input(title, low, high, item.default, **shared)
+        return st.selectbox(title, facts["choices"], index=facts["choices"].index(default), **shared)
+    if isinstance(default, bool):
+        return st.toggle(title, default, **shared)
+    if isinstance(default, int | float):
+        return st.number_input(title, low, high, default, **shared)
     if low is not None:
         free = "all units" if facts.get("kind") == "unit" else "as it is"
         return st.number_input(title, low, high, None, placeholder=free, **shared)
-    return st.text_input(title, item.default or "", **shared) or item.default
+    return st.text_input(title, default or "", **shared) or default

@@ -31,6 +31,7 @@ class Work:
     network diagram shows open. On the layers page, `units` are the layer and its unit that were clicked last, and
     `in_step` the layers of models that move in step, both model by model. `clicked` is a picture's corner on the MaxOut
     page, `reason_units` the units that came from there to the Reason page, as layer, unit and place, model by model.
+    `take_six`: pick some pictures as soon as the models have answered.
     """
 
     models: list[str] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Work:
     units: dict[str, tuple[str, int]] = field(default_factory=dict)
     in_step: dict[str, str] = field(default_factory=dict)
     unfolded: dict[str, set[str]] = field(default_factory=dict)
+    take_six: bool = False
 
     @property
     def active(self) -> list[str]:

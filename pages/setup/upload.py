@@ -10,7 +10,7 @@ from bank.errors import InputError
 from bank.images import ImageSet
 from bank.settings import settings
 from jobs.queue import Job, State
-from pages.parts import cached, model_cards, scoring_job, state
+from pages.parts import cached, demo_sets, model_cards, scoring_job, state
 from pages.parts.waiting import wait_for
 
 N_THUMBNAILS = 10
@@ -45,11 +45,12 @@ def images_column() -> None:
     with st.grid(5, min_column_width=72, gap="xsmall"):
         for index in list(spread)[:N_THUMBNAILS]:
             label = images.labels[index] or "no label"
-            st.image(cached.thumbnail(images.digest, index, 144), caption=label, alt=f"{images.names[index]}: {label}")
+            picture, alt = cached.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
+            st.image(picture, caption=label, width="stretch", alt=alt)
     left_out(images)
     take_in("images", images_ready)
     demo, files, folder = st.tabs(["Demo", "Files or zip", "Folder on the server"], on_change="rerun")
-    for tab, draw in ((demo, demo_images), (files, uploaded_images), (folder, server_folder)):
+    for tab, draw in ((demo, demo_sets.choose), (files, uploaded_images), (folder, server_folder)):
         if tab.open:
             with tab:
                 start("images", draw)
@@ -68,14 +69,6 @@ def left_out(images: ImageSet) -> None:
     if images.classes and (cards := state.cards()) and (strange := scoring_job.unknown_labels(cards, images)):
         shown = ", ".join(strange[:5]) + (" …" if len(strange) > 5 else "")
         st.caption(f":orange[{len(strange)} of {len(images.classes)} labels are no class of any model:] {shown}")
-
-
-def demo_images() -> None:
-    if mine.images == cached.demo_images().digest:
-        st.caption("Procedural paintings of six kinds, some of them hard, some signed. They are at work already.")
-    elif st.button("Bring the demo pictures back", key="upload_demo_images"):
-        mine.use_images(cached.demo_images().digest)
-        st.rerun()
 
 
 def uploaded_images() -> Job | None:
@@ -123,10 +116,13 @@ def models_ready(digests: list[str]) -> None:
     )
 
 
-def images_ready(images: ImageSet) -> None:
+def images_ready(images: ImageSet | demo_sets.Brought) -> None:
     mine.n_uploads += 1
+    if isinstance(images, demo_sets.Brought):
+        demo_sets.put_to_work(images)
+        return
     mine.use_images(images.digest)
-    if any(cached.card(digest).source != "demo" for digest in mine.models):
+    if any(cached.card(digest).source not in ("demo", "digits") for digest in mine.models):
         mine.switched_off |= {card.digest for card in cached.demo_cards()}
 
 

@@ -1,0 +1,59 @@
+"""The contrast page in a real browser: three nets on a digit, the way walked by keys, zoom in step, one panel large."""
+
+import pytest
+
+from bank.digits.images import digits_image_set
+from benchmarks.browser import chromium, serve
+
+PLOT = "document.querySelector('.st-key-contrast_chart .js-plotly-plot')"
+CHART = f"{PLOT}?._fullLayout"
+PANELS = "document.querySelectorAll('.st-key-contrast_chart .textpoint text').length"
+WIDTH = f"({CHART}?.xaxis.range[1] - {CHART}?.xaxis.range[0])"
+MORPH = "document.querySelector('.st-key-contrast_morph .js-plotly-plot')?._fullLayout?.annotations.map((a) => a.text)"
+
+
+@pytest.fixture
+def page(digits_scored):
+    data, models = digits_scored
+    images = digits_image_set(data)
+    with serve(data) as address, chromium() as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/?models={','.join(models)}&images={images.digest}")
+        page.get_by_text("digits · 1,797").wait_for(timeout=120_000)
+        page.get_by_role("link", name="Contrast").click()
+        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        yield page
+        assert not errors
+
+
+def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):
+    page.wait_for_function(f"{MORPH}?.length >= 4", timeout=60_000)
+    top = page.locator(".st-key-contrast_morph").bounding_box()["y"]
+    page.get_by_text("Red is to be added").wait_for(timeout=90_000)  # all are found
+    page.wait_for_function(f"{PANELS} == 3 && {MORPH}?.length >= 8")
+    assert page.locator(".st-key-contrast_morph").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"
+    at_the_end = page.evaluate(MORPH)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(f"JSON.stringify({MORPH}) != JSON.stringify({at_the_end})", timeout=20_000)
+    page.locator(".st-key-contrast_chart .draglayer .x4y4 .nsewdrag").hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"{WIDTH} < 30")
+    ranges = page.evaluate(
+        f"Object.entries({CHART}).filter(([k, v]) => /^xaxis/.test(k)).map(([k, v]) => v.range.map(Math.round).join())"
+    )
+    assert len(ranges) == 3 + 3
+    assert len(set(ranges)) == 1
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Whole picture").click()
+    page.wait_for_function(f"{WIDTH} == 32 && {PANELS} == 3")
+    page.wait_for_timeout(500)
+    mark = page.locator(".st-key-contrast_chart .textpoint text").first
+    mark.scroll_into_view_if_needed()
+    corner = mark.bounding_box()
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_role("dialog").get_by_text("constraints hold").wait_for(timeout=20_000)

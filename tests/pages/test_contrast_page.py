@@ -1,0 +1,246 @@
+"""The contrast page without a browser: why this and not that, beside other methods, and the generator it takes."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import tests.pages.test_pages as shared
+from bank import mnist
+from bank import settings as settings_module
+from bank.digits.images import digits_image_set
+from explainers.contrastive import generators, keeping, training
+from explainers.contrastive.method import GeneratorParams
+from explainers.contrastive.ready_made import ready_made
+from jobs.queue import Cancelled, State
+from pages.parts import cached, contrast_view
+from pages.parts.contrast_work import Choice, Scene
+
+PAGE = "pages/explain/contrast.py"
+
+#: Settings of the search.
+SHORT = {"restarts": 1, "inversion_steps": 40}
+
+
+@pytest.fixture
+def start(digits_scored, monkeypatch):
+    """Opens the page with the first `n` digits, which have no generator, or all of them; the searches are short."""
+    folder, models = digits_scored
+    monkeypatch.setenv("PARALLAX_DATA", str(folder))  # what one test found, the next need not find again
+    settings_module.settings.cache_clear()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def open_page(n: int | None = None) -> AppTest:
+        app = AppTest.from_file(shared.APP, default_timeout=120)
+        images = digits_image_set(folder)
+        if n is not None:
+            images = images.take(range(n), f"{n} digits")
+            images.save(folder / "image-sets")
+        app.query_params["models"] = ",".join(models)
+        app.query_params["images"] = images.digest
+        for name, value in SHORT.items():
+            app.session_state[f"contrast_setting_contrast_{name}"] = value
+        app.run()
+        app.switch_page(PAGE).run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_page
+
+
+@pytest.fixture
+def page(start):
+    """The page with two digits picked that two of the nets take for different ones, and all contrasts found."""
+    app = start()
+    app.session_state["work"].pick([cached.image_set(app.session_state["work"].images).ids[n] for n in (129, 3)])
+    finish(app.run())
+    return app
+
+
+def finish(app) -> None:
+    """Wait for the jobs that the page started, and draw it anew."""
+    for job in list(cached.jobs().jobs):
+        assert job.wait(120)
+    app.run()
+    assert not app.exception, app.exception
+
+
+def drawn(page, which: int = 0) -> str:
+    """All words of a figure."""
+    words = json.loads(page.get("plotly_chart")[which].proto.spec)["layout"]["annotations"]
+    return " ".join(word["text"] for word in words).replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ")
+
+
+def curves(page) -> list[dict]:
+    return [t for t in json.loads(page.get("plotly_chart")[1].proto.spec)["data"] if t.get("name")]
+
+
+def scene_of(page) -> Scene:
+    mine = page.session_state["work"]
+    cards, images = [cached.card(digest) for digest in mine.active], cached.image_set(mine.images)
+    table = cached.predictions(cards, images)
+    return Scene(Choice(settings=SHORT), tuple(cards), images, table, ready_made(images.digest))
+
+
+def test_each_model_tells_why_its_answer_and_not_its_strongest_rival(page):
+    words = drawn(page)
+    for part in ("lenet", "residual", "square", "input", "rebuilt", "rebuilt well", "to add", "to take away"):
+        assert part in words
+    assert words.count("why ") == words.count("and not ") == words.count("✓ constraints hold") == 3
+    assert "waiting" not in words
+    assert "1 / 2" in shared.words(page)
+    assert "comes with the app" in shared.words(page)
+    page.button(key="contrast_on").click().run()
+    assert drawn(page).count("✓ constraints hold") == 3, "all picks are worked out ahead"
+
+
+def test_the_way_is_walked_by_a_slider_without_working_anything_out_again(page):
+    n_jobs = len(cached.jobs().jobs)
+    assert len(curves(page)) == 9
+    assert all(len(curve["x"]) == 9 if isinstance(curve["x"], list) else True for curve in curves(page))
+    there = drawn(page, 1)
+    page.slider(key="contrast_share").set_value(0).run()
+    assert drawn(page, 1) != there
+    page.segmented_control(key="contrast_along").set_value("the search").run()
+    page.segmented_control(key="contrast_scale").set_value("shared").run()
+    page.segmented_control(key="contrast_view").set_value("change").run()
+    assert not page.exception
+    assert len(cached.jobs().jobs) == n_jobs
+
+
+def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself(page):
+    lenet, _, square = page.session_state["work"].active
+    del page.session_state["work"].picks[1:]
+    page.selectbox(key="contrast_probe").set_value(square).run()
+    finish(page)
+    words = drawn(page)
+    assert words.count("✓ constraints hold") == 2, "lenet and residual say 8, square says 1"
+    assert "square is asked about 1 itself" in words
+    page.selectbox(key="contrast_explain").set_value("true").run()
+    page.selectbox(key="contrast_probe").set_value("true").run()
+    assert drawn(page).count("Expected two different classes") == 3
+    page.selectbox(key="contrast_explain").set_value("class").run()
+    page.selectbox(key="contrast_explain_class").set_value("9").run()
+    finish(page)
+    assert "likelier: this is the way to the boundary" in shared.words(page)
+    page.selectbox(key="contrast_probe").set_value(lenet).run()
+    page.sidebar.checkbox[0].uncheck().run()
+    finish(page)
+    assert page.selectbox(key="contrast_probe").value == "runner-up", "the model was switched off"
+
+
+def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
+    del page.session_state["work"].picks[1:]
+    page.pills(key="contrast_beside").set_value(["xGEMs", "other methods"]).run()
+    finish(page)
+    words = drawn(page)
+    for part in ("xGEMs", "✓ equally likely", "Grad-CAM", "LIME", "Prediction difference", "of 400 weights kept"):
+        assert part in words
+    assert "waiting" not in words
+    assert words.count("residual</b>") == 5
+
+
+def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatch):
+    contrasts = keeping._contrasts
+
+    def fail(loan, *rest):
+        if loan.card.name == "square":
+            raise RuntimeError("square is out of order")
+        return contrasts(loan, *rest)
+
+    monkeypatch.setattr(keeping, "_contrasts", fail)
+    page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
+    finish(page)
+    words = drawn(page)
+    assert "square is out of order" in words
+    assert words.count("there: ") == 2
+    assert "✗ no point found" in words, "one round does not do"
+    assert "off by" in shared.words(page)
+    assert cached.jobs().jobs[-1].state is State.DONE
+
+
+def test_all_of_it_can_be_taken_away_raw_and_as_one_picture(page):
+    scene, image_id = scene_of(page), page.session_state["work"].picks[0]
+    with np.load(io.BytesIO(contrast_view.to_npz_file(scene, image_id))) as stored:
+        assert stored["lenet/cdeepex/difference"].shape == (32, 32)
+        made = stored["lenet/cdeepex/changed"] - stored["lenet/cdeepex/rebuilt"]
+        np.testing.assert_allclose(stored["lenet/cdeepex/difference"], made.mean(2), atol=1e-6)
+    with Image.open(io.BytesIO(contrast_view.to_png_file(scene, image_id))) as picture:
+        assert picture.width > picture.height > 300
+
+
+def test_few_pictures_without_a_generator_lead_to_the_digits_in_one_click(start):
+    page = start(40)
+    assert "has none yet" in shared.words(page)
+    assert "300 pictures or more" in page.info[0].value
+    page.session_state["contrast_setting_contrast_rounds"] = 2
+    page.button(key="contrast_digits").click().run()
+    finish(page)
+    finish(page)
+    mine = page.session_state["work"]
+    assert cached.image_set(mine.images).name == "digits"
+    assert len(mine.picks) == 6
+    assert drawn(page).count("why ") == 3
+
+
+def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
+    page = start(310)
+    images = cached.image_set(page.session_state["work"].images)
+    for name, value in (("steps", 2), ("width", 4), ("batch", 8), ("critic_steps", 1)):
+        page.number_input(key=f"contrast_{images.digest}_generator_{name}").set_value(value)
+    page.run()
+    page.button(key="contrast_train").click().run()
+    finish(page)
+    own = generators.last_trained(cached.store(), images.digest)
+    assert generators.find_look(cached.store(), own).step == 2
+    finish(page)  # the models' answers
+    page.session_state["work"].pick([images.ids[3]])
+    page.session_state["contrast_setting_contrast_rounds"] = 2
+    finish(page.run())
+    assert "Trained here, for 310 digits: 2 steps" in shared.words(page)
+    assert "off the data's manifold" in drawn(page)
+    assert "could not rebuild the picture" in shared.words(page)
+    for name, value in (("_LOOK_EVERY", 1), ("_FIRST_LOOK", 1), ("_SPREAD", 100.0)):
+        monkeypatch.setattr(training, name, value)
+    page.button(key="contrast_train").click().run()
+    finish(page)
+    assert "became all alike (collapse)" in page.warning[0].value
+    assert page.button(key="contrast_train").disabled
+
+
+def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one_line(start, monkeypatch):
+    monkeypatch.setattr(mnist, "answers", lambda url: False)
+    page = start(40)
+    page.switch_page("pages/setup/upload.py").run()
+    page.selectbox(key="upload_set").set_value("digits-marked").run()
+    page.button(key="upload_set_use").click().run()
+    finish(page)
+    assert cached.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+    page.selectbox(key="upload_set").set_value("mnist").run()
+    page.button(key="upload_set_use").click().run()
+    finish(page)
+    assert "does not answer" in page.error[0].value
+    assert cached.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+
+
+def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_itself(page):
+    images, params = cached.image_set(page.session_state["work"].images), GeneratorParams(steps=9, width=4, batch=8)
+
+    def stop(done: int, _total: int) -> None:
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        generators.train(cached.store(), images, params, stop)
+    page.run()
+    assert "comes with the app" in shared.words(page)
+    page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
+    page.segmented_control(key=f"contrast_which_{images.digest}").set_value("trained here").run()
+    finish(page)
+    assert "Trained here, for digits: 1 steps" in shared.words(page)
+    assert "off the data's manifold" in drawn(page)
