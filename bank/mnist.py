@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -67,7 +68,7 @@ def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] 
     return images
 
 
-def _read(source: _Source, root: Path):  # type: ignore[no-untyped-def]
+def _read(source: _Source, root: Path) -> tuple[np.ndarray, list[int]]:
     """Pictures (N, 28, 28) uint8 and labels (N,), from disk or the network."""
     from torchvision import datasets  # slow to import
 
