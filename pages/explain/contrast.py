@@ -64,7 +64,7 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
 
 
 def contrasts(trained: Trained) -> None:
-    """All that there is to see where the image set has a generator."""
+    """What there is to see of the picks."""
     table = over_picks.answers("contrast")
     contrast_generator.pick_for_newcomers(table)
     over_picks.need_picks(table, "contrast")
@@ -76,7 +76,6 @@ def contrasts(trained: Trained) -> None:
     look = look_at()
     busy = over_picks.active_job([CONTRAST]) is not None
     st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
-    contrast_generator.section(images, trained)
 
 
 mine, images = state.work(), state.images()
@@ -86,6 +85,10 @@ try:
     if in_use is None:
         contrast_generator.offer(images)
     else:
-        contrasts(in_use)
+        above, below = st.container(), st.container()
+        with below:  # first: where nothing is picked, the page stops, and the generator is there all the same
+            contrast_generator.section(images, in_use)
+        with above:
+            contrasts(in_use)
 except InputError as error:
     st.error(str(error), icon=":material/error:")

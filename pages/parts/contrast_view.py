@@ -37,8 +37,8 @@ _BY_RULE = "By the paper's rule: the two classes' maps, one less the other at we
 #: What stands where nothing is yet.
 _WAITING = "waiting for its turn …"
 
-#: Letters of a line over a narrow tile.
-_LETTERS = 28
+#: Letters of a line over a tile: of three models side by side, and of more.
+_LETTERS, _FEW_LETTERS = 38, 28
 
 #: A residual below this is a picture rebuilt well.
 _SMALL_RESIDUAL = 0.05
@@ -195,7 +195,11 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
         names = _names(asked, contrast)
         shares = zip(names, contrast.strip_shares[step], strict=True)
         tiles.append(
-            _tile(card, _in_lines([f"{name} ({value:.2f})" for name, value in shares if name]), Panel(picture))
+            _tile(
+                card,
+                _in_lines([f"{name} ({value:.2f})" for name, value in shares if name], len(scene.cards)),
+                Panel(picture),
+            )
         )
         drawn = contrast.path if along_search else contrast.strip_shares
         curves.append(Curves(names, drawn, None if along_search else step))
@@ -203,10 +207,12 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
     return Row("On the way", words, tuple(tiles)), curves
 
 
-def _in_lines(facts: list[str]) -> str:
+def _in_lines(facts: list[str], n_models: int) -> str:
     """Facts in one line where they fit, else in two."""
     whole = " · ".join(facts)
-    return whole if len(whole) <= _LETTERS else f"{facts[0]}\n{' · '.join(facts[1:])}"
+    return (
+        whole if len(whole) <= (_LETTERS if n_models <= 3 else _FEW_LETTERS) else f"{facts[0]}\n{' · '.join(facts[1:])}"
+    )
 
 
 def _seen(contrast: Contrast, step: int) -> Callable[[], np.ndarray]:
