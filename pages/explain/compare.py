@@ -102,10 +102,9 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{mine.n_unzoomed}")
     strength = opacity if view == "overlay" else 1.0
     with st.container(key="compare_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        st.plotly_chart(
+        over_picks.panels(
             compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink(), zoom),
-            config=over_picks.CHART,
-            alt=f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
+            f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
         )
     chart_events.on_click("compare_chart", "compare_clicks", over_picks.expand)
     if mine.expanded is not None:

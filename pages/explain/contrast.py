@@ -36,10 +36,9 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
     size, rows = contrast_view.size_of(scene, image_id), contrast_view.rows(scene, image_id, look)
     zoom = chart_events.on_zoom("contrast_chart", f"contrast_zoom_{image_id}_{mine.n_unzoomed}")
     with st.container(key="contrast_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        st.plotly_chart(
+        over_picks.panels(
             contrast_figure(rows, size, ink(), zoom),
-            config=over_picks.CHART,
-            alt=f"What {len(scene.cards)} models want changed in {image_id}",
+            f"What {len(scene.cards)} models want changed in {image_id}",
         )
     chart_events.on_click("contrast_chart", "contrast_clicks", over_picks.expand)
     share, along_search = choose_step()

@@ -50,10 +50,9 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
     bands = [Band("", (view.picture_tile(images, image_id), *band.tiles))]
     zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{mine.n_unzoomed}")
     with st.container(key="prediction_difference_chart"):  # a chart with a key of its own would forget the zoom
-        st.plotly_chart(
+        over_picks.panels(
             difference_figure(bands, size, look.strength, ink(), zoom),
-            config=over_picks.CHART,
-            alt=f"What {len(shots)} models would lose if parts of {image_id} were not known",
+            f"What {len(shots)} models would lose if parts of {image_id} were not known",
         )
     chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", over_picks.expand)
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here

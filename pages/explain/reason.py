@@ -29,10 +29,9 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     zoom = chart_events.on_zoom("reason_chart", f"reason_zoom_{image_id}_{mine.n_unzoomed}")
     strength = opacity if look.view == "overlay" else 1.0
     with st.container(key="reason_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        st.plotly_chart(
+        over_picks.panels(
             reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength, ink(), zoom),
-            config=over_picks.CHART,
-            alt=f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
+            f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
         )
     chart_events.on_click("reason_chart", "reason_clicks", over_picks.expand)
     with st.container(horizontal=True):

@@ -75,10 +75,9 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{mine.n_unzoomed}")
     size = max(card.input_size for card in choice.cards)
     with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        st.plotly_chart(
+        over_picks.panels(
             maxout_figure(maxout_view.bands(choice, images), size, images, ink(), zoom),
-            config=over_picks.CHART,
-            alt=f"What excites {len(choice.all_asked)} targets of {len(choice.cards)} models most",
+            f"What excites {len(choice.all_asked)} targets of {len(choice.cards)} models most",
         )
     chart_events.on_click("maxout_chart", "maxout_clicks", act)
     st.markdown("**How strongly they answer, step by step**")

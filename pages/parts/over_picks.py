@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from bank.images import ImageSet
@@ -117,6 +118,16 @@ def progress(
 def unzoom() -> None:
     """Back to the whole picture: a fresh memory of the zoom."""
     state.work().n_unzoomed += 1
+
+
+def panels(figure: go.Figure, alt: str) -> None:
+    """Draw a chart of panels.
+
+    Streamlit leaves a chart alone whose figure equals the last one it sent, and so its zoom, if that has not come here
+    yet: each wish for the whole picture makes the figure another one.
+    """
+    figure.update_layout(meta=state.work().n_unzoomed)
+    st.plotly_chart(figure, config=CHART, alt=alt)
 
 
 def expand(_trace: int, _point: int, place: list[int] | None) -> None:

@@ -83,10 +83,9 @@ def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) 
     strength = scene.look.strength if comparison.signed else 1.0
     zoom = chart_events.on_zoom(chart, f"{chart}_zoom_{scene.image_id}_{state.work().n_unzoomed}")
     with st.container(key=chart):
-        st.plotly_chart(
+        over_picks.panels(
             difference_figure(bands, size, strength, ink(), zoom, legend=comparison.signed),
-            config=over_picks.CHART,
-            alt=f"{section.title}: maps of {scene.image_id}",
+            f"{section.title}: maps of {scene.image_id}",
         )
     chart_events.on_click(chart, f"{chart}_clicks", over_picks.expand)
     enlarge(bands, size, strength)

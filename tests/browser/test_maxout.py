@@ -54,8 +54,7 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     )
     assert len(ranges) == N_PICTURES
     assert len(set(ranges)) == 1
-    page.wait_for_timeout(1000)
-    page.get_by_role("button", name="Whole pictures").click()
+    page.get_by_role("button", name="Whole pictures").click()  # at once: before the server heard of the zoom
     page.wait_for_function(f"{WIDTH} == 80")
     page.wait_for_timeout(1500)
     click_mark(page, "⤢")
