@@ -320,10 +320,13 @@ def main() -> None:
     """Measure everything, print it as it comes, and once more as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which both ways take turns")
-    parser.add_argument("--walks", action="store_true", help="only the small nets' first map, exact map and way there")
     parser.add_argument("--windows", type=int, default=16, help="random windows of a large net")
-    parser.add_argument("--only", nargs="*", metavar="NET", help="only these nets' speed-ups, and no JSON at the end")
+    parser.add_argument("--only", nargs="+", metavar="NET", help="leave the other nets out")
     arguments = parser.parse_args()
+
+    def chosen(nets: dict[str, Any]) -> dict[str, Any]:
+        return {name: net for name, net in nets.items() if not arguments.only or name in arguments.only}
+
     torch.manual_seed(0)
     images = open_images("demo")
     figures: dict[str, Any] = {
@@ -335,23 +338,7 @@ def main() -> None:
     largest, memory, walks, demo_speedups = 0.0, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         bank = Bank(Path(folder), "cpu")
-        if arguments.walks:
-            for name, card in small_nets(bank).items():
-                with bank.lend(card) as loan:
-                    print(json.dumps({name: coarse_to_fine(Case.of(loan, images, SMALL_WINDOW))}), flush=True)
-            return
-        if arguments.only is not None:
-            for name in arguments.only:
-                if name in LARGE:
-                    (card,), window = open_models(bank, f"{LARGE[name][0]}?random"), LARGE[name][1]
-                    n_windows, n_truth = arguments.windows, TRUTH_LARGE
-                else:
-                    card, window, n_windows, n_truth = small_nets(bank)[name], SMALL_WINDOW, 128, TRUTH
-                with bank.lend(card) as loan:
-                    found = speedups(Case.of(loan, images, window), n_windows, arguments.rounds, n_truth)
-                    print(name, json.dumps(found), flush=True)
-            return
-        for name, (architecture, window) in LARGE.items():
+        for name, (architecture, window) in chosen(LARGE).items():
             (card,) = open_models(bank, f"{architecture}?random")
             with bank.lend(card) as loan:
                 case = Case.of(loan, images, window)
@@ -365,7 +352,7 @@ def main() -> None:
                     occluded = occlusion_speedup(loan, images, arguments.rounds)
                     print(name, "occlusion", json.dumps(occluded), flush=True)
                     figures["occlusion_speedup"][name] = occluded["speedup"]
-        for name, card in small_nets(bank).items():
+        for name, card in chosen(small_nets(bank)).items():
             with bank.lend(card) as loan:
                 case = Case.of(loan, images, SMALL_WINDOW)
                 found, walks[name] = speedups(case, 128, arguments.rounds, TRUTH), coarse_to_fine(case)
@@ -377,18 +364,19 @@ def main() -> None:
                 else:
                     demo_speedups.append(found)
     for key in SPEEDUPS:
-        figures[key]["demo"] = statistics.median(found[key] for found in demo_speedups)
+        if demo_speedups:
+            figures[key]["demo"] = statistics.median(found[key] for found in demo_speedups)
         figures[key] = {name: round(value, 2) for name, value in figures[key].items()}
-    ranks = np.array([walk["rank_correlation"] for walk in walks.values()])
-    of_demo = [walk for name, walk in walks.items() if name != "lenet64"]
-    figures |= {
-        "exact_max_difference": largest,
-        "rank_correlation": by_share(np.median(ranks, 0)),
-        "rank_correlation_lowest": by_share(ranks.min(0)),
-        "first_map_s": round(max(walk["first_map_s"] for walk in of_demo), 2),
-        "exact_map_s": round(max(walk["exact_map_s"] for walk in of_demo), 2),
-        "peak_mib": {name: round(value) for name, value in memory.items()},
-    }
+    figures |= {"exact_max_difference": largest, "peak_mib": {name: round(value) for name, value in memory.items()}}
+    if walks:
+        ranks = np.array([walk["rank_correlation"] for walk in walks.values()])
+        of_demo = [walk for name, walk in walks.items() if name != "lenet64"] or list(walks.values())
+        figures |= {
+            "rank_correlation": by_share(np.median(ranks, 0)),
+            "rank_correlation_lowest": by_share(ranks.min(0)),
+            "first_map_s": round(max(walk["first_map_s"] for walk in of_demo), 2),
+            "exact_map_s": round(max(walk["exact_map_s"] for walk in of_demo), 2),
+        }
     print(json.dumps(figures))
 
 

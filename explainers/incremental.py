@@ -8,10 +8,13 @@ full. Exact but for rounding, for any model; worth the while where local layers 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from bank.bank import Loan, batch_for
 from explainers.patch_rules import RULES
@@ -40,11 +43,11 @@ class Incremental:
         self._middle = np.array([top]), np.array([left])
         self._window = self._picture[:, :, top : top + height, left : left + width]
         twice = self._window.repeat(2, 1, 1, 1), np.array([top, top]), np.array([left, left])
-        with FlopCounterMode(display=False) as first:  # the picture itself goes through its local layers, this once
+        with _Flops() as first:  # the picture itself goes through its local layers, this once
             largest = self._pass(*twice)[1].largest
-        with FlopCounterMode(display=False) as later:
+        with _Flops() as later:
             self._pass(*twice)
-        n_saved, n_left = first.get_total_flops() - later.get_total_flops(), later.get_total_flops() / 2
+        n_saved, n_left = first.total - later.total, later.total / 2
         self.batch = loan.batch
         if n_saved > n_left / 2:  # else pictures are whole nearly all the way, and large batches slow
             at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
@@ -57,11 +60,11 @@ class Incremental:
 
     def saving(self) -> float:
         """How many times fewer floating-point operations a window in the middle takes than a whole picture."""
-        with torch.no_grad(), FlopCounterMode(display=False) as whole:
+        with torch.no_grad(), _Flops() as whole:
             self._loan.scores(self._picture)
-        with FlopCounterMode(display=False) as part:
+        with _Flops() as part:
             self.scores(self._window, *self._middle)
-        return whole.get_total_flops() / max(1, part.get_total_flops())
+        return whole.total / max(1, part.total)
 
     def _pass(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> tuple[Tensor, Run]:
         run = Run(self._kept, RULES)
@@ -70,3 +73,27 @@ class Incremental:
         with torch.no_grad():
             found = self._loan.scores(x)
         return (found.whole() if isinstance(found, Hollow) else found), run
+
+
+class _Flops(TorchDispatchMode):
+    """Floating-point operations of what runs in this thread, as PyTorch's formulas have them, in `total`.
+
+    PyTorch's own counter also puts hooks on every module of the process, which others' passes then meet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        count = flop_registry.get(func._overloadpacket)
+        if count is None:
+            with self:
+                found = func.decompose(*args, **kwargs)
+            return func(*args, **kwargs) if found is NotImplemented else found
+        found = func(*args, **kwargs)
+        self.total += count(*args, **kwargs, out_val=found)
+        return found

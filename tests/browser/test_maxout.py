@@ -46,7 +46,7 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.get_by_text(re.compile(r"MaxOut of 24 targets: [\d,]+ of 6,144 steps")).first.wait_for(timeout=30_000)
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped. The best pictures are kept").wait_for(timeout=60_000)
-    page.locator(".st-key-maxout_chart .draglayer .x2y2 .nsewdrag").hover()
+    page.locator(".st-key-maxout_chart .draglayer .x2y2 .nsewdrag").first.hover()
     page.mouse.wheel(0, -300)
     page.wait_for_function(f"{WIDTH} < 75")
     ranges = page.evaluate(
