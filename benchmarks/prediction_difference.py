@@ -151,13 +151,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Block(Grid):
-    """The windows of a square in the middle, 12 a side and `margin` more around it."""
+    """A square of windows in the middle, and `margin` more around it; fewer on large pictures, where they are dear."""
 
     margin: int = 0
 
     def along(self, side: int, stride: int | None = None) -> np.ndarray:
         """See `Grid`."""
-        across = 12 + 2 * self.margin
+        across = (12 if side >= 224 else 20) + 2 * self.margin
         first = (side - self.size - across) // 2
         return np.arange(first, first + across, stride or self.stride)
 
@@ -202,7 +202,7 @@ def speedups(case: Case, n_windows: int, n_rounds: int, n_truth: int) -> dict[st
     runs: list[tuple[Callable[[], Any], int]] = [
         (lambda: case.plainly(places, at_once), n_windows),
         (lambda: case.ours(places, plain_effort(SAMPLES)), n_windows),
-        (lambda: case.block(efforts["shared"], margin=MARGIN), (12 + 2 * MARGIN) ** 2),
+        (lambda: case.block(efforts["shared"], margin=MARGIN), (len(truth) + 2 * MARGIN) ** 2),
         (lambda: case.block(efforts["pairs"]), truth.size),
     ]
     for run, _ in runs[1:]:
@@ -355,7 +355,7 @@ def main() -> None:
         for name, card in chosen(small_nets(bank)).items():
             with bank.lend(card) as loan:
                 case = Case.of(loan, images, SMALL_WINDOW)
-                found, walks[name] = speedups(case, 128, arguments.rounds, TRUTH), coarse_to_fine(case)
+                found, walks[name] = speedups(case, 512, arguments.rounds, TRUTH), coarse_to_fine(case)
                 print(name, json.dumps(found), json.dumps(walks[name]), flush=True)
                 largest = max(largest, found["exact_max_difference"])
                 if name == "lenet64":
