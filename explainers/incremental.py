@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from bank.bank import Loan, batch_for
 from explainers.patch_rules import RULES
-from explainers.patches import Call, Hollow, Patch, Run, Span
+from explainers.patches import Call, Flat, Patch, Run, Span
 
 #: Numbers (float32) in the largest tensor of a batch that suits a CPU (32 MiB), and an accelerator (512 MiB).
 _AT_ONCE_CPU, _AT_ONCE = 8 * 2**20, 128 * 2**20
@@ -72,7 +72,7 @@ class Incremental:
         x = Patch.of(values, self._picture, Span(rows, values.shape[2]), Span(columns, values.shape[3]), run)
         with torch.no_grad():
             found = self._loan.scores(x)
-        return (found.whole() if isinstance(found, Hollow) else found), run
+        return (found.whole() if isinstance(found, Patch | Flat) else found), run
 
 
 class _Flops(TorchDispatchMode):

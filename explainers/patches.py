@@ -97,10 +97,6 @@ class Hollow(Tensor):
 
     run: Run
 
-    def whole(self) -> Tensor:
-        """What this stands for."""
-        raise NotImplementedError
-
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -217,9 +213,9 @@ def source_of(clean: Tensor) -> Tensor:
     return clean[0].permute(1, 2, 0).contiguous()
 
 
-def patches_in(part: Any) -> Iterator[Hollow]:
+def patches_in(part: Any) -> Iterator[Patch | Flat]:
     """All patches in nested arguments, flat ones too."""
-    if isinstance(part, Hollow):
+    if isinstance(part, Patch | Flat):
         yield part
     elif isinstance(part, tuple | list):
         for one in part:
@@ -230,7 +226,7 @@ def patches_in(part: Any) -> Iterator[Hollow]:
 
 def with_whole_pictures(part: Any) -> Any:
     """The same, with whole pictures for patches."""
-    if isinstance(part, Hollow):
+    if isinstance(part, Patch | Flat):
         return part.whole()
     if isinstance(part, tuple | list):
         return type(part)(with_whole_pictures(one) for one in part)

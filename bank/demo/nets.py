@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bank.demo.paintings import CLASSES
+from bank.stored_weights import with_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,12 +77,7 @@ def build(name: str) -> nn.Module:
 
 def load(name: str) -> nn.Module:
     """The trained net `name` with its weights from the repository, in eval mode, float32."""
-    from safetensors.torch import load_file
-
-    net = build(name)
-    stored = load_file(weights_path(name))
-    net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in stored.items()})
-    return net.eval()
+    return with_weights(build(name), weights_path(name))
 
 
 def weights_path(name: str, folder: Path = WEIGHTS) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bank.digits.images import CLASSES, SIDE_PX
 from bank.errors import InputError, did_you_mean
+from bank.stored_weights import with_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,12 +50,7 @@ def build(name: str) -> nn.Module:
 
 def load(name: str) -> nn.Module:
     """The trained net `name` with its weights from the repository, in eval mode, float32."""
-    from safetensors.torch import load_file
-
-    net = build(name)
-    stored = load_file(weights_path(name))
-    net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in stored.items()})
-    return net.eval()
+    return with_weights(build(name), weights_path(name))
 
 
 def weights_path(name: str, folder: Path = WEIGHTS) -> Path:

@@ -31,15 +31,7 @@ def choose() -> Choice:
             persist_state="session",
         )
         aim = choose_target(cards, "compare")
-        scale = st.segmented_control(
-            "Scale",
-            ["per map", "shared"],
-            default="per map",
-            required=True,
-            key="compare_scale",
-            persist_state="session",
-            help="Shared: magnitudes compare over the models of a row.",
-        )
+        shared = over_picks.choose_scale("compare", "the models of a row")
     if aim.target == UNIT:
         aim = replace(aim, units=choose_units(cards, "compare"))
     with st.expander("Layers and settings of the methods"):
@@ -51,7 +43,7 @@ def choose() -> Choice:
             st.markdown(f"**{METHODS[name].title}**")
             with st.grid(4, gap="small"):
                 chosen[name] = settings_of(METHODS[name], "compare_setting")
-    return Choice(tuple(methods), aim, scale == "shared", layers, chosen)
+    return Choice(tuple(methods), aim, shared, layers, chosen)
 
 
 def pager(choice: Choice, table: Predictions) -> str:
@@ -96,7 +88,7 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             key="compare_npz",
             icon=":material/download:",
         )
-        st.button("Whole picture", icon=":material/zoom_out_map:", key="compare_whole", on_click=over_picks.unzoom)
+        over_picks.whole_picture("compare")
     over_picks.progress(compare_grid.JOBS, polled)
     shown = compare_grid.build(*parts, view)
     zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{mine.n_unzoomed}")

@@ -22,7 +22,7 @@ def pager(choice: Choice) -> tuple[str, Choice]:
 
 def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
     """The figure; while maps are being worked out it is drawn anew as they come."""
-    look, opacity = look_at(over_picks.unzoom)
+    look, opacity = look_at()
     parts = choice, look, images, image_id, table
     over_picks.progress(["reason"], polled)
     shown = reason_view.build(*parts)

@@ -31,7 +31,7 @@ def begin(choice: Choice) -> bool:
             working.submit(choice, until)
             st.rerun()
         images = st.toggle("Images beside them", True, key="maxout_images", persist_state="session")
-        st.button("Whole pictures", icon=":material/zoom_out_map:", key="maxout_whole", on_click=over_picks.unzoom)
+        over_picks.whole_picture("maxout", "Whole pictures")
         st.space("stretch")
         with st.popover("What is it?", icon=":material/info:", type="tertiary"):
             st.markdown(about(MaxOut()))

@@ -69,17 +69,9 @@ def look_at() -> Look:
         view = st.segmented_control(
             "View", ["overlay", "change"], default="overlay", required=True, key="contrast_view", **_KEPT
         )
-        scale = st.segmented_control(
-            "Scale",
-            ["per map", "shared"],
-            default="per map",
-            required=True,
-            key="contrast_scale",
-            help="Shared: magnitudes compare over the models.",
-            **_KEPT,
-        )
-        st.button("Whole picture", icon=":material/zoom_out_map:", key="contrast_whole", on_click=over_picks.unzoom)
-    return Look(view, scale == "shared")
+        shared = over_picks.choose_scale("contrast", "the models")
+        over_picks.whole_picture("contrast")
+    return Look(view, shared)
 
 
 def choose_step() -> tuple[float, bool]:

@@ -115,9 +115,28 @@ def progress(
             st.caption(reading)
 
 
-def unzoom() -> None:
+def whole_picture(key: str, label: str = "Whole picture") -> None:
+    """The button that takes a chart's zoom back."""
+    st.button(label, icon=":material/zoom_out_map:", key=f"{key}_whole", on_click=_unzoom)
+
+
+def _unzoom() -> None:
     """Back to the whole picture: a fresh memory of the zoom."""
     state.work().n_unzoomed += 1
+
+
+def choose_scale(key: str, over: str) -> bool:
+    """Whether magnitudes are to compare `over` several maps."""
+    scale = st.segmented_control(
+        "Scale",
+        ["per map", "shared"],
+        default="per map",
+        required=True,
+        key=f"{key}_scale",
+        help=f"Shared: magnitudes compare over {over}.",
+        persist_state="session",
+    )
+    return scale == "shared"
 
 
 def panels(figure: go.Figure, alt: str) -> None:

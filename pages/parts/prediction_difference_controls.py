@@ -84,15 +84,7 @@ def look_at() -> Look:
         view = st.segmented_control(
             "View", VIEWS, default="overlay", required=True, key="prediction_difference_view", **_KEPT
         )
-        scale = st.segmented_control(
-            "Scale",
-            ["per map", "shared"],
-            default="per map",
-            required=True,
-            key="prediction_difference_scale",
-            help="Shared: magnitudes compare over the maps of a row.",
-            **_KEPT,
-        )
+        shared = over_picks.choose_scale("prediction_difference", "the maps of a row")
         opacity = st.slider(
             "Opacity",
             0,
@@ -105,13 +97,8 @@ def look_at() -> Look:
             disabled=view != "overlay",
             **_KEPT,
         )
-        st.button(
-            "Whole picture",
-            icon=":material/zoom_out_map:",
-            key="prediction_difference_whole",
-            on_click=over_picks.unzoom,
-        )
-    return Look(view, scale == "shared", opacity / 100)
+        over_picks.whole_picture("prediction_difference")
+    return Look(view, shared, opacity / 100)
 
 
 def start(name: str, key: str, plan: Plan, label: str, primary: bool = True, help: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -19,7 +19,7 @@ from explainers.reason import (
     spatial_layers,
 )
 from figures.reason import TARGET_COLOURS
-from pages.parts import state
+from pages.parts import over_picks, state
 from pages.parts.reason_view import ROLES, Choice, Look, title_of
 from suggestion import targets
 
@@ -91,20 +91,13 @@ def choose_layers(card: ModelCard) -> list[str]:
     )
 
 
-def look_at(unzoom: Callable[[], None]) -> tuple[Look, float]:
+def look_at() -> tuple[Look, float]:
     """How the maps are put together and drawn: all of it instant."""
     kept: dict[str, Any] = {"persist_state": "session"}
     words: dict[str, Any] = {"required": True, **kept}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         how = st.segmented_control("Together", AGGREGATES, default=MEAN, key="reason_how", **words)
-        scale = st.segmented_control(
-            "Scale",
-            ["per map", "shared"],
-            default="per map",
-            key="reason_scale",
-            help="Shared: magnitudes compare over layers and targets.",
-            **words,
-        )
+        shared = over_picks.choose_scale("reason", "layers and targets")
         view = st.segmented_control("View", VIEWS, default="overlay", key="reason_view", **words)
         with st.popover("Opacity, weights, regions", icon=":material/tune:"):
             opacity = st.slider(
@@ -123,5 +116,5 @@ def look_at(unzoom: Callable[[], None]) -> tuple[Look, float]:
             threshold = st.slider(
                 "Regions above, of the maximum", 5, 95, 50, 5, format="%d %%", key="reason_threshold", **kept
             )
-        st.button("Whole picture", icon=":material/zoom_out_map:", key="reason_whole", on_click=unzoom)
-    return Look(how, weigh, smoothing / 100, threshold / 100, scale == "shared", view), opacity / 100
+        over_picks.whole_picture("reason")
+    return Look(how, weigh, smoothing / 100, threshold / 100, shared, view), opacity / 100

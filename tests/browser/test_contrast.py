@@ -8,6 +8,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from bank.digits.images import digits_image_set
 from benchmarks.browser import chromium, serve
+from tests.browser.panels import press_mark, ranges, zoom
 
 PLOT = "document.querySelector('.st-key-contrast_chart .js-plotly-plot')"
 CHART = f"{PLOT}?._fullLayout"
@@ -43,23 +44,13 @@ def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     page.wait_for_function(f"JSON.stringify({MORPH}) != JSON.stringify({at_the_end})", timeout=20_000)
-    page.locator(".st-key-contrast_chart .draglayer .x4y4 .nsewdrag").hover()
-    page.mouse.wheel(0, -300)
-    page.wait_for_function(f"{WIDTH} < 30")
-    ranges = page.evaluate(
-        f"Object.entries({CHART}).filter(([k, v]) => /^xaxis/.test(k)).map(([k, v]) => v.range.map(Math.round).join())"
-    )
-    assert len(ranges) == 3 + 3
-    assert len(set(ranges)) == 1
+    zoom(page, "contrast_chart", 4, 30)
+    shown = ranges(page, "contrast_chart")
+    assert len(shown) == 3 + 3
+    assert len(set(shown)) == 1
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_function(f"{WIDTH} == 32 && {PANELS} == 3")
     page.wait_for_timeout(500)
-    mark = page.locator(".st-key-contrast_chart .textpoint text").first
-    mark.scroll_into_view_if_needed()
-    corner = mark.bounding_box()
-    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
-    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
-    page.mouse.down()
-    page.mouse.up()
+    press_mark(page, "contrast_chart")
     page.get_by_role("dialog").get_by_text("constraints hold").wait_for(timeout=20_000)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from benchmarks.browser import chromium, serve
+from tests.browser.panels import press_mark, ranges, zoom
 
 PLOT = "document.querySelector('.st-key-maxout_chart .js-plotly-plot')"
 CHART = f"{PLOT}?._fullLayout"
@@ -25,17 +26,6 @@ def page(tmp_path):
         assert not errors
 
 
-def click_mark(page, text: str) -> None:
-    """Plotly takes a click only after its hover."""
-    mark = page.locator(".st-key-maxout_chart .textpoint text", has_text=text).first
-    mark.scroll_into_view_if_needed()
-    box = mark.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")
-    page.mouse.down()
-    page.mouse.up()
-
-
 def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.wait_for_function(f"{PICTURES} == {N_PICTURES} && {CURVES} > 3", timeout=120_000)
     top = page.locator(".st-key-maxout_chart").bounding_box()["y"]
@@ -46,21 +36,17 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.get_by_text(re.compile(r"MaxOut of 24 targets: [\d,]+ of 6,144 steps")).first.wait_for(timeout=30_000)
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped. The best pictures are kept").wait_for(timeout=60_000)
-    page.locator(".st-key-maxout_chart .draglayer .x2y2 .nsewdrag").first.hover()
-    page.mouse.wheel(0, -300)
-    page.wait_for_function(f"{WIDTH} < 75")
-    ranges = page.evaluate(
-        f"Object.entries({CHART}).filter(([k, v]) => /^xaxis/.test(k)).map(([k, v]) => v.range.map(Math.round).join())"
-    )
-    assert len(ranges) == N_PICTURES
-    assert len(set(ranges)) == 1
+    zoom(page, "maxout_chart", 2, 75)
+    shown = ranges(page, "maxout_chart")
+    assert len(shown) == N_PICTURES
+    assert len(set(shown)) == 1
     page.get_by_role("button", name="Whole pictures").click()  # at once: before the server heard of the zoom
     page.wait_for_function(f"{WIDTH} == 80")
     page.wait_for_timeout(1500)
-    click_mark(page, "⤢")
+    press_mark(page, "maxout_chart", "⤢")
     page.get_by_role("dialog").get_by_text("64 × 64 px").wait_for(timeout=20_000)
     page.keyboard.press("Escape")
     page.wait_for_timeout(1500)
-    click_mark(page, "Reason")
+    press_mark(page, "maxout_chart", "Reason")
     page.get_by_text("Where does each layer find its reasons?").wait_for(timeout=30_000)
     page.get_by_test_id("stSidebar").get_by_text(re.compile("Picks 6")).wait_for(timeout=30_000)

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.browser import chromium, serve
+from tests.browser.panels import press_mark, wait_for_words, zoom
 
 CHART = ".st-key-prediction_difference_chart"
 PLOT = f"document.querySelector('{CHART} .js-plotly-plot')"
@@ -32,14 +33,11 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.wait_for_function(f"{CORNERS} == 4", timeout=120_000)
     assert page.evaluate(TOP) == top, "the page jumps when maps arrive"
     page.locator(".st-key-prediction_difference_stop button").wait_for(state="detached", timeout=180_000)
-    words = page.locator(CHART).inner_text().replace("\N{NO-BREAK SPACE}", " ")
-    for part in ("window 4 px of 64", "window 4 px of 80", "stride 2", "error ±", "bits"):
-        assert part in words
+    said = ("window 4 px of 64", "window 4 px of 80", "stride 2", "error ±", "bits")
+    wait_for_words(page, "prediction_difference_chart", *said)
     assert page.evaluate(TOP) == top, "the page jumps when the job ends"
 
-    page.locator(f"{CHART} .draglayer .x2y2 .nsewdrag").hover()
-    page.mouse.wheel(0, -300)
-    page.wait_for_function(f"{WIDTH} < 220")
+    zoom(page, "prediction_difference_chart", 2, 220)
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Go on to exact").click()
     stop = page.locator(".st-key-prediction_difference_stop button")
@@ -52,11 +50,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} == 4", timeout=30_000)
     page.wait_for_timeout(1000)
-    corner = page.locator(f"{CHART} .textpoint text").nth(1).bounding_box()
-    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
-    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
-    page.mouse.down()
-    page.mouse.up()
+    press_mark(page, "prediction_difference_chart", number=1)
     page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)
 
     page.reload()

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.browser import chromium, serve
+from tests.browser.panels import press_mark, ranges, wait_for_words, zoom
 
 PLOT = "document.querySelector('.st-key-reason_chart .js-plotly-plot')"
 CHART = f"{PLOT}?._fullLayout"
@@ -27,16 +28,12 @@ def page(tmp_path):
 
 
 def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):
-    for words in ("its answer", "its runner-up", "features.5", "mean of 4 layers", "Coloured: where"):
-        page.locator(".st-key-reason_chart").get_by_text(words).first.wait_for(timeout=20_000)
-    page.locator(".st-key-reason_chart .draglayer .x5y5 .nsewdrag").hover()
-    page.mouse.wheel(0, -300)
-    page.wait_for_function(f"{WIDTH} < 220")
-    ranges = page.evaluate(
-        f"Object.entries({CHART}).filter(([k, v]) => /^xaxis/.test(k)).map(([k, v]) => v.range.map(Math.round).join())"
-    )
-    assert len(ranges) == 2 + 2 * 5
-    assert len(set(ranges)) == 1
+    said = ("its answer", "its runner-up", "features.5", "mean of 4 layers", "Coloured: where")
+    wait_for_words(page, "reason_chart", *said)
+    zoom(page, "reason_chart", 5, 220)
+    shown = ranges(page, "reason_chart")
+    assert len(shown) == 2 + 2 * 5
+    assert len(set(shown)) == 1
     page.wait_for_timeout(1000)
     page.get_by_text("max", exact=True).click()
     page.locator(".st-key-reason_chart").get_by_text("max of 4 layers").first.wait_for(timeout=20_000)
@@ -44,11 +41,5 @@ def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} > 3 && {LISTENERS} == 2")
     page.wait_for_timeout(500)
-    mark = page.locator(".st-key-reason_chart .textpoint text").first
-    mark.scroll_into_view_if_needed()
-    corner = mark.bounding_box()
-    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
-    page.wait_for_function(f"{PLOT}._hoverdata?.[0]?.customdata")  # plotly takes a click only after its hover
-    page.mouse.down()
-    page.mouse.up()
+    press_mark(page, "reason_chart")
     page.get_by_role("dialog").get_by_text("regions of all targets").wait_for(timeout=20_000)
