@@ -94,19 +94,20 @@ class Survey:
     def maps(self, size: int, shared: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Relevance of each pixel and its Monte Carlo error (T, H, W) float32: means over the windows that hold it.
 
-        With or without what windows share with their neighbours, see `estimates`.
-        Windows that nobody asked about lie between their neighbours. Windows are drawn independently, so their errors
-        add up as squares; those without one count as those beside them. NaN while no window, or no error, is known.
+        With or without what windows share with their neighbours, see `estimates`; windows that nobody asked about lie
+        between their neighbours. Windows are drawn independently, so the squares of their own errors add up; that is a
+        bound from above where neighbours share, whose estimates have noise in common. A window without an error counts
+        as those beside it. NaN while no window, or no error, is known.
         """
         counts = sum_over_windows(self.samples > 0, size).round()
-        values, errors = self.estimates() if shared else (self.values, self.errors)
-        known = np.isfinite(errors)
+        values = self.estimates()[0] if shared else self.values
+        known = np.isfinite(self.errors)
         with np.errstate(invalid="ignore", divide="ignore"):
-            squares = sum_over_windows(np.where(known, errors.astype(np.float64), 0) ** 2, size).clip(0)
+            squares = sum_over_windows(np.where(known, self.errors.astype(np.float64), 0) ** 2, size).clip(0)
             n_known = sum_over_windows(known, size).round()
-            spread = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
+            errors = np.where(n_known > 0, np.sqrt(squares / n_known / counts), np.nan)
         between = np.stack([between_known(row) for row in values])
-        return mean_over_windows(between, size).astype(np.float32), spread.astype(np.float32)
+        return mean_over_windows(between, size).astype(np.float32), errors.astype(np.float32)
 
     def stride(self, grid: Grid) -> int | None:
         """The stride that all windows have been asked at; `None` before the first round is through."""

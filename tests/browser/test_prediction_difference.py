@@ -67,8 +67,8 @@ def test_a_comparison_is_worked_out_when_asked_for(page):
     page.get_by_text("Three classes, before and after the softmax").click()
     page.get_by_role("button", name="Work these out").click(timeout=30_000)
     page.get_by_role("button", name="Worked out").wait_for(timeout=120_000)
-    chart = page.locator(".st-key-difference_classes_chart")
-    words = chart.inner_text()
-    for part in ("Output layer", "Penultimate layer", "probability", "logit"):
-        assert part in words
-    assert chart.locator(".textpoint text").count() == 6
+    said = ("Output layer", "Penultimate layer", "probability", "logit")
+    wait_for_words(page, "difference_classes_chart", *said)
+    corners = page.locator(".st-key-difference_classes_chart .textpoint text")
+    corners.nth(5).wait_for(timeout=20_000)
+    assert corners.count() == 6

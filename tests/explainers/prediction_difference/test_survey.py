@@ -184,6 +184,18 @@ def test_the_stated_error_is_the_error(bank):
     assert (stated / actual).mean() == pytest.approx(1, abs=0.2)
 
 
+def test_the_stated_error_of_a_map_is_a_bound_where_neighbours_share_what_they_know(bank):
+    known, module = gaussian(spread=0.1), linear(2)
+    evidence = [WeightOfEvidence((0,), 1e6, 2)]
+    exact, _ = survey_of(bank, module, Conditional(known), evidence, Effort(1000, settled=0)).maps(SIZE)
+    efforts = [Effort(8, first=8, settled=1, seed=seed, glimpse=False) for seed in range(6)]
+    found = [survey_of(bank, module, Independent(known), evidence, effort) for effort in efforts]
+    assert not np.array_equal(found[0].estimates()[0], found[0].values)
+    maps, errors = zip(*(one.maps(SIZE) for one in found), strict=True)
+    actual, stated = (np.sqrt(np.mean(np.square(part))) for part in (np.array(maps) - exact, errors))
+    assert 0.9 < stated / actual < 4
+
+
 def test_the_jackknife_takes_the_bias_of_few_samples_away():
     random = np.random.default_rng(0)
     logits = torch.from_numpy(random.normal((1, 0), 1, (40_000, 6, 2))).float()
