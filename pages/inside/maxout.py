@@ -11,6 +11,7 @@ from pages.parts import maxout_work as working
 from pages.parts.controls import about
 from pages.parts.maxout_controls import choose, take_target
 from pages.parts.maxout_work import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, Choice
+from pages.parts.page_end import end_page
 from pages.parts.theme import ink
 from pages.parts.waiting import progress_words
 
@@ -100,7 +101,7 @@ mine, cards = state.work(), state.cards()
 st.title("What would the perfect picture look like?")
 if not cards:
     st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
-    st.stop()
+    end_page()
 try:
     take_target(cards)
     choice = choose(cards)

@@ -19,6 +19,7 @@ from pages.parts import layer_chooser, state
 from pages.parts.aim import parse_place
 from pages.parts.controls import settings_of
 from pages.parts.maxout_work import Choice, Row
+from pages.parts.page_end import end_page
 
 CLASSES, UNITS = "classes", "units of a layer"
 ROBUST, BARE = "robust", "bare gradient"
@@ -75,7 +76,7 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
     chosen = tuple(by_digest[digest] for digest in models)
     if not chosen:
         st.info("Choose at least one model.")
-        st.stop()
+        end_page()
     targets = _classes(chosen) if what == CLASSES else _units(chosen)
     params = _settings(how == BARE)
     rows = []
@@ -84,7 +85,7 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
         rows.append(Row(title, tuple(asked)))
     if not rows:
         st.info("Choose at least one class.")
-        st.stop()
+        end_page()
     return Choice(chosen, tuple(rows))
 
 

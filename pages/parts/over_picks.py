@@ -12,6 +12,7 @@ from bank.images import ImageSet
 from figures.compare import Panel, single_figure
 from jobs.queue import Job, State
 from pages.parts import cached, scoring_job, state
+from pages.parts.page_end import end_page
 from pages.parts.waiting import progress_words, run_and_wait
 from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
@@ -25,12 +26,12 @@ def answers(key: str) -> Predictions:
     cards, images = state.cards(), state.images()
     if not cards:
         st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
-        st.stop()
+        end_page()
     table = cached.predictions(cards, images)
     if table is None:
         st.markdown("The models' answers come first.")
         run_and_wait(scoring_job.job(), key, "interactive")
-        st.stop()
+        end_page()
     return table
 
 
@@ -46,7 +47,7 @@ def need_picks(table: Predictions, key: str) -> None:
             st.rerun()
         if st.button("Go to suggestions", key=f"{key}_suggestions"):
             st.switch_page("pages/find/suggestion.py")
-    st.stop()
+    end_page()
 
 
 def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:

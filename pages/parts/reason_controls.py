@@ -20,6 +20,7 @@ from explainers.reason import (
 )
 from figures.reason import TARGET_COLOURS
 from pages.parts import over_picks, state
+from pages.parts.page_end import end_page
 from pages.parts.reason_view import ROLES, Choice, Look, title_of
 from suggestion import targets
 
@@ -53,7 +54,7 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
     layers = choose_layers(card)
     if not wanted or not layers:
         st.info("Choose at least one target and one layer.")
-        st.stop()
+        end_page()
     return Choice(card, tuple(wanted), tuple(layers))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import streamlit as st
 
 from bank.device import device_title
 from jobs.queue import Job, State
 from pages.parts import cached, state
+from pages.parts.page_end import PageEnd
 from pages.parts.preview import square
 from pages.parts.waiting import progress_words
 
@@ -26,8 +27,9 @@ def beside() -> Iterator[None]:
         jobs = st.container()
         st.caption(f":material/memory: {device_title(cached.bank().device)}")
     try:
-        yield
-    finally:  # a page may stop itself
+        with suppress(PageEnd):
+            yield
+    finally:
         with jobs:
             _jobs()
 

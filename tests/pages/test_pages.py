@@ -70,6 +70,22 @@ def test_switching_every_model_off_leaves_no_dead_end(app):
     assert "No model is switched on" in app.info[0].value
 
 
+def test_a_page_that_ends_early_keeps_the_jobs_in_the_sidebar(app):
+    app.run()
+    for box in app.sidebar.checkbox:
+        box.uncheck()
+    app.run()
+    over = threading.Event()
+    cached.jobs().submit(Job("Long work", lambda job: over.wait(60)), "background")
+    try:
+        app.switch_page("pages/explain/compare.py").run()
+        assert not app.exception
+        assert "No model is switched on" in app.info[0].value
+        assert "Jobs" in " ".join(element.value for element in app.sidebar.markdown)
+    finally:
+        over.set()
+
+
 def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
     app.run()
     app.switch_page("pages/find/suggestion.py").run()
