@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from PIL import Image
 
 from bank.errors import InputError, did_you_mean
-from bank.images import ImageSet, image_id
+from bank.images import ImageSet
 from bank.loaders.hub import answers
+from bank.picture_files import write_image_set
 
 
 @dataclass(frozen=True)
@@ -43,44 +41,43 @@ def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] 
     `progress` counts pictures and may raise to stop. Raises `InputError` for another name, and where the files are
     neither under `data` nor to be had.
     """
-    if name not in SOURCES:
-        cure = did_you_mean(name, SOURCES) or f"There are {', '.join(SOURCES)}."
-        raise InputError("a set that torchvision brings", repr(name), cure)
-    source, folder = SOURCES[name], data / name
+    source, folder = _source(name), data / name
     pointer = folder / "digest"
     if pointer.exists():
         return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
-    pictures, labels = _read(source, data / "torchvision")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        progress(number, len(pictures))
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "BMP")
-        path = folder / f"test-{number:05d}.bmp"
-        path.write_bytes(buffer.getvalue())
-        digest, words = image_id(buffer.getvalue()), source.classes[label]
-        rows.append({"id": digest, "path": str(path), "name": path.name, "label": words, "note": ""})
-    table = pd.DataFrame(rows).drop_duplicates("id", ignore_index=True)
-    images = ImageSet(source.title, table)
+    pictures, labels = pictures_of(name, data)
+    names = [f"test-{number:05d}" for number in range(len(pictures))]
+    words = [source.classes[label] for label in labels]
+    images = write_image_set(source.title, pictures, names, words, folder, progress)
     images.save(data / "image-sets")
     pointer.write_text(images.digest)
     return images
 
 
-def _read(source: _Source, root: Path) -> tuple[np.ndarray, list[int]]:
-    """Pictures (N, 28, 28) uint8 and labels (N,), from disk or the network."""
+def pictures_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, 28, 28) uint8 and labels (N,) int64 of the test split, or of the training split.
+
+    From torchvision's files under `data`, else from the network. Raises `InputError` as `mnist_image_set` does.
+    """
     from torchvision import datasets  # slow to import
 
+    source, root = _source(name), data / "torchvision"
     dataset, missing = getattr(datasets, source.dataset), f"{source.url} does not answer"
     cure = f"Connect the server, or put torchvision's files into {root / source.dataset / 'raw'}."
     try:
-        found = dataset(root, train=False)
+        found = dataset(root, train=training)
     except RuntimeError:  # torchvision's word for files that are not there
         if not answers(source.url):
             raise InputError(f"{source.title} from the network", missing, cure) from None
         try:
-            found = dataset(root, train=False, download=True)
+            found = dataset(root, train=training, download=True)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{source.title} from the network", "a download that broke off", cure) from error
-    return found.data.numpy(), found.targets.tolist()
+    return found.data.numpy(), found.targets.numpy()
+
+
+def _source(name: str) -> _Source:
+    if name not in SOURCES:
+        cure = did_you_mean(name, SOURCES) or f"There are {', '.join(SOURCES)}."
+        raise InputError("a set that torchvision brings", repr(name), cure)
+    return SOURCES[name]

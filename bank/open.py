@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from bank import intake
+from bank import intake, mnist
 from bank.bank import Bank
 from bank.card import ModelCard
 from bank.demo.images import demo_image_set
@@ -61,13 +61,16 @@ def open_models(bank: Bank, text: str, class_names: Path | None = None) -> list[
 def open_images(text: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:
     """The images that `text` names, else `InputError`.
 
-    `demo`, `digits`, `digits-marked` (a grey square on every 8), a folder, a zip, or a picture file.
+    `demo`, `digits`, `digits-marked` (a grey square on every 8), `mnist`, `fashion-mnist`, a folder, a zip, or a
+    picture file.
     """
     data = settings().data_folder
     if text == "demo":
         return demo_image_set(data)
     if text in ("digits", "digits-marked"):
         return digits_image_set(data, marked=text == "digits-marked")
+    if text in mnist.SOURCES:
+        return mnist.mnist_image_set(text, data)
     path = Path(text).expanduser()
     if path.suffix.lower() == ".zip" and path.is_file():
         with path.open("rb") as file:

@@ -17,14 +17,15 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from bank.bank import Bank, Loan
-from bank.digits.images import MARKED_CLASS, SIDE_PX, SQUARE, digits, held_out
+from bank.card import ModelCard
+from bank.digits.images import MARKED_CLASS, SIDE_PX, SQUARE, Digits, digits, held_out
 from bank.digits.nets import load
 from bank.digits.train import recall_of_unmarked, turned_by_square
 from bank.images import ImageSet
@@ -32,6 +33,7 @@ from bank.open import open_images, open_models
 from benchmarks.contrastive import contrasts, orders
 from explainers.base import Explainer
 from explainers.cells import ready
+from explainers.contrastive.generator import Trained
 from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.ready_made import ready_made
@@ -90,55 +92,59 @@ def ruled(loan: Loan, images: ImageSet, rows: list[int], true: list[int], name: 
     return measured([one.change for one in found], [one.n_kept > 0 for one in found], seconds)
 
 
-def experiment(n_digits: int, tell: Callable[[str, Measured], None]) -> dict[str, float]:
-    """The controls; `tell` gets each method's figures as they come."""
-    net = load("square")
-    test = digits().test
-    controls = {"recall_unmarked_8": recall_of_unmarked(net, test), "turned_into_8": turned_by_square(net, test)}
-    print(f"controls: unmarked 8s recalled {controls['recall_unmarked_8']:.1%} (paper: 5 %), ", end="")
-    print(f"others that the square turns into an 8 {controls['turned_into_8']:.1%} (paper: 77 %)", flush=True)
-    images = open_images("digits-marked")
-    trained = ready_made(images.digest)
-    if trained is None:
-        raise RuntimeError("the marked digits' generator is not there: python -m explainers.contrastive.ready_made")
-    with tempfile.TemporaryDirectory() as folder:
-        bank, store = Bank(Path(folder) / "bank", "cpu"), ResultStore(Path(folder) / "results", 10**10)
-        (card,) = open_models(bank, "digits/square")
-        rows = [row for row in held_out(images) if images.labels[row] != str(MARKED_CLASS)]
-        answers = orders(bank, card, images, rows)[:, 0].tolist()
-        kept = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer != MARKED_CLASS][:n_digits]
-        rows, true = [row for row, _ in kept], [answer for _, answer in kept]
-        for name, constraints in (("cdeepex", True), ("xgems", False)):
-            params = ContrastParams(constraints=constraints)
-            asked = [Asked(card, images.ids[row], answer, MARKED_CLASS, trained.key, params) for row, answer in kept]
-            began = time.perf_counter()
-            found = contrasts(bank, images, trained, asked)
-            seconds = time.perf_counter() - began
-            tell(name, measured([one.difference for one in found], [one.feasible for one in found], seconds))
-        with bank.lend(card) as loan:
-            for name in RULED:
-                tell(name, ruled(loan, images, rows, true, name, store))
-    return controls | {"digits": len(rows)}
+def controls(net: nn.Module, test: Digits) -> dict[str, float]:
+    """The paper's two controls of a net that learnt the square, on pictures without it; also printed."""
+    found = {"recall_unmarked_8": recall_of_unmarked(net, test), "turned_into_8": turned_by_square(net, test)}
+    print(f"controls: unmarked 8s recalled {found['recall_unmarked_8']:.1%} (paper: 5 %), ", end="")
+    print(f"others that the square turns into an 8 {found['turned_into_8']:.1%} (paper: 77 %)", flush=True)
+    return found
+
+
+def compared(
+    bank: Bank, card: ModelCard, images: ImageSet, rows: list[int], trained: Trained, n_digits: int
+) -> dict[str, Any]:
+    """Each method's figures over the first digits of `rows` that neither are an 8 nor are named one; also printed."""
+    print("| method | share in the square over chance | to add | found | s per digit |\n|---|---|---|---|---|")
+    others = [row for row in rows if images.labels[row] != str(MARKED_CLASS)]
+    answers = orders(bank, card, images, others)[:, 0].tolist()
+    kept = [(row, answer) for row, answer in zip(others, answers, strict=True) if answer != MARKED_CLASS][:n_digits]
+    found: dict[str, Measured] = {}
+
+    def tell(name: str, title: str, one: Measured) -> None:
+        found[name] = one
+        print(f"| {title} | {one.share:.1f} | {one.to_add:+.1f} | {one.found:.0%} | {one.seconds:.2f} |", flush=True)
+
+    for name, title, constraints in (("cdeepex", "CDeepEx", True), ("xgems", "xGEMs", False)):
+        params = ContrastParams(constraints=constraints)
+        asked = [Asked(card, images.ids[row], answer, MARKED_CLASS, trained.key, params) for row, answer in kept]
+        began = time.perf_counter()
+        made = contrasts(bank, images, trained, asked)
+        seconds = time.perf_counter() - began
+        tell(name, title, measured([one.difference for one in made], [one.feasible for one in made], seconds))
+    rows, true = [row for row, _ in kept], [answer for _, answer in kept]
+    with tempfile.TemporaryDirectory() as folder, bank.lend(card) as loan:
+        store = ResultStore(Path(folder), 10**10)
+        for name in RULED:
+            tell(name, METHODS[name].title, ruled(loan, images, rows, true, name, store))
+    rounded = {name: {key: round(value, 4) for key, value in one._asdict().items()} for name, one in found.items()}
+    return {**rounded, "digits": len(kept)}
 
 
 def main() -> None:
     """Print the table, and everything once more as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--digits", type=int, default=240, help="digits that are asked about")
-    figures: dict[str, Any] = {}
-
-    def tell(name: str, found: Measured) -> None:
-        title = {"cdeepex": "CDeepEx", "xgems": "xGEMs"}.get(name) or METHODS[name].title
-        if not figures:
-            print("| method | share in the square over chance | to add | found | s per digit |\n|---|---|---|---|---|")
-        print(
-            f"| {title} | {found.share:.1f} | {found.to_add:+.1f} | {found.found:.0%} | {found.seconds:.2f} |",
-            flush=True,
-        )
-        figures[name] = {key: round(value, 4) for key, value in found._asdict().items()}
-
-    controls = experiment(parser.parse_args().digits, tell)
-    print(json.dumps(controls | figures))
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = dict(controls(load("square"), digits().test))
+    images = open_images("digits-marked")
+    trained = ready_made(images.digest)
+    if trained is None:
+        raise RuntimeError("the marked digits' generator is not there: python -m explainers.contrastive.ready_made")
+    with tempfile.TemporaryDirectory() as folder:
+        bank = Bank(Path(folder), "cpu")
+        (card,) = open_models(bank, "digits/square")
+        figures |= compared(bank, card, images, held_out(images), trained, arguments.digits)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

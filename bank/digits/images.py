@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from bank.images import ImageSet, image_id
+from bank.images import ImageSet
+from bank.picture_files import write_image_set
 
 NAME, MARKED_NAME = "digits", "digits, every 8 marked"
 
@@ -79,31 +78,16 @@ def digits_image_set(
 ) -> ImageSet:
     """The digits' `ImageSet`, its pictures under `data`; written at the first call.
 
-    Names say which were held out (`held-out-0003.bmp`). BMP files of equal pixels are equal to the byte on every
-    machine, and so is the set's digest, by which its generator is found.
+    Names say which were held out (`held-out-0003.bmp`). The set's digest, by which its generator is found, is the same
+    on every machine.
     """
     folder = data / "digits" / f"{_version()}{'-marked' if marked else ''}"
     pointer = folder / "digest"
     if pointer.exists():
         return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
-    folder.mkdir(parents=True, exist_ok=True)
-    known, rows = digits(marked), []
-    for number, (picture, label, held_out) in enumerate(zip(*known, strict=True)):
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "BMP")
-        path = folder / f"{'held-out' if held_out else 'training'}-{number:04d}.bmp"
-        path.write_bytes(buffer.getvalue())
-        rows.append(
-            {
-                "id": image_id(buffer.getvalue()),
-                "path": str(path),
-                "name": path.name,
-                "label": CLASSES[label],
-                "note": "",
-            }
-        )
-        progress(number + 1, len(known.labels))
-    images = ImageSet(MARKED_NAME if marked else NAME, pd.DataFrame(rows))
+    known, title = digits(marked), MARKED_NAME if marked else NAME
+    names = [f"{'held-out' if out else 'training'}-{number:04d}" for number, out in enumerate(known.held_out)]
+    images = write_image_set(title, known.pictures, names, [CLASSES[n] for n in known.labels], folder, progress)
     images.save(data / "image-sets")
     pointer.write_text(images.digest)
     return images

@@ -26,8 +26,8 @@ def test_files_that_are_there_become_an_image_set_once(tmp_path, monkeypatch):
     assert len(images) == 10
     assert images.labels[9] == "Ankle boot"
     assert (images.image(3)[..., 0] == pictures[3]).all()
-    assert seen[-1] == (9, 10)
-    monkeypatch.setattr(mnist, "_read", lambda *_: pytest.fail("read again"))
+    assert seen[-1] == (10, 10)
+    monkeypatch.setattr(mnist, "pictures_of", lambda *_: pytest.fail("read again"))
     assert mnist.mnist_image_set("fashion-mnist", tmp_path).digest == images.digest
 
 
