@@ -6,13 +6,18 @@ import json
 import numpy as np
 import pytest
 import streamlit as st
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from torch import nn
 
 import tests.pages.test_pages as shared
 from bank import mnist
 from bank import settings as settings_module
+from bank.card import Recipe
 from bank.digits.images import digits_image_set
+from bank.loaders.base import Loaded
+from bank.preprocess import Preprocessing
 from explainers.contrastive import generators, keeping, training
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
@@ -132,6 +137,25 @@ def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself
     page.sidebar.checkbox[0].uncheck().run()
     finish(page)
     assert page.selectbox(key="contrast_probe").value == "runner-up", "the model was switched off"
+
+
+def test_models_with_two_classes_and_of_another_size_get_their_contrast_as_well(page):
+    mine = page.session_state["work"]
+    del mine.picks[1:]
+    for name, size, channels, classes in (("pair", 32, 1, "01"), ("colour", 48, 3, "0123456789")):
+        torch.manual_seed(3)
+        net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(channels * (size // 4) ** 2, len(classes)))
+        preprocessing = Preprocessing((size, size), (0.5,) * channels, (0.5,) * channels, (size, size), mode="squash")
+        loaded = Loaded(name, "test", name, name, net.eval(), preprocessing, tuple(classes), Recipe("test"))
+        mine.models.append(cached.bank().add(loaded).digest)
+    page.run()  # the models' answers
+    finish(page)
+    finish(page)
+    words = drawn(page)
+    assert "pair" in words
+    assert "colour" in words
+    assert words.count("✓ constraints hold") == 4
+    assert words.count("✓ equally likely") == 1, "of two classes, no third one can win"
 
 
 def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
