@@ -50,14 +50,15 @@ from explainers.prediction_difference.samplers import Conditional, Gaussian, Sam
 from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
 from explainers.prediction_difference.windows import Grid
 
-#: Net, as the zoo names it, and the side of its window in pixels.
+#: Net, as the zoo names it, and the windows along a side of its block: as many as time allows, since what neighbours
+#: tell is found on the block itself, and a whole map has 215 along a side.
 LARGE = {
-    "vgg16": ("torchvision/vgg16", 10),
-    "alexnet": ("torchvision/alexnet", 10),
-    "resnet18": ("torchvision/resnet18", 10),
-    "mobilenetv2": ("timm/mobilenetv2_100", 10),
+    "vgg16": ("torchvision/vgg16", 12),
+    "alexnet": ("torchvision/alexnet", 24),
+    "resnet18": ("torchvision/resnet18", 12),
+    "mobilenetv2": ("timm/mobilenetv2_100", 12),
 }
-SMALL_WINDOW = 5
+LARGE_WINDOW, SMALL_WINDOW, SMALL_BLOCK = 10, 5, 20
 
 #: Samples of a window in the paper, and in what stands for the truth.
 SAMPLES, TRUTH, TRUTH_LARGE = 20, 200, 60
@@ -91,9 +92,10 @@ class Case:
     grid: Grid
     sampler: Conditional
     measure: WeightOfEvidence
+    across: int
 
     @classmethod
-    def of(cls, loan: Loan, images: ImageSet, window: int) -> Case:
+    def of(cls, loan: Loan, images: ImageSet, window: int, across: int) -> Case:
         """With the model's own top class, and the Gaussian of the images as the model gets them."""
         method, card = PredictionDifference(), loan.card
         rows = range(2, min(len(images), 130))
@@ -104,7 +106,7 @@ class Case:
         with torch.no_grad():
             target = int(loan.logits(inputs).argmax())
         measure = WeightOfEvidence((target,), 1e5, card.n_classes)
-        return cls(loan, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure)
+        return cls(loan, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure, across)
 
     def some_windows(self, n: int, seed: int = 0) -> np.ndarray:
         """Random places (n, 2)."""
@@ -123,7 +125,7 @@ class Case:
 
     def block(self, effort: Effort, sampler: Sampler | None = None, margin: int = 0) -> np.ndarray:
         """Weight of evidence (h, w) of all windows of a block, and of `margin` more on each side of it."""
-        grid = Block(**vars(self.grid), margin=margin)
+        grid = Block(**vars(self.grid), across=self.across + 2 * margin)
         survey = Survey.new(grid, 1)
         for _ in advance(self.loan, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
             pass
@@ -151,15 +153,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Block(Grid):
-    """A square of windows in the middle, and `margin` more around it; fewer on large pictures, where they are dear."""
+    """A square of `across` × `across` windows in the middle."""
 
-    margin: int = 0
+    across: int
 
     def along(self, side: int, stride: int | None = None) -> np.ndarray:
         """See `Grid`."""
-        across = (12 if side >= 224 else 20) + 2 * self.margin
-        first = (side - self.size - across) // 2
-        return np.arange(first, first + across, stride or self.stride)
+        first = (side - self.size - self.across) // 2
+        return np.arange(first, first + self.across, stride or self.stride)
 
 
 class Independent(Sampler):
@@ -338,10 +339,10 @@ def main() -> None:
     largest, memory, walks, demo_speedups = 0.0, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         bank = Bank(Path(folder), "cpu")
-        for name, (architecture, window) in chosen(LARGE).items():
+        for name, (architecture, across) in chosen(LARGE).items():
             (card,) = open_models(bank, f"{architecture}?random")
             with bank.lend(card) as loan:
-                case = Case.of(loan, images, window)
+                case = Case.of(loan, images, LARGE_WINDOW, across)
                 memory[name] = peak_memory(partial(case.ours, case.some_windows(64), plain_effort(SAMPLES)))
                 found = speedups(case, arguments.windows, arguments.rounds, TRUTH_LARGE)
                 print(name, json.dumps(found), flush=True)
@@ -354,7 +355,7 @@ def main() -> None:
                     figures["occlusion_speedup"][name] = occluded["speedup"]
         for name, card in chosen(small_nets(bank)).items():
             with bank.lend(card) as loan:
-                case = Case.of(loan, images, SMALL_WINDOW)
+                case = Case.of(loan, images, SMALL_WINDOW, SMALL_BLOCK)
                 found, walks[name] = speedups(case, 512, arguments.rounds, TRUTH), coarse_to_fine(case)
                 print(name, json.dumps(found), json.dumps(walks[name]), flush=True)
                 largest = max(largest, found["exact_max_difference"])
