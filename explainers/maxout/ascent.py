@@ -54,8 +54,7 @@ class Ascent:
         pictures = ascent.pictures(state)
 
     Pictures do not depend on which others climb beside them, but for those of one target. The net sees `at_once` of
-    them, fewer when memory runs out. Raises `InputError` for a target that is none, and as
-    `Objective` does.
+    them, fewer when memory runs out. Raises `InputError` for a target that is none, and as `Objective` does.
     """
 
     def __init__(self, loan: Loan, output: Output, targets: Sequence[int], params: MaxOutParams) -> None:

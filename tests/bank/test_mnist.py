@@ -7,6 +7,8 @@ import pytest
 
 from bank import mnist
 from bank.errors import InputError
+from bank.open import open_images
+from bank.settings import settings
 
 
 def write_files(folder, n: int) -> np.ndarray:
@@ -43,3 +45,10 @@ def test_without_a_network_there_is_one_line_with_the_cure(tmp_path, monkeypatch
 def test_another_name_is_refused_with_a_guess(tmp_path):
     with pytest.raises(InputError, match="fashion-mnist"):
         mnist.mnist_image_set("fashon-mnist", tmp_path)
+
+
+def test_command_lines_find_it_by_name():
+    data = settings().data_folder
+    pictures = write_files(data / "torchvision" / "MNIST" / "raw", 10)
+    assert (open_images("mnist").image(9)[..., 0] == pictures[9]).all()
+    assert mnist.pictures_of("mnist", data, training=True)[1].tolist() == list(range(10))
