@@ -27,7 +27,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -42,7 +41,7 @@ from bank.bank import Bank, Loan
 from bank.card import ModelCard
 from bank.images import ImageSet
 from bank.open import open_images, open_models
-from benchmarks.explainers import peak_memory
+from benchmarks.explainers import peak_memory, timed
 from benchmarks.peers import quiet
 from explainers.maxout.ascent import Ascent
 from explainers.maxout.keeping import Asked, find, work_out
@@ -270,13 +269,6 @@ def measure_speed(
     figures |= {"batch16_speedup": min(ratio for ratio, _ in speedups.values()), "batch16_speedups": speedups}
     print(json.dumps(figures), flush=True)
     return figures
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def main() -> None:

@@ -30,7 +30,8 @@ _LARGEST = 4096
 class Incremental:
     """One model and one clean picture, of which windows are changed.
 
-    `batch` is the number of pictures that suits one call of `scores`.
+    `saves` says whether windows cost clearly less than whole pictures; `batch` is the number of pictures that suits one
+    call of `scores`.
     """
 
     def __init__(self, loan: Loan, picture: Tensor, window: tuple[int, int]) -> None:
@@ -48,8 +49,8 @@ class Incremental:
         with _Flops() as later:
             self._pass(*twice)
         n_saved, n_left = first.total - later.total, later.total / 2
-        self.batch = loan.batch
-        if n_saved > n_left / 2:  # else pictures are whole nearly all the way, and large batches slow
+        self.batch, self.saves = loan.batch, n_saved > n_left / 2
+        if self.saves:  # else pictures are whole nearly all the way, and large batches slow
             at_once = _AT_ONCE_CPU if loan.device.type == "cpu" else _AT_ONCE
             share = loan.batch / batch_for(loan.card.input_size, loan.device)  # below 1 where memory ran out before
             self.batch = max(loan.batch, min(_LARGEST, round(share * at_once / largest)))

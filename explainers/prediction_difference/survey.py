@@ -13,6 +13,7 @@ from bank.bank import Loan
 from bank.preprocess import Preprocessing
 from explainers.incremental import Incremental
 from explainers.prediction_difference.evidence import Measure, difference
+from explainers.prediction_difference.gradients import Gradients
 from explainers.prediction_difference.neighbours import pooled
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
@@ -20,13 +21,16 @@ from explainers.prediction_difference.windows import Grid, between_known, mean_o
 #: Samples that give a first idea of a window: one antithetic pair.
 GLIMPSE = 2
 
+#: The part of a window's work that guides are counted for, where they come first.
+_GUIDE_SHARE = 0.2
+
 
 @dataclass(frozen=True)
 class Effort:
     """How many samples a window gets.
 
     Windows are glimpsed at by `GLIMPSE` samples, if `glimpse`, for a whole map early, and then get the `first` ones and
-    their centre, by which neighbours are put together; a window whose error is then above `settled` times the root mean
+    a guide, by which neighbours are put together; a window whose error is then above `settled` times the root mean
     square of the coarsest round's differences gets all `samples`. With `settled` = 0 every window gets all of them at
     once, and no short cut is taken.
     """
@@ -56,10 +60,11 @@ class Effort:
 
 @dataclass
 class Survey:
-    """What is known so far: `values`, `errors`, `centres` (T, h, w) float32, NaN where unknown; `samples` (h, w) int32.
+    """What is known so far: `values`, `errors` (T, h, w) float32, NaN where unknown; `samples` (h, w) int32.
 
-    A window that was only glimpsed at has a value and no error. Its centre is what it is worth when it shows the mean
-    of what may be there: one pass, without noise, but not what the window is worth, unless the model is linear.
+    A window that was only glimpsed at has a value and no error. `guides` (P, T, h, w) float32 say what a window is
+    likely worth, by P estimates: one, of what it is worth when it shows the mean of what may be there, where a pass of
+    one window is cheap; else several from `Gradients`, known before any sample is.
 
     `wanted` (h, w) int32 are the samples that each window is to have, 0 while that is open, and `typical` (T,) float64
     is the root mean square of the coarsest round's differences, NaN until that is through. They are set once, so that
@@ -68,7 +73,7 @@ class Survey:
 
     values: np.ndarray
     errors: np.ndarray
-    centres: np.ndarray
+    guides: np.ndarray
     samples: np.ndarray
     wanted: np.ndarray
     typical: np.ndarray
@@ -79,16 +84,35 @@ class Survey:
         shape = (grid.height - grid.size + 1, grid.width - grid.size + 1)
         empty = np.full((n_targets, *shape), np.nan, dtype=np.float32)
         counts = np.zeros(shape, dtype=np.int32)
-        return cls(empty, empty.copy(), empty.copy(), counts, counts.copy(), np.full(n_targets, np.nan))
+        return cls(empty, empty.copy(), empty[None][:0], counts, counts.copy(), np.full(n_targets, np.nan))
+
+    def make_room(self, n: int) -> None:
+        """For `n` estimates of each window's guide, where there are fewer."""
+        more = np.full((max(0, n - len(self.guides)), *self.values.shape), np.nan, dtype=np.float32)
+        self.guides = np.concatenate([self.guides, more])
+
+    def guide(self) -> np.ndarray:
+        """Mean of the known estimates (T, h, w) float64, of three and more without lowest and highest; or NaN."""
+        known, guides = np.isfinite(self.guides), self.guides.astype(np.float64)
+        n, total = known.sum(0), np.where(known, guides, 0).sum(0)
+        lowest = np.where(known, guides, np.inf).min(0, initial=np.inf)
+        highest = np.where(known, guides, -np.inf).max(0, initial=-np.inf)
+        trimmed = n > 2
+        total[trimmed] -= lowest[trimmed] + highest[trimmed]
+        return total / np.where(n, n - 2 * trimmed, np.nan)
 
     def estimates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values and errors (T, h, w) float32, NaN where unknown: neighbours share what their centres do not tell."""
+        """Values and errors (T, h, w) float32, NaN where unknown: neighbours share what their guides do not tell.
+
+        A window that was not asked about is worth its guide, if it has one.
+        """
         values, errors = self.values.copy(), self.errors.copy()
-        for row, centres in enumerate(self.centres.astype(np.float64)):
-            if np.isfinite(centres).any():
-                rest, better = pooled(values[row] - centres, errors[row])
-                shared = np.isfinite(rest)
-                values[row][shared], errors[row][shared] = (centres + rest)[shared], better[shared]
+        for row, guide in enumerate(self.guide()):
+            if np.isfinite(guide).any():
+                rest, better = pooled(values[row] - guide, errors[row])
+                shared, alone = np.isfinite(rest) & np.isfinite(better), np.isfinite(guide) & np.isnan(errors[row])
+                values[row][shared], errors[row][shared] = (guide + rest)[shared], better[shared]
+                values[row][alone] = guide[alone]
         return values, errors
 
     def maps(self, size: int, shared: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -110,10 +134,10 @@ class Survey:
         return mean_over_windows(between, size).astype(np.float32), errors.astype(np.float32)
 
     def stride(self, grid: Grid) -> int | None:
-        """The stride that all windows have been asked at; `None` before the first round is through."""
-        reached = None
+        """The stride that something is known of all windows at; `None` before the first round is through."""
+        reached, known = None, (self.samples > 0) | np.isfinite(self.guides).any((0, 1))
         for stride in grid.strides:
-            if not self.samples[np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))].all():
+            if not known[np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))].all():
                 break
             reached = stride
         return reached
@@ -142,6 +166,9 @@ def advance(
 ) -> Iterator[Survey]:
     """Ask about the windows that `survey` lacks, round by round, writing into it; yields it after every batch.
 
+    Where the model can be followed, or its gradients say nothing, each window's guide is asked for with its first
+    samples; else all windows' guides come first, and nothing is glimpsed at.
+
     `inputs` (C, H, W) float32, normalised; `measures` read `loan.scores`, and the survey has a row for each of their
     targets, one measure after another. Windows with fewer samples than `effort` wants are asked again. `progress`
     counts windows, those half through by their share, and may raise.
@@ -150,6 +177,10 @@ def advance(
     mean, std = _moments(inputs, loan.card.preprocessing)
     model = Incremental(loan, inputs, (grid.size, grid.size))
     total = grid.n_windows()
+    gradients = None
+    if effort.shortens and not model.saves:
+        gradients = Gradients.worth_while(loan, inputs, grid, sampler, measures, effort.samples)
+    survey.make_room(1 if gradients is None else gradients.n_pairs)
 
     def scores(places: np.ndarray, contents: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (K,) of the picture, by the same way as the samples', and (W, S, K) of pixels (W, S, C, h, w)."""
@@ -173,14 +204,13 @@ def advance(
         """Value and error of each window, and its centre if that may help."""
         rows, columns = places.T
         drawn = sampler.draw(picture, places, grid.size, range(n_samples), effort.seed)
-        central = (
-            bool(effort.settled) and n_samples > GLIMPSE and bool(np.isnan(survey.centres[:, rows, columns]).any())
-        )
+        central = effort.shortens and gradients is None and n_samples > GLIMPSE
+        central = central and bool(np.isnan(survey.guides[0][:, rows, columns]).any())
         if central:
             drawn = torch.cat([sampler.centre(picture, places, grid.size), drawn], 1)
         clean, found = scores(places, drawn)
         if central:
-            survey.centres[:, rows, columns] = measured(clean, found[:, :1], False)[0]
+            survey.guides[0][:, rows, columns] = measured(clean, found[:, :1], False)[0]
             found = found[:, 1:]
         survey.values[:, rows, columns], survey.errors[:, rows, columns] = measured(clean, found, sampler.pairs)
         survey.samples[rows, columns] = n_samples
@@ -189,11 +219,17 @@ def advance(
         places = places[survey.samples[places[:, 0], places[:, 1]] < n_samples]
         at_once = max(1, model.batch // n_samples)
         for start in range(0, len(places), at_once):
-            progress(n_asked(survey.samples, effort), total)
+            progress(n_asked(survey, grid, effort), total)
             ask(places[start : start + at_once], n_samples)
             yield survey
 
-    for places in grid.rounds(effort.seed) if effort.glimpses else ():
+    if gradients is not None:
+        known = np.isfinite(survey.guides).all(1)
+        for number, places, worth in gradients.estimates(known, picture, mean, std, effort.seed):
+            progress(n_asked(survey, grid, effort), total)
+            survey.guides[number][:, places[:, 0], places[:, 1]] = worth
+            yield survey
+    for places in grid.rounds(effort.seed) if effort.glimpses and gradients is None else ():
         yield from through(places, GLIMPSE)
     for places in grid.rounds(effort.seed):
         yield from through(places, effort.at_first)
@@ -202,9 +238,14 @@ def advance(
             yield from through(places[survey.wanted[places[:, 0], places[:, 1]] == effort.samples], effort.samples)
 
 
-def n_asked(samples: np.ndarray, effort: Effort) -> int:
-    """Windows that have samples (…) int enough to be settled; those that have fewer count by their share."""
-    return int(samples.clip(0, effort.at_first).sum() / effort.at_first)
+def n_asked(survey: Survey, grid: Grid, effort: Effort) -> int:
+    """Windows of the grid with samples enough to be settled; those with fewer, or a guide alone, count by a share."""
+    windows = np.ix_(grid.along(grid.height), grid.along(grid.width))
+    shares = survey.samples[windows].clip(0, effort.at_first) / effort.at_first
+    if len(survey.guides) > 1 and effort.shortens:
+        guided = np.isfinite(survey.guides[:, 0]).mean(0)[windows]
+        shares = _GUIDE_SHARE * guided + (1 - _GUIDE_SHARE) * shares
+    return int(shares.sum())
 
 
 def _want(survey: Survey, places: np.ndarray, grid: Grid, effort: Effort) -> None:

@@ -219,11 +219,7 @@ def _known(asked: Asked, survey: Survey) -> Known:
 
 def _n_known(asked: Asked, survey: Survey | None) -> int:
     """How many of the windows that are asked for need no more samples but to settle; see `n_asked`."""
-    if survey is None:
-        return 0
-    grid = asked.grid
-    samples = survey.samples[np.ix_(grid.along(grid.height), grid.along(grid.width))]
-    return n_asked(samples, asked.params.effort)
+    return 0 if survey is None else n_asked(survey, asked.grid, asked.params.effort)
 
 
 def _note_facts(bank: Bank, store: ResultStore, images: ImageSet, asked: Asked, seconds: float) -> None:
