@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bank.card import ModelCard
-from bank.device import choose_device
+from bank.device import choose_device, keep_freed_memory
 from bank.errors import InputError, first_line
 from bank.files import whole
 from bank.labels import numbered
@@ -96,6 +96,8 @@ class Bank:
         self.folder = (folder or settings().data_folder) / "models"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device) if device is not None else choose_device()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._modules: dict[str, nn.Module] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()

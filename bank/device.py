@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 
 from bank.errors import InputError, first_line
 from bank.settings import settings
+
+#: glibc's names (malloc.h) for how many bytes it keeps, and from how many on a piece of memory is one of its own.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT, _OWN = 512 * 2**20, 32 * 2**20
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -38,3 +44,15 @@ def device_title(device: torch.device) -> str:
     n = torch.get_num_threads()
     cpu = f"CPU, {n} thread{'s' if n > 1 else ''}"
     return {"mps": "Apple GPU (MPS)", "cpu": cpu}.get(device.type, str(device))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep up to half a GiB that a pass on the CPU has freed for the next one; other C libraries do as ever.
+
+    Handed back, it would be cleared and mapped anew in every pass: a pass there and back through the demo's
+    convolutional nets, 16 pictures of 64 px at once, took a third longer.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_M_MMAP_THRESHOLD, _OWN)
+        set_option(_M_TRIM_THRESHOLD, _KEPT)

@@ -104,7 +104,7 @@ class Parametrisation:
         """(N, *shape) float32 -> pictures (N, channels, height, width) float32 in [0, 1]."""
         canvas = self.basis.canvas(numbers)
         if self.decorrelated:
-            canvas = torch.einsum("oc,nchw->nohw", _colours(canvas.device), canvas)
+            canvas = (_colours(canvas.device) @ canvas.flatten(2)).view_as(canvas)
         pictures = canvas.sigmoid()
         if not self.smoothed:
             return pictures

@@ -133,9 +133,13 @@ class Survey:
         between = np.stack([between_known(row) for row in values])
         return mean_over_windows(between, size).astype(np.float32), errors.astype(np.float32)
 
+    def known(self) -> np.ndarray:
+        """Of which windows anything is known (h, w) bool, by samples or by a guide."""
+        return (self.samples > 0) | np.isfinite(self.guides).any((0, 1))
+
     def stride(self, grid: Grid) -> int | None:
         """The stride that something is known of all windows at; `None` before the first round is through."""
-        reached, known = None, (self.samples > 0) | np.isfinite(self.guides).any((0, 1))
+        reached, known = None, self.known()
         for stride in grid.strides:
             if not known[np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))].all():
                 break

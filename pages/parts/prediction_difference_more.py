@@ -213,7 +213,7 @@ def _ours(scene: Scene, shot: Shot) -> Panel:
     known = None if isinstance(shot.asked, str) else working.known(shot.asked)
     if known is None:
         return _mask_panel(scene, shot.asked)
-    return _mask_panel(scene, shot.asked, known.maps[shot.row], known.n_samples)
+    return _mask_panel(scene, shot.asked, known.maps[shot.row], known.amount)
 
 
 def _theirs(scene: Scene, cell: Cell | str) -> Panel:

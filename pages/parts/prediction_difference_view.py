@@ -204,7 +204,7 @@ def _panel(shot: Shot, found: Known | None, shared: float | None, look: Look, im
         placed = asked.card.preprocessing.to_image(values, *size)
         return colour_map(placed, signed=True, scale=scale, overlay=look.view == "overlay")
 
-    key = f"difference {asked.key} {shot.row} {found.n_samples} {scale} {look.view}"
+    key = f"difference {asked.key} {shot.row} {found.amount} {scale} {look.view}"
     return Panel(beneath, "" if look.view == "picture" else cached.drawn(key, draw), caption=caption)
 
 

@@ -36,14 +36,14 @@ EXACT_SAMPLES = 20
 class Known:
     """What is known of one picture and model: `maps`, `errors` (T, H, W) float32, NaN where nothing is.
 
-    `stride` is the finest at which all windows are known, `n_samples` how many were drawn in all; `goal` is what is
+    `stride` is the finest at which all windows are known; `amount` grows with all that is learnt; `goal` is what is
     being worked out.
     """
 
     maps: np.ndarray
     errors: np.ndarray
     stride: int | None
-    n_samples: int
+    amount: int
     goal: Asked
 
 
@@ -209,12 +209,11 @@ def _survey(
 
 def _known(asked: Asked, survey: Survey) -> Known:
     grid = asked.grid
-    strides = range(grid.size, 0, -1)
-    through = [
-        n for n in strides if survey.samples[np.ix_(grid.along(grid.height, n), grid.along(grid.width, n))].all()
-    ]
+    strides, windows = range(grid.size, 0, -1), survey.known()
+    through = [n for n in strides if windows[np.ix_(grid.along(grid.height, n), grid.along(grid.width, n))].all()]
+    amount = int(survey.samples.sum() + np.isfinite(survey.guides).sum())
     maps, errors = survey.maps(grid.size, asked.params.effort.shortens)
-    return Known(maps, errors, min(through, default=None), int(survey.samples.sum()), asked)
+    return Known(maps, errors, min(through, default=None), amount, asked)
 
 
 def _n_known(asked: Asked, survey: Survey | None) -> int:
