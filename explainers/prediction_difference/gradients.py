@@ -81,7 +81,7 @@ class Gradients:
     def _groups(self, seed: int) -> Iterator[np.ndarray]:
         """Places (W, 2) that change together, those of the coarsest stride first; all that the grid needs are in one.
 
-        A group is the same whatever the grid's stride, and so is what it says.
+        A group is the same whichever of its rounds' strides the grid has, and so is what it says.
         """
         random, seen = np.random.default_rng(seed), set[tuple[int, int]]()
         n_rows, n_columns = self._grid.height - self._grid.size + 1, self._grid.width - self._grid.size + 1

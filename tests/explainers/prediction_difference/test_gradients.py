@@ -118,7 +118,7 @@ def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_wi
             return 8 * self.answer((weights * seen.tanh()).sum(1))
 
     module, evidence = seeded(Mixing), [WeightOfEvidence((1,), 1e5, 2)]
-    exact = survey_of(bank, module, Effort(200, settled=0), evidence).maps(SIZE, shared=False)[0]
+    exact = survey_of(bank, module, Effort(60, settled=0), evidence).maps(SIZE, shared=False)[0]
     first = survey_of(bank, module, measures=evidence, until=lambda survey: np.isfinite(survey.guides[0]).all())
     passes = 3 * 2 * 8**2  # there and back, a pair, windows 8 places apart
     plain = survey_of(bank, module, PLAIN, evidence, until=lambda survey: survey.samples.sum() >= passes)
