@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 
 import torch
 
@@ -52,7 +53,7 @@ def keep_freed_memory() -> None:
     Handed back, it would be cleared and mapped anew in every pass: a pass there and back through the demo's
     convolutional nets, 16 pictures of 64 px at once, took a third longer.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _OWN)
         set_option(_M_TRIM_THRESHOLD, _KEPT)
