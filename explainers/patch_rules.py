@@ -284,15 +284,17 @@ def _linear(call: Call, func: Callable[..., Tensor], input: Any, weight: Tensor,
         call.clean = func(patch.clean.flatten(1), weight, bias)
         call.sources[0] = source_of(patch.clean)
         call.sources[1] = weight.unflatten(1, patch.clean.shape[1:]).permute(2, 3, 1, 0).contiguous()  # (H, W, C, O)
-    change = patch.change(call.sources[0]).permute(0, 2, 3, 1).flatten(1)
     at = np.stack([patch.rows.first, patch.columns.first], 1)
-    starts = np.flatnonzero(np.concatenate([[True], (at[1:] != at[:-1]).any(1)]))  # samples of one window lie together
+    places, which, counts = np.unique(at, axis=0, return_inverse=True, return_counts=True)
+    order = torch.from_numpy(which.ravel().argsort(kind="stable")).to(patch.content.device)
+    changes = patch.change(call.sources[0]).permute(0, 2, 3, 1).flatten(1)[order].split(counts.tolist())
     found = []
-    for start, end in zip(starts, [*starts[1:], len(at)], strict=True):
-        row, column = at[start]
+    for (row, column), change in zip(places, changes, strict=True):
         part = call.sources[1][row : row + patch.rows.length, column : column + patch.columns.length]
-        found.append(change[start:end] @ part.flatten(0, 2))
-    return call.clean + torch.cat(found)
+        found.append(change @ part.flatten(0, 2))
+    answers = call.clean.repeat(len(at), 1)
+    answers[order] += torch.cat(found)
+    return answers
 
 
 #: Rules by the functions' names; `NotImplemented` where a call needs the whole pictures.

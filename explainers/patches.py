@@ -142,12 +142,7 @@ class Patch(Hollow):
 
         `source` (H, W, C) are the clean ones, with `margin` more rows above and columns to the left.
         """
-        n, device = len(self.content), self.content.device
-        at_row = rows.first[:, None] + margin[0] + np.arange(rows.length)
-        at_column = columns.first[:, None] + margin[1] + np.arange(columns.length)
-        index = torch.from_numpy(at_row[:, :, None] * source.shape[1] + at_column[:, None]).to(device)
-        flat = source.flatten(0, 1).index_select(0, index.flatten())
-        found = flat.view(n, rows.length, columns.length, -1)
+        found = _cut(source, rows, columns, margin)
         self.run.needs(found)
         self._paste(found, self.rows.first - rows.first, self.columns.first - columns.first)
         return found.permute(0, 3, 1, 2)
@@ -155,24 +150,17 @@ class Patch(Hollow):
     def _paste(self, target: Tensor, down: np.ndarray, right: np.ndarray) -> None:
         """Write the values into `target` (B, h, w, C), each so far `down` and `right`; what sticks out is left out."""
         values = self.content.permute(0, 2, 3, 1)
-        if (down == down[0]).all() and (right == right[0]).all():
-            y, x = int(down[0]), int(right[0])
-            values = values[:, max(0, -y) : target.shape[1] - y, max(0, -x) : target.shape[2] - x]
-            y, x = max(0, y), max(0, x)
-            target[:, y : y + values.shape[1], x : x + values.shape[2]] = values
+        (n, height, width, _), (_, rows, columns, _) = target.shape, values.shape
+        at = ((np.arange(n) * height + down) * width + right)[:, None] + np.arange(rows) * width
+        inside = (down >= 0) & (down + rows <= height) & (right >= 0) & (right + columns <= width)
+        if inside.all():
+            places = torch.from_numpy(at).to(target.device)
+            _lines(target, columns).index_put_((places,), values.reshape(n, rows, -1))
             return
-        at_row = down[:, None] + np.arange(values.shape[1])
-        at_column = right[:, None] + np.arange(values.shape[2])
-        inside = ((at_row >= 0) & (at_row < target.shape[1]))[:, :, None] & (
-            (at_column >= 0) & (at_column < target.shape[2])
-        )[:, None]
-        picture = np.arange(len(values))[:, None, None]
-        index = (picture * target.shape[1] + at_row[:, :, None]) * target.shape[2] + at_column[:, None]
-        flat = values.reshape(-1, values.shape[3])
-        if not inside.all():
-            flat = flat[torch.from_numpy(inside.ravel()).to(flat.device)]
-        places = torch.from_numpy(index[inside]).to(flat.device)
-        target.view(-1, target.shape[3]).index_copy_(0, places, flat)
+        at_row, at_column = down[:, None] + np.arange(rows), right[:, None] + np.arange(columns)
+        within = ((at_row >= 0) & (at_row < height))[:, :, None] & ((at_column >= 0) & (at_column < width))[:, None]
+        places = torch.from_numpy((at[:, :, None] + np.arange(columns))[within]).to(target.device)
+        target.view(-1, target.shape[3]).index_copy_(0, places, values[torch.from_numpy(within).to(target.device)])
 
     def whole(self) -> Tensor:
         """The pictures themselves, (B, C, H, W)."""
@@ -181,8 +169,7 @@ class Patch(Hollow):
 
     def change(self, source: Tensor) -> Tensor:
         """How the content differs from the clean picture, whose `source_of` is `source`: (B, C, h, w)."""
-        before = self.like(self.content[:, :, :0, :0], self.clean).crop(self.rows, self.columns, source)
-        return self.content - before
+        return self.content - _cut(source, self.rows, self.columns).permute(0, 3, 1, 2)
 
 
 class Flat(Hollow):
@@ -211,6 +198,21 @@ _VIEWS = frozenset(("T", "mT", "H", "mH", "data"))
 def source_of(clean: Tensor) -> Tensor:
     """(1, C, H, W) -> (H, W, C)."""
     return clean[0].permute(1, 2, 0).contiguous()
+
+
+def _cut(source: Tensor, rows: Span, columns: Span, margin: tuple[int, int] = (0, 0)) -> Tensor:
+    """What `source` (H, W, C) holds at `rows` and `columns`, `margin` further down and right: (B, h, w, C)."""
+    width = source.shape[1]
+    corners = (rows.first + margin[0]) * width + columns.first + margin[1]
+    at = torch.from_numpy((corners[:, None] + np.arange(rows.length) * width).ravel()).to(source.device)
+    return _lines(source, columns.length).index_select(0, at).view(-1, rows.length, columns.length, source.shape[2])
+
+
+def _lines(values: Tensor, length: int) -> Tensor:
+    """Contiguous (..., H, W, C) -> a view (places, length * C): what begins at each place and goes on to the right."""
+    n_channels = values.shape[-1]
+    n_places = max(0, values.numel() // n_channels - length + 1)
+    return values.as_strided((n_places, length * n_channels), (n_channels, 1))
 
 
 def patches_in(part: Any) -> Iterator[Patch | Flat]:

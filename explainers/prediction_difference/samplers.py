@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -65,9 +65,10 @@ class Marginal(Sampler):
         if n < numbers.stop:
             cure = "Bring a larger data set, or take fewer samples or conditional sampling."
             raise InputError(f"{numbers.stop} other pictures, one for each sample", str(n), cure)
-        drawn = []
+        drawn, random = [], np.random.Generator(np.random.Philox())
         for row, column in places:
-            chosen = torch.from_numpy(_random(seed, row, column).permutation(n)[numbers.start : numbers.stop])
+            _turn(random, seed, row, column)
+            chosen = torch.from_numpy(random.permutation(n)[numbers.start : numbers.stop])
             drawn.append(self.references[chosen, :, row : row + size, column : column + size])
         return torch.stack(drawn).to(picture.device).float().div_(255)
 
@@ -263,8 +264,9 @@ def normal_pairs(places: np.ndarray, numbers: range, n_groups: int, n: int, seed
     n_spread = min(n_rows, n)
     free = np.empty((len(blocks), n_groups, n_rows, n_spread))
     share = np.empty((len(blocks), n_groups, n_rows))
+    random = np.random.Generator(np.random.Philox())
     for number, (row, column) in enumerate(blocks):
-        random = _random(seed, row, column, first, shared=True)
+        _turn(random, seed, row, column, first, shared=True)
         random.standard_normal(out=free[number])
         strata = random.permuted(np.tile(np.arange(n_rows), (n_groups, 1)), axis=1)
         share[number] = (strata + random.random((n_groups, n_rows))) / n_rows
@@ -272,7 +274,8 @@ def normal_pairs(places: np.ndarray, numbers: range, n_groups: int, n: int, seed
     spread = (lengths[..., None] * _at_right_angles(free)).reshape(len(blocks), n_groups, side**2, n_pairs, n_spread)
     noise = np.empty((len(places), n_groups, n_pairs, n), dtype=np.float32)
     for number, (row, column) in enumerate(places):
-        _random(seed, row, column, first).standard_normal(out=noise[number], dtype=np.float32)
+        _turn(random, seed, row, column, first)
+        random.standard_normal(out=noise[number], dtype=np.float32)
     noise[..., :n_spread] = spread[block.ravel(), :, places % side @ (side, 1)]
     return torch.from_numpy(noise).transpose(0, 1)
 
@@ -291,7 +294,9 @@ def _at_right_angles(free: np.ndarray) -> np.ndarray:
     return np.concatenate(found, -2)
 
 
-def _random(seed: int, row: int, column: int, first: int = 0, shared: bool = False) -> np.random.Generator:
-    """Numbers of one window, or of those that share them, for the draw that begins at its pair `first`."""
-    key = [seed, (int(row) << 32) | int(column)]
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, int(shared), first]))
+def _turn(random: np.random.Generator, seed: int, row: int, column: int, first: int = 0, shared: bool = False) -> None:
+    """Have `random`, a Philox, give a window's numbers, or those that it shares, for the draw from pair `first` on."""
+    state: dict[str, Any] = random.bit_generator.state  # type: ignore[assignment]
+    state["state"]["key"][:] = seed, (int(row) << 32) | int(column)
+    state["state"]["counter"][:] = 0, 0, int(shared), first
+    random.bit_generator.state = state | {"buffer_pos": len(state["buffer"]), "has_uint32": 0}
