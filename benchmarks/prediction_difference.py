@@ -60,10 +60,8 @@ LARGE = {
     "resnet18": ("torchvision/resnet18", 12),
     "mobilenetv2": ("timm/mobilenetv2_100", 12),
 }
+LENET_BLOCK, DEMO_BLOCK = 54, 20  # with those around the block, all windows of the LeNet
 LARGE_WINDOW, SMALL_WINDOW = 10, 5
-
-#: The same for the small nets: all windows of the LeNet, with those around the block.
-LENET_BLOCK, DEMO_BLOCK = 54, 20
 
 #: Samples of a window in the paper, and in what stands for the truth.
 SAMPLES, TRUTH, TRUTH_LARGE = 20, 200, 60
