@@ -7,16 +7,16 @@ from torch import Tensor
 
 from bank.bank import Loan
 from explainers.base import Explainer, ExplainerParams, Progress, target_scores
-from explainers.stems import cheap_gradients, stems_of
+from explainers.frozen import cheap_gradients, frozen_layers
 
 
 def input_gradient(loan: Loan, inputs: Tensor, targets: Tensor) -> Tensor:
     """d score of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
     gradients: list[Tensor] = []
-    stems, n = stems_of(loan.module), n_passes(loan, len(inputs))
+    frozen, n = frozen_layers(loan.module), n_passes(loan, len(inputs))
     for images, wanted in zip(inputs.chunk(n), targets.chunk(n), strict=True):
         images = images.detach().requires_grad_()
-        with torch.enable_grad(), cheap_gradients(stems):
+        with torch.enable_grad(), cheap_gradients(frozen):
             scores = target_scores(loan.scores(images), wanted)
         gradients += torch.autograd.grad(scores.sum(), images)
     return torch.cat(gradients) if len(gradients) > 1 else gradients[0]

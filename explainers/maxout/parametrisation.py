@@ -63,7 +63,7 @@ class Fourier(Basis):
         super().__init__(channels, height, width)
         rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
         frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
-        self._scale = (1 / frequency)[..., None] / _CALM
+        self._scale = (1 / frequency)[..., None].repeat(1, 1, 2) / _CALM  # whole, since multiplying is faster then
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -46,9 +46,11 @@ class _Past(torch.autograd.Function):
         return after.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         """(N, …) of what follows -> (N, …) of what was before, where nothing gets through, and itself."""
         (before,) = ctx.saved_tensors
         awake = before > 0
-        blocked = ~(gradient * awake).reshape(len(before), -1).any(1).view(-1, *[1] * (before.ndim - 1))
-        return torch.where(blocked & ~awake, gradient.clamp(min=0), 0.0), gradient
+        through = gradient.where(awake, 0.0)[..., None].any(tuple(range(1, before.ndim + 1)), keepdim=True)[..., 0]
+        if bool(through.all()):
+            return None, gradient
+        return gradient.clamp(min=0).where(~(awake | through), 0.0), gradient

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bank.bank import Loan
+from explainers.frozen import cheap_gradients, frozen_layers
 from explainers.prediction_difference.evidence import Measure
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid
-from explainers.stems import cheap_gradients, stems_of
 
 #: Pairs of samples of a window, at most: beyond that the error is what the rule misses, and no longer noise.
 _PAIRS = 8
@@ -45,7 +45,7 @@ class Gradients:
     ) -> None:
         """`inputs` (C, H, W) float32, normalised; `samples` are as many as a window gets at most."""
         self._loan, self._inputs, self._grid, self._sampler, self._measures = loan, inputs, grid, sampler, measures
-        self._stems, self._apart = stems_of(loan.module), apart(grid)
+        self._frozen, self._apart = frozen_layers(loan.module), apart(grid)
         n_targets = sum(len(measure.targets) for measure in measures)
         n_together = (grid.height - grid.size + 1) * (grid.width - grid.size + 1) // self._apart**2
         self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // (1 + n_targets)) // 2
@@ -109,7 +109,7 @@ class Gradients:
     def _slopes(self, pictures: Tensor) -> Tensor | None:
         """Gradient (T, N, C, H, W) of each target's measure at `pictures` (N, C, H, W); `None` if there is none."""
         seen = pictures.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.enable_grad(), cheap_gradients(self._stems):
+        with torch.enable_grad(), cheap_gradients(self._frozen):
             scores = self._loan.scores(seen)
             if not scores.requires_grad:
                 return None
