@@ -35,7 +35,7 @@ from bank.errors import first_line
 from bank.loaders import zoo
 from benchmarks import grad_cam
 from benchmarks.peers import Task, peers, quiet
-from explainers.base import Explainer
+from explainers.base import Explainer, Need
 from explainers.baselines import baseline
 from explainers.registry import METHODS
 from explainers.superpixels import segments
@@ -85,6 +85,10 @@ PASSES: dict[str, Callable[[Any, bool], tuple[float, float]]] = {
 
 #: Methods whose number of passes depends on the picture's superpixels or windows: the pictures they ask about.
 COUNTED = ("occlusion", "lime", "kernel-shap", "shapley-sampling")
+
+#: What is measured here. Methods that learn from a data set first are not: prediction difference has a benchmark of its
+#: own, and PatternNet asks for plainer nets.
+MEASURED = tuple(name for name, method in METHODS.items() if Need.DATA not in method.needs)
 
 #: Settings with which slow methods are timed, the same for every library.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -271,7 +275,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns")
     parser.add_argument("--nets", nargs="+", default=list(NETS), help="architectures as the zoo names them")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="methods by name")
+    parser.add_argument(
+        "--methods", nargs="+", default=MEASURED, choices=MEASURED, metavar="METHOD", help="methods by name"
+    )
     parser.add_argument("--no-grad-cam", action="store_true", help="leave out the Grad-CAM figures on more nets")
     arguments = parser.parse_args()
     quiet()

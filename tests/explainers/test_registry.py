@@ -9,6 +9,7 @@ import pytest
 
 import explainers
 from bank.errors import InputError
+from benchmarks.explainers import COUNTED, MEASURED, PASSES
 from explainers.base import Explainer
 from explainers.registry import METHODS, method
 
@@ -28,6 +29,10 @@ def test_registry_holds_every_method_on_disk_and_no_other():
         and not thing.__name__.startswith("_")  # what two methods share
     }
     assert {type(known) for known in METHODS.values()} == found
+
+
+def test_the_benchmark_knows_what_passes_each_method_that_it_measures_needs():
+    assert set(MEASURED) == {*PASSES, *COUNTED}
 
 
 @pytest.mark.parametrize("name", METHODS)
