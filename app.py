@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import sidebar, state, theme
+from pages.parts import last_drawing, sidebar, state, theme
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo("pages/parts/logo.svg", size="large")
@@ -30,3 +30,5 @@ theme.steady()
 state.remember()
 with sidebar.beside():
     page.run()
+with st.sidebar:
+    last_drawing.keep()

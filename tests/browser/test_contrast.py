@@ -8,13 +8,10 @@ from playwright.sync_api import Error as PlaywrightError
 
 from bank.digits.images import digits_image_set
 from benchmarks.browser import chromium, serve
-from tests.browser.panels import press_mark, ranges, zoom
+from tests.browser.panels import n_marks, plot, press_mark, ranges, shown_px, zoom
 
-PLOT = "document.querySelector('.st-key-contrast_chart .js-plotly-plot')"
-CHART = f"{PLOT}?._fullLayout"
-PANELS = "document.querySelectorAll('.st-key-contrast_chart .textpoint text').length"
-WIDTH = f"({CHART}?.xaxis.range[1] - {CHART}?.xaxis.range[0])"
-MORPH = "document.querySelector('.st-key-contrast_morph .js-plotly-plot')?._fullLayout?.annotations.map((a) => a.text)"
+PANELS, WIDTH = n_marks("contrast_chart"), shown_px("contrast_chart")
+MORPH = f"{plot('contrast_morph')}?._fullLayout?.annotations.map((a) => a.text)"
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):
         page.locator(".st-key-contrast_cancel button").click(timeout=1_000)
     page.get_by_text(re.compile("Stopped. What is ready stays|Red is to be added")).wait_for(timeout=60_000)
     assert page.locator(".st-key-contrast_morph").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"
-    at_the_end = page.evaluate(MORPH)
+    at_the_end = page.wait_for_function(MORPH).json_value()
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     page.wait_for_function(f"JSON.stringify({MORPH}) != JSON.stringify({at_the_end})", timeout=20_000)

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.browser import chromium, serve
 
 COLUMNS = "[...document.querySelectorAll('[class*=st-key-layers_chart_]')]"
-CHART = f"{COLUMNS}[0].querySelector('.js-plotly-plot')"
+CHART = f"[...({COLUMNS}[0]?.querySelectorAll('.js-plotly-plot') ?? [])].find((plot) => plot.checkVisibility())"
 N_TILES = f"({CHART}?.querySelector('image') ? {CHART}._fullData[0].x.length : 0)"
 FIRST = f"{CHART}?._fullData?.[0].customdata[0]"
 NODES = "document.querySelector('[class*=st-key-layers_network_] .js-plotly-plot')"
@@ -36,7 +36,7 @@ def page(tmp_path):
 def press(page, x: float, y: float, drawn: str) -> None:
     """Click as people do: plotly takes a click only after its hover."""
     page.mouse.move(x, y)
-    page.wait_for_function(f"{drawn}._hoverdata?.length")
+    page.wait_for_function(f"{drawn}?._hoverdata?.length")
     page.mouse.down()
     page.mouse.up()
 
@@ -47,13 +47,12 @@ def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
     page.get_by_role("heading", name=f"Unit {strongest}", exact=True).first.wait_for()
     top = page.locator("h3").first.bounding_box()["y"]
     page.wait_for_timeout(1000)
-    wanted = page.evaluate(f"{CHART}._fullData[0].customdata[10]")
-    box = page.evaluate(f"(() => {{ const b = {CHART}.getBoundingClientRect(); return [b.left, b.top] }})()")
-    place = page.evaluate(
+    wanted, x, y = page.evaluate(
         f"(() => {{ const {{xaxis, yaxis, _size}} = {CHART}._fullLayout, t = {CHART}._fullData[0];"
-        " return [_size.l + xaxis.d2p(t.x[10]), _size.t + yaxis.d2p(t.y[10])] })()"
+        f" const box = {CHART}.getBoundingClientRect(); return [t.customdata[10],"
+        " box.left + _size.l + xaxis.d2p(t.x[10]), box.top + _size.t + yaxis.d2p(t.y[10])] })()"
     )
-    press(page, box[0] + place[0], box[1] + place[1], CHART)
+    press(page, x, y, CHART)
     page.get_by_role("heading", name=f"Unit {wanted}", exact=True).first.wait_for(timeout=20_000)
     assert page.evaluate(FIRST) == strongest, "the order stays"
     assert page.locator("h3").first.bounding_box()["y"] == top

@@ -5,13 +5,11 @@ import re
 import pytest
 
 from benchmarks.browser import chromium, serve
-from tests.browser.panels import press_mark, ranges, zoom
+from tests.browser.panels import frames, plot, press_mark, ranges, shown_px, zoom
 
-PLOT = "document.querySelector('.st-key-maxout_chart .js-plotly-plot')"
-CHART = f"{PLOT}?._fullLayout"
-PICTURES = f"{CHART}?.images.filter((image) => image.xref !== 'paper').length"
-WIDTH = f"({CHART}?.xaxis.range[1] - {CHART}?.xaxis.range[0])"
-CURVES = "document.querySelector('.st-key-maxout_curves .js-plotly-plot')?._fullData?.[0].x.length"
+PICTURES = f"{plot('maxout_chart')}?._fullLayout?.images.filter((image) => image.xref !== 'paper').length"
+WIDTH = shown_px("maxout_chart")
+CURVES = f"{plot('maxout_curves')}?._fullData?.[0].x.length"
 N_PICTURES = 4 * 6
 
 
@@ -29,6 +27,9 @@ def page(tmp_path):
 def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.wait_for_function(f"{PICTURES} == {N_PICTURES} && {CURVES} > 3", timeout=120_000)
     top = page.locator(".st-key-maxout_chart").bounding_box()["y"]
+    detail = [frame.std() for frame in frames(page, "maxout_chart", 4)]
+    assert len(set(detail)) > 2, "pictures form"
+    assert min(detail) > max(detail) / 2, "the chart blinks"
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped. The best pictures are kept").wait_for(timeout=60_000)
     assert page.locator(".st-key-maxout_chart").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"

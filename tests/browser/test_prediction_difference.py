@@ -3,13 +3,9 @@
 import pytest
 
 from benchmarks.browser import chromium, serve
-from tests.browser.panels import press_mark, wait_for_words, zoom
+from tests.browser.panels import n_marks, press_mark, shown_px, wait_for_words, zoom
 
-CHART = ".st-key-prediction_difference_chart"
-PLOT = f"document.querySelector('{CHART} .js-plotly-plot')"
-LAYOUT = f"{PLOT}?._fullLayout"
-CORNERS = f"document.querySelectorAll('{CHART} .textpoint text').length"
-WIDTH = f"({LAYOUT}?.xaxis.range[1] - {LAYOUT}?.xaxis.range[0])"
+CORNERS, WIDTH = n_marks("prediction_difference_chart"), shown_px("prediction_difference_chart")
 TOP = "document.querySelector('.st-key-difference_png').getBoundingClientRect().top"
 
 
@@ -43,7 +39,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     stop = page.locator(".st-key-prediction_difference_stop button")
     stop.wait_for(timeout=30_000)
     page.wait_for_timeout(2000)
-    assert page.evaluate(WIDTH) < 220, "a sharper map loses the zoom"
+    page.wait_for_function(f"{WIDTH} < 220")  # a sharper map keeps the zoom
     stop.click()
     page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
 
@@ -69,6 +65,4 @@ def test_a_comparison_is_worked_out_when_asked_for(page):
     page.get_by_role("button", name="Worked out").wait_for(timeout=120_000)
     said = ("Output layer", "Penultimate layer", "probability", "logit")
     wait_for_words(page, "difference_classes_chart", *said)
-    corners = page.locator(".st-key-difference_classes_chart .textpoint text")
-    corners.nth(5).wait_for(timeout=20_000)
-    assert corners.count() == 6
+    page.wait_for_function(f"{n_marks('difference_classes_chart')} == 6", timeout=20_000)

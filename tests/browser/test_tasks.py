@@ -5,8 +5,9 @@ import re
 import pytest
 
 from benchmarks.browser import POINTS, chromium, serve, wait_for_scatter
+from tests.browser.panels import n_drawn, n_marks, press_mark, ranges, shown_px, zoom
 
-MAPS = "document.querySelectorAll('.st-key-compare_chart image').length"
+MAPS, WIDTH = n_drawn("compare_chart", "image"), shown_px("compare_chart")
 
 
 class Visitor:
@@ -103,37 +104,25 @@ def test_zooming_one_panel_moves_them_all_and_stays(visitor):
     visitor.press("Take six that deserve a look")
     visitor.page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
     visitor.wait(f"{MAPS} >= 8")
-    chart = "document.querySelector('.st-key-compare_chart .js-plotly-plot')?._fullLayout"
-    width = f"({chart}?.xaxis.range[1] - {chart}?.xaxis.range[0])"
-    second_row_and_column = ".st-key-compare_chart .draglayer .x7y7 .nsewdrag"
-    visitor.page.locator(second_row_and_column).hover()
-    visitor.page.mouse.wheel(0, -300)
-    visitor.wait(f"{width} < 220")
-    ranges = visitor.page.evaluate(
-        f"Object.entries({chart}).filter(([k, v]) => /^xaxis/.test(k) && (k === 'xaxis' || v.matches))"
-        ".map(([k, v]) => v.range.map(Math.round).join())"
-    )
-    assert len(ranges) >= 8
-    assert len(set(ranges)) == 1
+    zoom(visitor.page, "compare_chart", 7, 220)  # in the second row, in the second column
+    shown = ranges(visitor.page, "compare_chart")
+    assert len(shown) >= 8
+    assert len(set(shown)) == 1
     visitor.page.wait_for_timeout(2000)
     visitor.page.get_by_text("map", exact=True).click()
     visitor.page.wait_for_timeout(3000)
-    assert visitor.page.evaluate(width) < 220, "another view loses the zoom"
+    visitor.wait(f"{WIDTH} < 220")  # another view keeps the zoom
     visitor.press("Whole picture")
-    visitor.wait(f"{width} == 224")
+    visitor.wait(f"{WIDTH} == 224")
 
 
 def test_a_click_on_a_panels_corner_shows_it_at_full_width(visitor):
     visitor.page.get_by_role("link", name="Compare").click(timeout=120_000)
     visitor.press("Take six that deserve a look")
     visitor.wait(f"{MAPS} >= 8")
-    visitor.wait("document.querySelectorAll('.st-key-compare_chart .textpoint text').length > 0")
+    visitor.wait(f"{n_marks('compare_chart')} > 0")
     visitor.page.wait_for_timeout(1500)
-    corner = visitor.page.locator(".st-key-compare_chart .textpoint text").first.bounding_box()
-    visitor.page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
-    visitor.page.wait_for_timeout(400)
-    visitor.page.mouse.down()
-    visitor.page.mouse.up()
+    press_mark(visitor.page, "compare_chart")
     visitor.page.get_by_role("dialog").get_by_text("Grad-CAM · vgg").wait_for(timeout=20_000)
 
 
