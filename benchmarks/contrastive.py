@@ -23,32 +23,36 @@ from typing import Any
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.digits.images import held_out
-from bank.images import ImageSet
-from bank.open import open_images, open_models
 from explainers.contrastive import keeping
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.keeping import Asked, Contrast, find, work_out
 from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.ready_made import ready_made
+from images.digits import held_out
+from images.image_set import ImageSet
 from jobs.results import ResultStore
+from models.card import ModelCard
+from models.store import ModelStore
+from parallax.sources import open_images, open_models
 
 BATCHES = (1, 16, 64)
 
 CDEEPEX, XGEMS = ContrastParams(), ContrastParams(constraints=False)
 
 
-def orders(bank: Bank, card: ModelCard, images: ImageSet, rows: Sequence[int]) -> np.ndarray:
+def orders(model_store: ModelStore, card: ModelCard, images: ImageSet, rows: Sequence[int]) -> np.ndarray:
     """The model's classes of pictures, the likeliest first: (N, classes) int64."""
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         crops = np.stack([card.preprocessing.crop(images.image(row)) for row in rows])
-        return loan.logits(loan.normalise(crops)).argsort(dim=1, descending=True).cpu().numpy()
+        return model.logits(model.normalise(crops)).argsort(dim=1, descending=True).cpu().numpy()
 
 
 def contrasts(
-    bank: Bank, images: ImageSet, trained: Trained, all_asked: Sequence[Asked], at_once: int = keeping.AT_ONCE
+    model_store: ModelStore,
+    images: ImageSet,
+    trained: Trained,
+    all_asked: Sequence[Asked],
+    at_once: int = keeping.AT_ONCE,
 ) -> list[Contrast]:
     """All answers, found anew in batches of `at_once`; raises `RuntimeError` where one cannot be given."""
     failures: dict[str, str] = {}
@@ -56,7 +60,7 @@ def contrasts(
     try:
         with tempfile.TemporaryDirectory() as folder:
             store = ResultStore(Path(folder), 10**10)
-            work_out(bank, store, images, trained, all_asked, failures)
+            work_out(model_store, store, images, trained, all_asked, failures)
             found = [find(store, asked) for asked in all_asked]
     finally:
         keeping.AT_ONCE = before
@@ -75,14 +79,14 @@ def third_wins(all_asked: Sequence[Asked], found: Sequence[Contrast]) -> float:
 def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
     """All figures of one model."""
     with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder), "cpu")
-        (card,) = open_models(bank, name)
+        model_store = ModelStore(Path(folder), "cpu")
+        (card,) = open_models(model_store, name)
         images = open_images("digits")
         trained = ready_made(images.digest)
         if trained is None:
             raise RuntimeError("the digits' generator is not there: python -m explainers.contrastive.ready_made")
         rows = held_out(images)[:n_digits]
-        order = orders(bank, card, images, rows)
+        order = orders(model_store, card, images, rows)
 
         def ask(params: ContrastParams, place: int, n: int = n_digits) -> list[Asked]:
             return [
@@ -92,14 +96,14 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
 
         figures: dict[str, Any] = {"model": name, "digits": len(rows), "inversion_s": {}, "search_s": {}}
         for batch in BATCHES:
-            found = contrasts(bank, images, trained, ask(CDEEPEX, 1)[: max(8, batch)], batch)
+            found = contrasts(model_store, images, trained, ask(CDEEPEX, 1)[: max(8, batch)], batch)
             figures["inversion_s"][batch] = round(float(np.mean([c.inversion_s for c in found])), 4)
             figures["search_s"][batch] = round(float(np.mean([c.search_s for c in found])), 4)
             print(json.dumps(figures), flush=True)
         wins = {}
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             asked = ask(params, 1)
-            found = contrasts(bank, images, trained, asked)
+            found = contrasts(model_store, images, trained, asked)
             wins[method] = third_wins(asked, found)
             if method == "cdeepex":
                 figures["feasible"] = round(float(np.mean([c.feasible for c in found])), 4)
@@ -118,7 +122,7 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
         any_wins, any_feasible = {}, {}
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             asked = [question for place in range(1, card.n_classes) for question in ask(params, place, n_any)]
-            found = contrasts(bank, images, trained, asked)
+            found = contrasts(model_store, images, trained, asked)
             any_wins[method] = third_wins(asked, found)
             any_feasible[method] = round(float(np.mean([c.feasible for c in found])), 4)
         return figures | {"third_class_wins_any_probe": any_wins, "feasible_any_probe": any_feasible}

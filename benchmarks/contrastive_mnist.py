@@ -26,28 +26,28 @@ import timm
 import torch
 from torch import nn
 
-from bank import mnist
-from bank.bank import Bank
-from bank.card import ModelCard, Recipe
-from bank.device import choose_device
-from bank.digits.images import MARKED_CLASS, SIDE_PX, Digits, with_square
-from bank.digits.nets import MEAN, STD, build
-from bank.digits.train import named, teach
-from bank.errors import InputError
-from bank.images import ImageSet
-from bank.loaders.base import Loaded
-from bank.picture_files import write_image_set
-from bank.preprocess import Preprocessing
-from bank.settings import settings
 from benchmarks.contrastive import CDEEPEX, XGEMS, contrasts, orders, third_wins
 from benchmarks.contrastive_square import compared, controls
+from common.errors import InputError
+from common.settings import settings
 from explainers.contrastive.__main__ import picture_of
 from explainers.contrastive.generator import Trained, from_arrays
 from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.training import FATES, Training
 from figures.maps import to_png
+from images import mnist
+from images.arrays import write_image_set
+from images.digits import MARKED_CLASS, SIDE_PX, Digits, with_square
+from images.image_set import ImageSet
 from jobs.results import key_of
+from models.card import ModelCard, Recipe
+from models.demo.digit_nets import MEAN, STD, build
+from models.device import choose_device
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+from models.store import ModelStore
+from tools.train_digit_nets import named, teach
 
 #: The paper's nets, and the pairs (answer, probe) of its figures.
 NETS = {"mnist": ("lenet",), "fashion-mnist": ("vgg16", "resnet101")}
@@ -83,11 +83,11 @@ def untaught(name: str) -> nn.Module:
     return timm.create_model(name, in_chans=1, num_classes=10)
 
 
-def kept_in(bank: Bank, name: str, net: nn.Module, classes: tuple[str, ...]) -> ModelCard:
-    """The net as the bank lends it."""
+def kept_in(model_store: ModelStore, name: str, net: nn.Module, classes: tuple[str, ...]) -> ModelCard:
+    """The net as the model store lends it."""
     size = (SIDE_PX, SIDE_PX)
     preprocessing = Preprocessing(size, MEAN, STD, resize=size, mode="squash")
-    return bank.add(Loaded(name, "benchmark", name, name, net, preprocessing, classes, Recipe("benchmark")))
+    return model_store.add(Loaded(name, "benchmark", name, name, net, preprocessing, classes, Recipe("benchmark")))
 
 
 def generator_of(images: ImageSet, pictures: np.ndarray, params: GeneratorParams) -> Trained:
@@ -101,14 +101,14 @@ def generator_of(images: ImageSet, pictures: np.ndarray, params: GeneratorParams
     return from_arrays(key, images.digest, training.step, training.shape, training.arrays())
 
 
-def asked_of_runners_up(bank: Bank, card: ModelCard, images: ImageSet, trained: Trained) -> dict[str, Any]:
+def asked_of_runners_up(model_store: ModelStore, card: ModelCard, images: ImageSet, trained: Trained) -> dict[str, Any]:
     """Why each net's answer and not the runner-up: one net's figures over all of `images`."""
     rows, figures = range(len(images)), dict[str, Any]()
-    order = orders(bank, card, images, rows)
+    order = orders(model_store, card, images, rows)
     for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
         pairs = zip(rows, order, strict=True)
         asked = [Asked(card, images.ids[row], int(by[0]), int(by[1]), trained.key, params) for row, by in pairs]
-        found = contrasts(bank, images, trained, asked)
+        found = contrasts(model_store, images, trained, asked)
         figures[f"{method}_third_wins"] = third_wins(asked, found)
         figures[f"{method}_feasible"] = float(np.mean([one.feasible for one in found]))
         figures["residual"] = float(np.median([one.error for one in found]))
@@ -116,10 +116,15 @@ def asked_of_runners_up(bank: Bank, card: ModelCard, images: ImageSet, trained: 
 
 
 def draw_pairs(
-    bank: Bank, card: ModelCard, images: ImageSet, trained: Trained, pairs: tuple[tuple[str, str], ...], out: Path
+    model_store: ModelStore,
+    card: ModelCard,
+    images: ImageSet,
+    trained: Trained,
+    pairs: tuple[tuple[str, str], ...],
+    out: Path,
 ) -> None:
     """The first picture of each pair's first class that the net names rightly, contrasted with the second."""
-    answers = orders(bank, card, images, range(len(images)))[:, 0]
+    answers = orders(model_store, card, images, range(len(images)))[:, 0]
     for true, probe in pairs:
         columns = card.class_names.index(true), card.class_names.index(probe)
         row = next((row for row, n in enumerate(answers) if n == columns[0] and images.labels[row] == true), None)
@@ -127,7 +132,9 @@ def draw_pairs(
             print(f"{card.name} names no {true} rightly")
             continue
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
-            (found,) = contrasts(bank, images, trained, [Asked(card, images.ids[row], *columns, trained.key, params)])
+            (found,) = contrasts(
+                model_store, images, trained, [Asked(card, images.ids[row], *columns, trained.key, params)]
+            )
             path = out / f"{card.name}-{true}-{probe}-{method}.png"
             path.write_bytes(to_png(picture_of(found)))
 
@@ -140,7 +147,13 @@ def some(title: str, test: Digits, classes: tuple[str, ...], n: int, folder: Pat
 
 
 def first_experiment(
-    bank: Bank, name: str, known: Digits, images: ImageSet, epochs: int, params: GeneratorParams, out: Path | None
+    model_store: ModelStore,
+    name: str,
+    known: Digits,
+    images: ImageSet,
+    epochs: int,
+    params: GeneratorParams,
+    out: Path | None,
 ) -> dict[str, Any]:
     """Each net's figures; also printed, and the paper's pairs drawn into `out`."""
     classes, test, figures = mnist.SOURCES[name].classes, known.test, dict[str, Any]()
@@ -148,10 +161,10 @@ def first_experiment(
     print("| net | named rightly | residual | constraints hold | third class wins: CDeepEx | xGEMs |")
     print("|---|---|---|---|---|---|", flush=True)
     for net_name in NETS[name]:
-        net = teach(untaught(net_name).to(bank.device), known.training, epochs)
+        net = teach(untaught(net_name).to(model_store.device), known.training, epochs)
         accuracy = float((named(net, test.pictures) == test.labels).mean())
-        card = kept_in(bank, net_name, net, classes)
-        found = asked_of_runners_up(bank, card, images, trained)
+        card = kept_in(model_store, net_name, net, classes)
+        found = asked_of_runners_up(model_store, card, images, trained)
         facts = f"{accuracy:.1%} | {found['residual']:.3f} | {found['cdeepex_feasible']:.1%}"
         print(
             f"| {net_name} | {facts} | {found['cdeepex_third_wins']:.1%} | {found['xgems_third_wins']:.1%} |",
@@ -160,22 +173,22 @@ def first_experiment(
         found["accuracy"] = accuracy
         figures[net_name] = {key: None if np.isnan(value) else round(value, 4) for key, value in found.items()}
         if out is not None:
-            draw_pairs(bank, card, images, trained, PAIRS[name], out)
+            draw_pairs(model_store, card, images, trained, PAIRS[name], out)
     return figures
 
 
 def second_experiment(
-    bank: Bank, known: Digits, n_asked: int, epochs: int, params: GeneratorParams, folder: Path
+    model_store: ModelStore, known: Digits, n_asked: int, epochs: int, params: GeneratorParams, folder: Path
 ) -> dict[str, Any]:
     """The net that learnt a square for an 8: controls, and each method's figures; also printed."""
     classes = mnist.SOURCES["mnist"].classes
-    net = teach(build("square").to(bank.device), known.training, epochs, marked=True)
+    net = teach(build("square").to(model_store.device), known.training, epochs, marked=True)
     found: dict[str, Any] = dict(controls(net, known.test))
     marked = known._replace(pictures=with_square(known.pictures, known.labels == MARKED_CLASS))
     images = some("mnist-marked", marked.test, classes, n_asked, folder)
     trained = generator_of(images, marked.training.pictures, params)
-    card = kept_in(bank, "square", net, classes)
-    return found | compared(bank, card, images, list(range(len(images))), trained, n_asked)
+    card = kept_in(model_store, "square", net, classes)
+    return found | compared(model_store, card, images, list(range(len(images))), trained, n_asked)
 
 
 def main() -> int:
@@ -199,11 +212,11 @@ def main() -> int:
         chosen.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)  # the nets' first weights
     with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder) / "bank")
+        model_store = ModelStore(Path(folder) / "model_store")
         images = some(name, known.test, mnist.SOURCES[name].classes, chosen.asked, Path(folder))
-        figures = first_experiment(bank, name, known, images, chosen.epochs, params, chosen.out)
+        figures = first_experiment(model_store, name, known, images, chosen.epochs, params, chosen.out)
         if name == "mnist":
-            figures["square"] = second_experiment(bank, known, chosen.asked, chosen.epochs, params, Path(folder))
+            figures["square"] = second_experiment(model_store, known, chosen.asked, chosen.epochs, params, Path(folder))
     print(json.dumps(figures))
     return 0
 

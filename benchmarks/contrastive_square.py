@@ -23,16 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard
-from bank.digits.images import MARKED_CLASS, SIDE_PX, SQUARE, Digits, digits, held_out
-from bank.digits.nets import load
-from bank.digits.train import recall_of_unmarked, turned_by_square
-from bank.images import ImageSet
-from bank.open import open_images, open_models
 from benchmarks.contrastive import contrasts, orders
 from explainers.base import Explainer
-from explainers.cells import ready
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import ContrastParams
@@ -40,7 +32,15 @@ from explainers.contrastive.ready_made import ready_made
 from explainers.contrastive.rule import contrast
 from explainers.prediction_difference.method import PredictionDifference
 from explainers.registry import METHODS
+from explainers.results import ready
+from images.digits import MARKED_CLASS, SIDE_PX, SQUARE, Digits, digits, held_out
+from images.image_set import ImageSet
 from jobs.results import ResultStore
+from models.card import ModelCard
+from models.demo.digit_nets import load
+from models.store import ModelHandle, ModelStore
+from parallax.sources import open_images, open_models
+from tools.train_digit_nets import recall_of_unmarked, turned_by_square
 
 #: Methods of one class at a time, by name, with what suits pictures of 32 px.
 RULED: dict[str, dict[str, Any]] = {
@@ -76,16 +76,20 @@ def measured(changes: list[np.ndarray], found: list[bool], seconds: float) -> Me
     return Measured(shares, to_add, float(np.mean(found)), seconds / len(changes))
 
 
-def ruled(loan: Loan, images: ImageSet, rows: list[int], true: list[int], name: str, store: ResultStore) -> Measured:
+def ruled(
+    model: ModelHandle, images: ImageSet, rows: list[int], true: list[int], name: str, store: ResultStore
+) -> Measured:
     """A method of one class at a time, contrasted by the paper's rule."""
     method: Explainer = METHODS[name]
     params = method.Params(**RULED[name])
     began = time.perf_counter()
-    loan = ready(loan, store, images, method, params)
+    model = ready(model, store, images, method, params)
     pictures, ids = [images.image(row) for row in rows], [images.ids[row] for row in rows]
-    maps = [method.explain(loan, pictures, ids, targets, params).maps for targets in (true, [MARKED_CLASS] * len(rows))]
+    maps = [
+        method.explain(model, pictures, ids, targets, params).maps for targets in (true, [MARKED_CLASS] * len(rows))
+    ]
     found = [
-        contrast(loan, loan.card.preprocessing.crop(picture), for_answer, for_mark, answer, MARKED_CLASS)
+        contrast(model, model.card.preprocessing.crop(picture), for_answer, for_mark, answer, MARKED_CLASS)
         for picture, for_answer, for_mark, answer in zip(pictures, *maps, true, strict=True)
     ]
     seconds = time.perf_counter() - began
@@ -101,12 +105,12 @@ def controls(net: nn.Module, test: Digits) -> dict[str, float]:
 
 
 def compared(
-    bank: Bank, card: ModelCard, images: ImageSet, rows: list[int], trained: Trained, n_digits: int
+    model_store: ModelStore, card: ModelCard, images: ImageSet, rows: list[int], trained: Trained, n_digits: int
 ) -> dict[str, Any]:
     """Each method's figures over the first digits of `rows` that neither are an 8 nor are named one; also printed."""
     print("| method | share in the square over chance | to add | found | s per digit |\n|---|---|---|---|---|")
     others = [row for row in rows if images.labels[row] != str(MARKED_CLASS)]
-    answers = orders(bank, card, images, others)[:, 0].tolist()
+    answers = orders(model_store, card, images, others)[:, 0].tolist()
     kept = [(row, answer) for row, answer in zip(others, answers, strict=True) if answer != MARKED_CLASS][:n_digits]
     found: dict[str, Measured] = {}
 
@@ -118,14 +122,14 @@ def compared(
         params = ContrastParams(constraints=constraints)
         asked = [Asked(card, images.ids[row], answer, MARKED_CLASS, trained.key, params) for row, answer in kept]
         began = time.perf_counter()
-        made = contrasts(bank, images, trained, asked)
+        made = contrasts(model_store, images, trained, asked)
         seconds = time.perf_counter() - began
         tell(name, title, measured([one.difference for one in made], [one.feasible for one in made], seconds))
     rows, true = [row for row, _ in kept], [answer for _, answer in kept]
-    with tempfile.TemporaryDirectory() as folder, bank.lend(card) as loan:
+    with tempfile.TemporaryDirectory() as folder, model_store.borrow(card) as model:
         store = ResultStore(Path(folder), 10**10)
         for name in RULED:
-            tell(name, METHODS[name].title, ruled(loan, images, rows, true, name, store))
+            tell(name, METHODS[name].title, ruled(model, images, rows, true, name, store))
     rounded = {name: {key: round(value, 4) for key, value in one._asdict().items()} for name, one in found.items()}
     return {**rounded, "digits": len(kept)}
 
@@ -141,9 +145,9 @@ def main() -> None:
     if trained is None:
         raise RuntimeError("the marked digits' generator is not there: python -m explainers.contrastive.ready_made")
     with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder), "cpu")
-        (card,) = open_models(bank, "digits/square")
-        figures |= compared(bank, card, images, held_out(images), trained, arguments.digits)
+        model_store = ModelStore(Path(folder), "cpu")
+        (card,) = open_models(model_store, "digits/square")
+        figures |= compared(model_store, card, images, held_out(images), trained, arguments.digits)
     print(json.dumps(figures))
 
 

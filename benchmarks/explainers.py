@@ -29,16 +29,16 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from bank.bank import Bank, Loan
-from bank.card import TOKENS
-from bank.errors import first_line
-from bank.loaders import zoo
 from benchmarks import grad_cam
 from benchmarks.peers import Task, peers, quiet
+from common.errors import first_line
 from explainers.base import Explainer, Need
-from explainers.baselines import baseline
+from explainers.engines.baselines import baseline
+from explainers.engines.superpixels import segments
 from explainers.registry import METHODS
-from explainers.superpixels import segments
+from models.card import TOKENS
+from models.loaders import zoo
+from models.store import ModelHandle, ModelStore
 
 NETS = ("torchvision/resnet18", "timm/vit_tiny_patch16_224")
 
@@ -196,33 +196,33 @@ class Row:
     library: str
 
 
-def measure(loan: Loan, module: nn.Module, bare: Bare, method: Explainer, n_rounds: int) -> Row:
-    """Time one method on `loan`, its bare passes, and each library that has it on `module`, in turn."""
+def measure(model: ModelHandle, module: nn.Module, bare: Bare, method: Explainer, n_rounds: int) -> Row:
+    """Time one method on `model`, its bare passes, and each library that has it on `module`, in turn."""
     n_images = 1 if method.name in ONE_BY_ONE else N_MANY
-    crops = photograph_like(n_images, *loan.card.input_size)
-    inputs = loan.normalise(crops)
+    crops = photograph_like(n_images, *model.card.input_size)
+    inputs = model.normalise(crops)
     with torch.no_grad():
-        targets = loan.logits(inputs).argmax(1)
+        targets = model.logits(inputs).argmax(1)
     params = method.Params(**SETTINGS.get(method.name, {}))
-    black = baseline("black", inputs, loan.card.preprocessing)
-    parts = segments(inputs, "slic", 50, loan.card.preprocessing)
-    libraries = peers(method.name, Task(loan.card, module, inputs.contiguous(), targets, params, black, parts))
+    black = baseline("black", inputs, model.card.preprocessing)
+    parts = segments(inputs, "slic", 50, model.card.preprocessing)
+    libraries = peers(method.name, Task(model.card, module, inputs.contiguous(), targets, params, black, parts))
 
     def ours() -> None:
-        method.attribute(loan, inputs, targets, params, lambda done, total: None)
+        method.attribute(model, inputs, targets, params, lambda done, total: None)
 
-    asked = pictures_asked(loan.module, ours)  # warms up as well
+    asked = pictures_asked(model.module, ours)  # warms up as well
     peak = peak_memory(ours)
     if method.name in COUNTED:
         n_forward, n_gradient = float(asked), 0.0
     else:
-        per_image = PASSES[method.name](params, loan.card.layer().layout == TOKENS)
+        per_image = PASSES[method.name](params, model.card.layer().layout == TOKENS)
         n_forward, n_gradient = (n * n_images for n in per_image)
     for library, call in list(libraries.items()):
         try:
             call()  # warm up
         except RuntimeError as error:
-            print(f"{library} cannot do {method.name} on {loan.card.name}: {first_line(error)}")
+            print(f"{library} cannot do {method.name} on {model.card.name}: {first_line(error)}")
             del libraries[library]
     seconds: list[float] = []
     ratios: list[float] = []
@@ -236,7 +236,7 @@ def measure(loan: Loan, module: nn.Module, bare: Bare, method: Explainer, n_roun
     speedups = {library: statistics.median(times) for library, times in found.items()}
     fastest = min(speedups, key=lambda library: speedups[library], default="")
     return Row(
-        loan.card.architecture.rpartition("/")[2],
+        model.card.architecture.rpartition("/")[2],
         method.name,
         statistics.median(seconds) / n_images,
         peak,
@@ -286,16 +286,16 @@ def main() -> None:
     rows: list[Row] = []
     for net in arguments.nets:
         with tempfile.TemporaryDirectory() as folder:
-            bank = Bank(Path(folder), "cpu")
-            card = bank.add(zoo.load(net, pretrained=False))
-        with bank.lend(card) as loan:
+            model_store = ModelStore(Path(folder), "cpu")
+            card = model_store.add(zoo.load(net, pretrained=False))
+        with model_store.borrow(card) as model:
             # as a user of the libraries has it
-            plain = copy.deepcopy(loan.module).to(memory_format=torch.contiguous_format).requires_grad_(True)
-            bare = Bare(loan.module, loan.normalise(photograph_like(64, *card.input_size)))
+            plain = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format).requires_grad_(True)
+            bare = Bare(model.module, model.normalise(photograph_like(64, *card.input_size)))
             for name in arguments.methods:
                 if METHODS[name].applies(card) is not None:
                     continue
-                row = measure(loan, plain, bare, METHODS[name], arguments.rounds)
+                row = measure(model, plain, bare, METHODS[name], arguments.rounds)
                 rows.append(row)
                 speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
                 print(

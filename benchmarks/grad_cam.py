@@ -24,9 +24,9 @@ from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from bank.bank import Bank, Loan
-from bank.loaders import zoo
-from explainers.cam import GradCAM
+from explainers.methods.cam import GradCAM
+from models.loaders import zoo
+from models.store import ModelHandle, ModelStore
 
 NETS = ("timm/resnet18", "timm/vgg11", "timm/mobilenetv3_large_100")
 N_IMAGES = 32
@@ -50,22 +50,22 @@ def measure(net: str, n_repeats: int, n_rounds: int) -> Figures:
     """Time Grad-CAM of `N_IMAGES` images on `net`, its bare forward pass and the library, in turn."""
     method = GradCAM()
     with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder), "cpu")
-        card = bank.add(zoo.load(net))
+        model_store = ModelStore(Path(folder), "cpu")
+        card = model_store.add(zoo.load(net))
     crops = np.random.default_rng(0).integers(0, 256, (N_IMAGES, *card.input_size, 3), dtype=np.uint8)
-    with bank.lend(card) as loan:
-        inputs = loan.normalise(crops)
+    with model_store.borrow(card) as model:
+        inputs = model.normalise(crops)
         with torch.no_grad():
-            targets = loan.logits(inputs).argmax(1)
-        plain = copy.deepcopy(loan.module).to(memory_format=torch.contiguous_format)
+            targets = model.logits(inputs).argmax(1)
+        plain = copy.deepcopy(model.module).to(memory_format=torch.contiguous_format)
         plain_inputs = inputs.contiguous()
         maps = np.empty(0)
 
         def ours() -> None:
             nonlocal maps
-            maps = method.attribute(loan, inputs, targets, method.Params(), lambda done, total: None).numpy()
+            maps = method.attribute(model, inputs, targets, method.Params(), lambda done, total: None).numpy()
 
-        runs = [lambda: forward(plain, plain_inputs), lambda: forward(loan.module, inputs), ours]
+        runs = [lambda: forward(plain, plain_inputs), lambda: forward(model.module, inputs), ours]
         in_turn(runs, 1)  # warm up
         contiguous, channels_last, cam = in_turn(runs, n_repeats)
         floor = min(contiguous, channels_last, key=statistics.median)
@@ -83,7 +83,7 @@ def measure(net: str, n_repeats: int, n_rounds: int) -> Figures:
         theirs(1)  # warm up; ours is
         again, image_by_image = in_turn([ours, theirs], n_rounds)
         library.activations_and_grads.release()
-        difference = float(np.abs(scaled_like_theirs(maps, loan) - np.stack(expected)).max())
+        difference = float(np.abs(scaled_like_theirs(maps, model) - np.stack(expected)).max())
     return Figures(
         net,
         statistics.median(contiguous),
@@ -113,9 +113,9 @@ def forward(module: nn.Module, inputs: Tensor) -> None:
         module(inputs)
 
 
-def scaled_like_theirs(maps: np.ndarray, loan: Loan) -> np.ndarray:
+def scaled_like_theirs(maps: np.ndarray, model: ModelHandle) -> np.ndarray:
     """Raw maps (N, h, w) as the library hands them out: stretched to [0, 1], resized to the input, stretched again."""
-    height, width = loan.card.input_size
+    height, width = model.card.input_size
     return np.asarray(scale_cam_image(scale_cam_image(maps, (width, height)), (width, height)))
 
 

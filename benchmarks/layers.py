@@ -15,10 +15,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from bank.bank import Bank
-from bank.demo.images import demo_image_set
-from bank.loaders import zoo
 from benchmarks.browser import chromium, serve
+from images.paintings import demo_image_set
+from models.loaders import zoo
+from models.store import ModelStore
 
 #: A net with a layer of 512 units of 28 × 28, and one of 256 right in front of it.
 ARCHITECTURE, LAYER = "torchvision/vgg11", "features.11"
@@ -104,8 +104,8 @@ def main() -> None:
     figures = {}
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)
-        bank = Bank(data, "cpu")
-        cards = [bank.add(zoo.load(ARCHITECTURE, seed=seed)) for seed in range(2)]
+        model_store = ModelStore(data, "cpu")
+        cards = [model_store.add(zoo.load(ARCHITECTURE, seed=seed)) for seed in range(2)]
         images = demo_image_set(data).take(range(N_PICTURES))
         images.save(data / "image-sets")
         with serve(data) as address:

@@ -37,10 +37,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard
-from bank.images import ImageSet
-from bank.open import open_images, open_models
 from benchmarks.explainers import peak_memory, timed
 from benchmarks.peers import quiet
 from explainers.maxout.ascent import Ascent
@@ -50,7 +46,11 @@ from explainers.maxout.objective import Objective
 from explainers.maxout.parametrisation import FOURIER, PIXEL
 from explainers.maxout.state import DEAD, State
 from explainers.output import UNIT, Output
+from images.image_set import ImageSet
 from jobs.results import ResultStore
+from models.card import ModelCard
+from models.store import ModelHandle, ModelStore
+from parallax.sources import open_images, open_models
 from suggestion import activations
 
 #: torch-lucent's defaults in our words: jitter by 8 and 4 of 152 px, scale 0.9 to 1.1, rotation up to 10 degrees.
@@ -73,27 +73,27 @@ _UNITS_PER_LAYER, _BATCH = 20, 16
 _LOOKS = (8, 24, 64, 128, 256)
 
 
-def climb(loan: Loan, output: Output, targets: list[int], params: MaxOutParams, n_steps: int) -> None:
+def climb(model: ModelHandle, output: Output, targets: list[int], params: MaxOutParams, n_steps: int) -> None:
     """So many steps from the beginning."""
-    ascent = Ascent(loan, output, targets, params)
+    ascent = Ascent(model, output, targets, params)
     for _ in ascent.climb(ascent.new(), n_steps):
         pass
 
 
-def against_lucent(loan: Loan, folder: str | None, n_steps: int, n_rounds: int) -> dict[str, Any]:
+def against_lucent(model: ModelHandle, folder: str | None, n_steps: int, n_rounds: int) -> dict[str, Any]:
     """Steps per second on `layer3`, ours and torch-lucent's, and how much memory ours takes."""
     output = Output(UNIT, "layer3")
-    climb(loan, output, [7], LIKE_LUCENT, 2)
+    climb(model, output, [7], LIKE_LUCENT, 2)
     found: dict[str, Any] = {
-        "peak_memory_mb": round(peak_memory(lambda: climb(loan, output, [7], LIKE_LUCENT, 4)), 1),
+        "peak_memory_mb": round(peak_memory(lambda: climb(model, output, [7], LIKE_LUCENT, 4)), 1),
         "peak_memory_batch16_mb": round(
-            peak_memory(lambda: climb(loan, output, list(range(_BATCH)), LIKE_LUCENT, 2)), 1
+            peak_memory(lambda: climb(model, output, list(range(_BATCH)), LIKE_LUCENT, 2)), 1
         ),
         "steps_ratio_lucent": None,
     }
-    runs: dict[str, Callable[[], object]] = {"ours": lambda: climb(loan, output, [7], LIKE_LUCENT, n_steps)}
+    runs: dict[str, Callable[[], object]] = {"ours": lambda: climb(model, output, [7], LIKE_LUCENT, n_steps)}
     if folder is not None:
-        theirs = _lucent(folder, loan.module, n_steps)
+        theirs = _lucent(folder, model.module, n_steps)
         runs |= {"lucent": lambda: theirs(True), "lucent_frozen": lambda: theirs(False)}
     for run in runs.values():
         run()
@@ -127,23 +127,23 @@ def _lucent(folder: str, module: nn.Module, n_steps: int) -> Callable[[bool], ob
     return run
 
 
-def batch_speedup(loan: Loan, n_steps: int) -> tuple[float, float]:
+def batch_speedup(model: ModelHandle, n_steps: int) -> tuple[float, float]:
     """Seconds of 16 units of the default layer one after another, over those of all in one batch, in one round.
 
     Beside it the same of the net's bare forward and backward passes.
     """
-    output, params = Output(UNIT, loan.card.layer().name), MaxOutParams()
+    output, params = Output(UNIT, model.card.layer().name), MaxOutParams()
     units = list(range(_BATCH))
 
     def one_by_one() -> None:
         for unit in units:
-            climb(loan, output, [unit], params, n_steps)
+            climb(model, output, [unit], params, n_steps)
 
     def together() -> None:
-        climb(loan, output, units, params, n_steps)
+        climb(model, output, units, params, n_steps)
 
-    objective = Objective(loan, output)
-    inputs = loan.normalise(np.zeros((_BATCH, *loan.card.input_size, loan.card.preprocessing.channels), np.uint8))
+    objective = Objective(model, output)
+    inputs = model.normalise(np.zeros((_BATCH, *model.card.input_size, model.card.preprocessing.channels), np.uint8))
     targets = torch.tensor(units)
 
     def bare(n: int) -> None:
@@ -159,24 +159,26 @@ def batch_speedup(loan: Loan, n_steps: int) -> tuple[float, float]:
 
 
 def above_images(
-    bank: Bank, store: ResultStore, images: ImageSet, all_asked: list[Asked]
+    model_store: ModelStore, store: ResultStore, images: ImageSet, all_asked: list[Asked]
 ) -> Iterator[tuple[bool, bool]]:
     """Of each target: whether its picture is above every image, and whether the net takes it for that class."""
     failures: dict[str, str] = {}
-    work_out(bank, store, all_asked, failures)
+    work_out(model_store, store, all_asked, failures)
     for asked in all_asked:
         made = find(store, asked)
         if made is None:
             raise RuntimeError(f"{asked.title} of {asked.card.name}: {failures[asked.key]}")
         values = activations.measured(asked.card, images, asked.output.layer, store)
         if values is None:
-            activations.measure(bank, asked.card, images, asked.output.layer, store)
+            activations.measure(model_store, asked.card, images, asked.output.layer, store)
             values = activations.measured(asked.card, images, asked.output.layer, store)
         highest = float(np.max(values[:, asked.target])) if values is not None else np.inf
         yield bool(made.values[0] > highest), bool(made.answers[0] == asked.target)
 
 
-def check_classes(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard]) -> dict[str, float]:
+def check_classes(
+    model_store: ModelStore, store: ResultStore, images: ImageSet, cards: list[ModelCard]
+) -> dict[str, float]:
     """Shares over all classes of all models and both honest parametrisations."""
     all_asked = [
         Asked(card, target, Output(), params)
@@ -184,13 +186,13 @@ def check_classes(bank: Bank, store: ResultStore, images: ImageSet, cards: list[
         for params in HONEST.values()
         for target in range(card.n_classes)
     ]
-    found = np.array(list(above_images(bank, store, images, all_asked)))
+    found = np.array(list(above_images(model_store, store, images, all_asked)))
     print("classes", found.mean(0), flush=True)
     return {"classes_above_images": float(found[:, 0].mean()), "classes_recognised": float(found[:, 1].mean())}
 
 
 def units_above(
-    loan: Loan, output: Output, units: Sequence[int], highest: np.ndarray, params: MaxOutParams
+    model: ModelHandle, output: Output, units: Sequence[int], highest: np.ndarray, params: MaxOutParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether each unit's picture, as a PNG file has it, gets above its `highest` (n,) of the images: (n,) bool.
 
@@ -200,7 +202,7 @@ def units_above(
     above, unreached = np.zeros((2, len(units)), dtype=bool)
     left, state = np.arange(len(units)), None
     for until in (*(n for n in _LOOKS if n < params.iterations), params.iterations):
-        ascent = Ascent(loan, output, [units[number] for number in left.tolist()], params)
+        ascent = Ascent(model, output, [units[number] for number in left.tolist()], params)
         state = ascent.new() if state is None else state
         *_, state = state, *ascent.climb(state, until)
         pictures = ascent.pictures(ascent.judged(state)).mul(255).round() / 255
@@ -214,7 +216,9 @@ def units_above(
     return above, unreached
 
 
-def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int) -> dict[str, Any]:
+def check_units(
+    model_store: ModelStore, store: ResultStore, images: ImageSet, cards: list[ModelCard], every: int
+) -> dict[str, Any]:
     """The share over 20 random units of every layer: in all, in each net, and in the worst layer."""
     found: dict[tuple[str, str], tuple[int, int, int]] = {}
     random, params = np.random.default_rng(0), replace(HONEST[FOURIER], iterations=UNIT_STEPS)
@@ -223,12 +227,12 @@ def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[Mo
             units = random.permutation(layer.n_units)[:_UNITS_PER_LAYER].tolist()
             if not units:
                 continue
-            activations.measure(bank, card, images, layer.name, store)
+            activations.measure(model_store, card, images, layer.name, store)
             values = activations.measured(card, images, layer.name, store)
             assert values is not None
-            with bank.lend(card) as loan:
+            with model_store.borrow(card) as model:
                 output, highest = Output(UNIT, layer.name), values[:, units].max(0)
-                above, unreached = units_above(loan, output, units, highest, params)
+                above, unreached = units_above(model, output, units, highest, params)
             dead = int((~values[:, units].any(0) & unreached).sum())
             found[card.name, layer.name] = int(above.sum()), len(units) - dead, dead
             print(card.name, layer.name, f"{above.sum()} of {len(units)}, {dead} dead", flush=True)
@@ -253,18 +257,18 @@ def check_units(bank: Bank, store: ResultStore, images: ImageSet, cards: list[Mo
 
 
 def measure_speed(
-    bank: Bank, cards: list[ModelCard], lucent: str | None, n_steps: int, n_rounds: int
+    model_store: ModelStore, cards: list[ModelCard], lucent: str | None, n_steps: int, n_rounds: int
 ) -> dict[str, Any]:
     """All figures of time and memory."""
-    (card,) = open_models(bank, "torchvision/resnet18?random")
-    with bank.lend(card) as loan:
-        figures = against_lucent(loan, lucent, n_steps, n_rounds)
+    (card,) = open_models(model_store, "torchvision/resnet18?random")
+    with model_store.borrow(card) as model:
+        figures = against_lucent(model, lucent, n_steps, n_rounds)
     print(json.dumps(figures), flush=True)
     rounds: dict[str, list[tuple[float, float]]] = {card.name: [] for card in cards}
     for _ in range(1 + n_rounds):  # the first warms up; nets take turns, so that a bad minute is not one net's alone
         for card in cards:
-            with bank.lend(card) as loan:
-                rounds[card.name].append(batch_speedup(loan, n_steps))
+            with model_store.borrow(card) as model:
+                rounds[card.name].append(batch_speedup(model, n_steps))
     speedups = {
         name: [round(statistics.median(of), 2) for of in zip(*row[1:], strict=True)] for name, row in rounds.items()
     }
@@ -288,15 +292,18 @@ def main() -> None:
     figures: dict[str, Any] = {}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        bank, store = Bank(Path(folder) / "bank", "cpu"), ResultStore(Path(folder) / "results", 10**10)
-        cards = [card for net in arguments.net for card in open_models(bank, f"demo/{net}".rstrip("/"))]
+        model_store, store = (
+            ModelStore(Path(folder) / "model_store", "cpu"),
+            ResultStore(Path(folder) / "results", 10**10),
+        )
+        cards = [card for net in arguments.net for card in open_models(model_store, f"demo/{net}".rstrip("/"))]
         if not arguments.check_only:
-            figures |= measure_speed(bank, cards, arguments.lucent, arguments.steps, arguments.rounds)
+            figures |= measure_speed(model_store, cards, arguments.lucent, arguments.steps, arguments.rounds)
         if arguments.check_layers:
             images = open_images("demo")
             if not arguments.check_only:
-                figures |= check_classes(bank, store, images, cards)
-            figures |= check_units(bank, store, images, cards, arguments.check_layers)
+                figures |= check_classes(model_store, store, images, cards)
+            figures |= check_units(model_store, store, images, cards, arguments.check_layers)
     print(json.dumps(figures))
 
 

@@ -25,7 +25,7 @@ from zennit.rules import AlphaBeta, Epsilon, Gamma, ZPlus
 from zennit.torchvision import ResNetCanonizer
 from zennit.types import Convolution, Linear
 
-from bank.card import TOKENS, ModelCard
+from models.card import TOKENS, ModelCard
 
 Call = Callable[[], Any]
 

@@ -37,20 +37,20 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard, Recipe
-from bank.images import ImageSet
-from bank.loaders.base import Loaded
-from bank.open import open_images, open_models
-from bank.preprocess import Preprocessing
 from benchmarks.explainers import peak_memory, timed
-from explainers.occlusion import Occlusion
+from explainers.methods.occlusion import Occlusion
 from explainers.prediction_difference.evidence import WeightOfEvidence, difference
 from explainers.prediction_difference.gradients import apart
 from explainers.prediction_difference.method import PredictionDifference
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Sampler
 from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
 from explainers.prediction_difference.windows import Grid
+from images.image_set import ImageSet
+from models.card import ModelCard, Recipe
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+from models.store import ModelHandle, ModelStore
+from parallax.sources import open_images, open_models
 
 #: Net, as the zoo names it, and the windows along a side of its block: as many as time allows, since what neighbours
 #: tell is found on the block itself, and a whole map has 215 along a side.
@@ -93,7 +93,7 @@ class LeNet(nn.Sequential):
 class Case:
     """One net, one picture, and all that prediction difference asks of them."""
 
-    loan: Loan
+    model: ModelHandle
     inputs: Tensor
     grid: Grid
     sampler: Conditional
@@ -101,18 +101,18 @@ class Case:
     across: int
 
     @classmethod
-    def of(cls, loan: Loan, images: ImageSet, window: int, across: int) -> Case:
+    def of(cls, model: ModelHandle, images: ImageSet, window: int, across: int) -> Case:
         """With the model's own top class, and the Gaussian of the images as the model gets them."""
-        method, card = PredictionDifference(), loan.card
+        method, card = PredictionDifference(), model.card
         rows = range(2, min(len(images), 130))
         crops = (card.preprocessing.crop(images.image(row)) for row in rows)
-        pictures = (pixels(loan.normalise(crop[None]), card.preprocessing).cpu().numpy() for crop in crops)
+        pictures = (pixels(model.normalise(crop[None]), card.preprocessing).cpu().numpy() for crop in crops)
         gaussian = Gaussian.fit(pictures, window + 2 * method.Params().padding, per_channel=False)
-        inputs = loan.normalise(card.preprocessing.crop(images.image(1))[None])
+        inputs = model.normalise(card.preprocessing.crop(images.image(1))[None])
         with torch.no_grad():
-            target = int(loan.logits(inputs).argmax())
+            target = int(model.logits(inputs).argmax())
         measure = WeightOfEvidence((target,), 1e5, card.n_classes)
-        return cls(loan, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure, across)
+        return cls(model, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure, across)
 
     def some_windows(self, n: int, seed: int = 0) -> np.ndarray:
         """Random places (n, 2)."""
@@ -125,7 +125,7 @@ class Case:
         survey = Survey.new(self.grid, 1)
         survey.samples[:] = effort.samples  # as if all others were known
         survey.samples[places[:, 0], places[:, 1]] = 0
-        for _ in advance(self.loan, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, survey):
+        for _ in advance(self.model, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, survey):
             pass
         return survey.values[0, places[:, 0], places[:, 1]]
 
@@ -133,18 +133,18 @@ class Case:
         """Weight of evidence (h, w) of all windows of a block, and of `margin` more on each side of it."""
         grid = Block(**vars(self.grid), across=self.across + 2 * margin)
         survey = Survey.new(grid, 1)
-        for _ in advance(self.loan, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
+        for _ in advance(self.model, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
             pass
         return survey.estimates()[0][0][np.ix_(grid.along(grid.height, 1), grid.along(grid.width, 1))]
 
     def plainly(self, places: np.ndarray, at_once: int, seed: int = 0) -> np.ndarray:
         """The same by Algorithm 1: whole pictures, `at_once` windows in a batch, all samples of each."""
-        preprocessing = self.loan.card.preprocessing
+        preprocessing = self.model.card.preprocessing
         picture = pixels(self.inputs, preprocessing)
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
         size, found = self.grid.size, []
         with torch.no_grad():
-            clean = self.loan.logits(self.inputs[None])[0]
+            clean = self.model.logits(self.inputs[None])[0]
             for start in range(0, len(places), at_once):
                 some = places[start : start + at_once]
                 drawn = (self.sampler.draw(picture, some, size, range(SAMPLES), seed) - mean) / std
@@ -152,7 +152,7 @@ class Case:
                 for own, contents, (row, column) in zip(pictures, drawn, some, strict=True):
                     own[:, :, row : row + size, column : column + size] = contents
                 batch = pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-                scores = self.loan.logits(batch).unflatten(0, (len(some), SAMPLES))
+                scores = self.model.logits(batch).unflatten(0, (len(some), SAMPLES))
                 found.append(difference(self.measure, clean, scores, pairs=False, jackknife=False)[0][:, 0])
         return torch.cat(found).numpy()
 
@@ -258,7 +258,7 @@ def coarse_to_fine(case: Case) -> dict[str, Any]:
     whole = Survey.new(case.grid, 1)
     began = time.perf_counter()
     for _ in advance(
-        case.loan, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), whole
+        case.model, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), whole
     ):
         pass
     exact_s = time.perf_counter() - began
@@ -267,14 +267,14 @@ def coarse_to_fine(case: Case) -> dict[str, Any]:
     effort = replace(method.Params().effort, samples=SAMPLES)
     survey = Survey.new(case.grid, 1)
     began = time.perf_counter()
-    for _ in advance(case.loan, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
+    for _ in advance(case.model, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
         if survey.stride(case.grid) is not None:
             break
     first_s = time.perf_counter() - began
     correlations: list[float] = []
     budgets = [share * case.grid.n_windows() * SAMPLES for share in SHARES]
     survey, before = Survey.new(case.grid, 1), 0
-    small = replace(case.loan, batch=1)  # small batches, so that none goes far beyond a budget
+    small = replace(case.model, batch=1)  # small batches, so that none goes far beyond a budget
     for _ in advance(small, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
         now = n_passes(survey, case.grid)
         if now + (now - before) > budgets[len(correlations)]:  # the next batch would be beyond it
@@ -295,15 +295,15 @@ def n_passes(survey: Survey, grid: Grid) -> int:
     return n + THERE_AND_BACK * 2 * sum(map(len, groups))
 
 
-def occlusion_speedup(loan: Loan, images: ImageSet, n_rounds: int) -> dict[str, float]:
+def occlusion_speedup(model: ModelHandle, images: ImageSet, n_rounds: int) -> dict[str, float]:
     """Against captum's `Occlusion`, at equal windows, and the largest difference of the maps."""
     method = Occlusion()
-    inputs = loan.normalise(loan.card.preprocessing.crop(images.image(1))[None])
+    inputs = model.normalise(model.card.preprocessing.crop(images.image(1))[None])
     with torch.no_grad():
-        target = loan.logits(inputs).argmax(1)
-    side = loan.card.input_size[0]
+        target = model.logits(inputs).argmax(1)
+    side = model.card.input_size[0]
     window = round(method.Params().window * side)
-    library = captum.Occlusion(loan.module)
+    library = captum.Occlusion(model.module)
 
     def theirs() -> Tensor:
         with torch.no_grad():
@@ -312,7 +312,7 @@ def occlusion_speedup(loan: Loan, images: ImageSet, n_rounds: int) -> dict[str, 
             )
 
     def ours() -> Tensor:
-        return method.attribute(loan, inputs, target, method.Params(), lambda done, total: None)
+        return method.attribute(model, inputs, target, method.Params(), lambda done, total: None)
 
     differs = float((theirs()[0, 0] - ours()[0]).abs().max())
     ratios = [timed(theirs) / timed(ours) for _ in range(n_rounds)]
@@ -341,11 +341,11 @@ def main() -> None:
     figures: dict[str, Any] = {key: {} for key in (*SPEEDUPS, "occlusion_speedup")}
     largest, memory, walks, demo_speedups = 0.0, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
-        bank = Bank(Path(folder), "cpu")
+        model_store = ModelStore(Path(folder), "cpu")
         for name, (architecture, across) in chosen(LARGE).items():
-            (card,) = open_models(bank, f"{architecture}?random")
-            with bank.lend(card) as loan:
-                case = Case.of(loan, images, LARGE_WINDOW, across)
+            (card,) = open_models(model_store, f"{architecture}?random")
+            with model_store.borrow(card) as model:
+                case = Case.of(model, images, LARGE_WINDOW, across)
                 memory[name] = peak_memory(partial(case.ours, case.some_windows(64), plain_effort(SAMPLES)))
                 found = speedups(case, arguments.windows, arguments.rounds, TRUTH_LARGE)
                 print(name, json.dumps(found), flush=True)
@@ -353,12 +353,12 @@ def main() -> None:
                     figures[key][name] = found[key]
                 largest = max(largest, found["exact_max_difference"])
                 if name in ("vgg16", "resnet18"):
-                    occluded = occlusion_speedup(loan, images, arguments.rounds)
+                    occluded = occlusion_speedup(model, images, arguments.rounds)
                     print(name, "occlusion", json.dumps(occluded), flush=True)
                     figures["occlusion_speedup"][name] = occluded["speedup"]
-        for name, card in chosen(small_nets(bank)).items():
-            with bank.lend(card) as loan:
-                case = Case.of(loan, images, SMALL_WINDOW, LENET_BLOCK if name == "lenet64" else DEMO_BLOCK)
+        for name, card in chosen(small_nets(model_store)).items():
+            with model_store.borrow(card) as model:
+                case = Case.of(model, images, SMALL_WINDOW, LENET_BLOCK if name == "lenet64" else DEMO_BLOCK)
                 found, walks[name] = speedups(case, 512, arguments.rounds, TRUTH), coarse_to_fine(case)
                 print(name, json.dumps(found), json.dumps(walks[name]), flush=True)
                 largest = max(largest, found["exact_max_difference"])
@@ -389,11 +389,11 @@ def by_share(values: np.ndarray) -> dict[str, float]:
     return {f"{share:.0%}": round(float(value), 4) for share, value in zip(SHARES, values, strict=True)}
 
 
-def small_nets(bank: Bank) -> dict[str, ModelCard]:
+def small_nets(model_store: ModelStore) -> dict[str, ModelCard]:
     """A LeNet for 64 px with random weights, and the demo's nets."""
     preprocessing = Preprocessing((64, 64), (0.5,) * 3, (0.25,) * 3, (64, 64), mode="squash")
     lenet = Loaded("lenet64", "benchmark", "LeNet", "lenet64", LeNet().eval(), preprocessing, None, Recipe("benchmark"))
-    return {"lenet64": bank.add(lenet)} | {card.name: card for card in open_models(bank, "demo")}
+    return {"lenet64": model_store.add(lenet)} | {card.name: card for card in open_models(model_store, "demo")}
 
 
 if __name__ == "__main__":

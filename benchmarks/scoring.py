@@ -22,9 +22,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from bank.bank import Bank, normalise
-from bank.images import ImageSet, image_id, to_jpeg
-from bank.loaders import zoo
+from images.image_set import ImageSet, image_id, to_jpeg
+from models.loaders import zoo
+from models.store import ModelStore, normalise
 from suggestion import scoring
 
 NETS = ("timm/resnet18", "timm/mobilenetv3_large_100", "timm/efficientnet_b0")
@@ -55,9 +55,11 @@ def write_jpegs(folder: Path, n_images: int, seed: int = 0) -> ImageSet:
     return ImageSet(f"{n_images} JPEGs", pd.DataFrame(rows))
 
 
-def against_ceiling(bank: Bank, nets: tuple[str, ...], images: ImageSet, folder: Path) -> tuple[float, float]:
+def against_ceiling(
+    model_store: ModelStore, nets: tuple[str, ...], images: ImageSet, folder: Path
+) -> tuple[float, float]:
     """Images per second of scoring and of the bare forward passes, block by block in turn."""
-    cards = [bank.add(zoo.load(net)) for net in nets]
+    cards = [model_store.add(zoo.load(net)) for net in nets]
     scoring_s = ceiling_s = 0.0
     for start in range(0, len(images), BLOCK):
         block = images.take(range(start, min(start + BLOCK, len(images))))
@@ -71,22 +73,22 @@ def against_ceiling(bank: Bank, nets: tuple[str, ...], images: ImageSet, folder:
             for first in range(0, len(block), 32)
         ]
         if start == 0:
-            _forward(bank, cards, inputs[:2])  # warm up
+            _forward(model_store, cards, inputs[:2])  # warm up
         began = time.perf_counter()
-        _forward(bank, cards, inputs)
+        _forward(model_store, cards, inputs)
         ceiling_s += time.perf_counter() - began
         del inputs
         began = time.perf_counter()
-        scoring.score(bank, cards, block, folder, chunk=BLOCK)
+        scoring.score(model_store, cards, block, folder, chunk=BLOCK)
         scoring_s += time.perf_counter() - began
     return len(images) / scoring_s, len(images) / ceiling_s
 
 
-def _forward(bank: Bank, cards: list, inputs: list[torch.Tensor]) -> None:
+def _forward(model_store: ModelStore, cards: list, inputs: list[torch.Tensor]) -> None:
     for card in cards:
-        with bank.lend(card) as loan, torch.inference_mode():
+        with model_store.borrow(card) as model, torch.inference_mode():
             for batch in inputs:
-                loan.logits(batch)
+                model.logits(batch)
 
 
 def peak_memory_mb(n_images: int, folder: Path) -> float:
@@ -98,8 +100,8 @@ def peak_memory_mb(n_images: int, folder: Path) -> float:
 def measure_peak(n_images: int, folder: Path) -> float:
     """This process' own peak, in MiB, after scoring."""
     images = ImageSet.read(folder / "all.parquet").take(range(n_images))
-    bank = Bank(folder / f"bank-{n_images}", "cpu")
-    scoring.score(bank, [bank.add(zoo.load(NETS[0]))], images, folder / f"answers-{n_images}")
+    model_store = ModelStore(folder / f"model_store-{n_images}", "cpu")
+    scoring.score(model_store, [model_store.add(zoo.load(NETS[0]))], images, folder / f"answers-{n_images}")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -117,13 +119,13 @@ def main() -> None:
         folder = Path(temporary)
         images = write_jpegs(folder / "jpegs", 2 * chosen.images)
         images.save(folder).rename(folder / "all.parquet")
-        bank = Bank(folder / "bank", "cpu")
+        model_store = ModelStore(folder / "model_store", "cpu")
         speeds = {}
         for nets in (NETS, *((net,) for net in NETS)):
             name = "all three" if len(nets) > 1 else nets[0].partition("/")[2]
             n_images = chosen.images if len(nets) > 1 else chosen.images // 2
             answers = folder / f"answers {name}"
-            speeds[name] = against_ceiling(bank, nets, images.take(range(n_images)), answers)
+            speeds[name] = against_ceiling(model_store, nets, images.take(range(n_images)), answers)
             scored, ceiling = speeds[name]
             print(
                 f"{name}: {scored:.1f} images/s scored, {ceiling:.1f} bare: {scored / ceiling:.3f} of the ceiling",

@@ -19,21 +19,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError, did_you_mean
-from bank.images import ImageSet
-from bank.open import open_images, open_models
+from common.errors import InputError, did_you_mean
+from common.files import safe_file_name
 from explainers.base import Attribution, Explainer
-from explainers.cells import ready
-from explainers.command_line import ProgressLine, params_of, place_of, plain_name, store_of_settings
+from explainers.evaluation.table import EXPOSING, evaluate, exposed, top_classes
 from explainers.output import KINDS, LOGIT, UNIT, Output
 from explainers.prediction_difference.keeping import Asked, attribution, go_on
 from explainers.prediction_difference.method import PredictionDifferenceParams
 from explainers.registry import METHODS, method
-from explainers.trust_table import EXPOSING, evaluate, exposed, top_classes
+from explainers.results import ready
 from figures.maps import colour_map, grey, map_scale, over, to_png
+from images.image_set import ImageSet
 from jobs.results import ResultStore
+from models.card import ModelCard
+from models.store import ModelStore
+from parallax.arguments import ProgressLine, params_of, place_of, store_of_settings
+from parallax.sources import open_images, open_models
 
 TOP = "top"
 
@@ -87,7 +88,7 @@ def _list() -> int:
 
 
 def _applies(texts: Sequence[str]) -> int:
-    print(applies_table(_cards(Bank(), texts), list(METHODS.values())))
+    print(applies_table(_cards(ModelStore(), texts), list(METHODS.values())))
     return 0
 
 
@@ -120,14 +121,14 @@ def _explain(chosen: argparse.Namespace) -> int:
     methods = [method(name) for name in chosen.method]
     params = [params_of(known, chosen.set) for known in methods]
     output = Output(chosen.output, chosen.layer, place_of(chosen.place))
-    images, bank = _images(chosen.image, chosen.first), Bank()
+    images, model_store = _images(chosen.image, chosen.first), ModelStore()
     fit_on = open_images(chosen.fit_on) if chosen.fit_on else images
     store = store_of_settings()
-    cards = _cards(bank, chosen.model)
+    cards = _cards(model_store, chosen.model)
     chosen.out.mkdir(parents=True, exist_ok=True)
     written: set[str] = set()
     for card in cards:
-        targets = _targets(bank, store, card, images, output, chosen.target)
+        targets = _targets(model_store, store, card, images, output, chosen.target)
         for known, setting in zip(methods, params, strict=True):
             for start in range(0, len(images), _AT_ONCE):
                 rows = range(start, min(start + _AT_ONCE, len(images)))
@@ -137,13 +138,13 @@ def _explain(chosen: argparse.Namespace) -> int:
                     asked = [
                         Asked(card, images.ids[row], setting, (targets[row],), (output,), fit_on.digest) for row in rows
                     ]
-                    found = _surveyed(bank, store, images, asked, fit_on)
+                    found = _surveyed(model_store, store, images, asked, fit_on)
                 else:
-                    with bank.lend(card) as loan:
-                        loan = ready(loan, store, fit_on, known, setting)
-                        found = known.explain(loan, pictures, images.ids[part], targets[part], setting, output=output)
+                    with model_store.borrow(card) as model:
+                        model = ready(model, store, fit_on, known, setting)
+                        found = known.explain(model, pictures, images.ids[part], targets[part], setting, output=output)
                 for at, row in enumerate(rows):
-                    stem = f"{Path(images.names[row]).stem}-{plain_name(card.name)}-{known.name}"
+                    stem = f"{Path(images.names[row]).stem}-{safe_file_name(card.name)}-{known.name}"
                     if stem in written:  # pictures or models of one name
                         stem += f"-{images.ids[row]}-{card.digest}"
                     written.add(stem)
@@ -154,11 +155,11 @@ def _explain(chosen: argparse.Namespace) -> int:
 
 
 def _surveyed(
-    bank: Bank, store: ResultStore, images: ImageSet, all_asked: Sequence[Asked], data: ImageSet
+    model_store: ModelStore, store: ResultStore, images: ImageSet, all_asked: Sequence[Asked], data: ImageSet
 ) -> Attribution:
     """Prediction difference, which may take hours: it tells how far it is, and goes on where it was stopped."""
     began = time.perf_counter()
-    surveys = [go_on(bank, store, images, asked, ProgressLine("windows"), data=data) for asked in all_asked]
+    surveys = [go_on(model_store, store, images, asked, ProgressLine("windows"), data=data) for asked in all_asked]
     return attribution(all_asked, surveys, time.perf_counter() - began)
 
 
@@ -181,10 +182,12 @@ def _write(path: Path, found: Attribution, row: int, picture: np.ndarray, card: 
     path.with_name(path.name + ".png").write_bytes(to_png(over(grey(picture), colours, 0.9)))
 
 
-def _targets(bank: Bank, store: ResultStore, card: ModelCard, images: ImageSet, output: Output, text: str) -> list[int]:
+def _targets(
+    model_store: ModelStore, store: ResultStore, card: ModelCard, images: ImageSet, output: Output, text: str
+) -> list[int]:
     """The column to explain for each image."""
     if text == TOP and output.kind != UNIT:
-        return top_classes(bank, store, images, card, images.ids)
+        return top_classes(model_store, store, images, card, images.ids)
     number = card.class_index(text) if output.kind != UNIT else None
     if number is None and text.isdecimal():
         number = int(text)
@@ -200,13 +203,13 @@ def _targets(bank: Bank, store: ResultStore, card: ModelCard, images: ImageSet, 
 def _trust(chosen: argparse.Namespace) -> int:
     _need(chosen, "model", "image")
     methods = [method(name) for name in chosen.method] if chosen.method else list(METHODS.values())
-    images, bank = _images(chosen.image, None), Bank()
+    images, model_store = _images(chosen.image, None), ModelStore()
     ids = images.ids[: chosen.first]
     figures = evaluate(
-        bank,
+        model_store,
         store_of_settings(),
         images,
-        _cards(bank, chosen.model),
+        _cards(model_store, chosen.model),
         methods,
         ids,
         n_slow=chosen.slow_on,
@@ -230,8 +233,8 @@ def _need(chosen: argparse.Namespace, *names: str) -> None:
             raise InputError(f"--{name}", "none", "See python -m explainers --help.")
 
 
-def _cards(bank: Bank, texts: Sequence[str]) -> list[ModelCard]:
-    return [card for text in texts for card in open_models(bank, text)]
+def _cards(model_store: ModelStore, texts: Sequence[str]) -> list[ModelCard]:
+    return [card for text in texts for card in open_models(model_store, text)]
 
 
 def _images(texts: Sequence[str], first: int | None) -> ImageSet:

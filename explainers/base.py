@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.card import ModelCard
-from bank.errors import InputError, did_you_mean
+from common.errors import InputError, did_you_mean
 from explainers.output import CLASS_SCORE, KINDS, Output
+from models.card import ModelCard
+from models.store import ModelHandle
 
 #: (done, total) -> None; may raise to stop.
 Progress = Callable[[int, int], None]
@@ -162,28 +162,28 @@ class Explainer(ABC):
 
     @abstractmethod
     def attribute(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+        self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
     ) -> Tensor | Sampled:
         """The method itself.
 
-        `inputs` (N, C, H, W) float32, normalised; `targets` (N,) int64 columns of `loan.scores(inputs)` ->
-        (N, h, w) float32, or `Sampled`. At most `loan.batch` pictures go through the model at once. Leaves no hook,
+        `inputs` (N, C, H, W) float32, normalised; `targets` (N,) int64 columns of `model.scores(inputs)` ->
+        (N, h, w) float32, or `Sampled`. At most `model.batch` pictures go through the model at once. Leaves no hook,
         gradient or flag behind.
         """
 
     def refine(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+        self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
     ) -> Iterator[Tensor | Sampled]:
         """`attribute` as ever better maps, the last one final; methods that need no time give one."""
-        yield self.attribute(loan, inputs, targets, params, progress)
+        yield self.attribute(model, inputs, targets, params, progress)
 
-    def promised(self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any) -> Tensor | None:
+    def promised(self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any) -> Tensor | None:
         """What each map should sum to by the method's own theory (N,); `None` where there is no such promise."""
         return None
 
     def explain(
         self,
-        loan: Loan,
+        model: ModelHandle,
         images: Sequence[np.ndarray],
         image_ids: Sequence[str],
         targets: Sequence[int],
@@ -198,23 +198,23 @@ class Explainer(ABC):
         the method does not suit the model or the output, a target is beyond it, or the map is not finite.
         """
         params = self.Params() if params is None else params
-        self._check(loan, targets, output)
-        loan = output.of(loan)
+        self._check(model, targets, output)
+        model = output.of(model)
         started = time.perf_counter()
-        crops = [loan.card.preprocessing.crop(image) for image in images]
+        crops = [model.card.preprocessing.crop(image) for image in images]
         parts: list[_Part] = []
         notes: dict[str, None] = {}
-        for part in self._chunks(loan, crops, targets, params, progress, show, notes):
+        for part in self._chunks(model, crops, targets, params, progress, show, notes):
             parts.append(part)
         maps = np.concatenate([part.maps for part in parts])
         if not np.isfinite(maps).all():
             cure = "Check the model's weights, or pick another layer or method."
-            raise InputError(f"a finite {self.title} map", f"NaN or infinity from {loan.card.name}", cure)
+            raise InputError(f"a finite {self.title} map", f"NaN or infinity from {model.card.name}", cure)
         errors = [part.error for part in parts if part.error is not None]
         return Attribution(
             maps=maps,
             method=self.name,
-            model=loan.card.digest,
+            model=model.card.digest,
             image_ids=tuple(image_ids),
             targets=tuple(int(target) for target in targets),
             params=asdict(params),
@@ -226,21 +226,21 @@ class Explainer(ABC):
             notes=tuple(notes),
         )
 
-    def _check(self, loan: Loan, targets: Sequence[int], output: Output) -> None:
-        if reason := self.applies(loan.card):
-            raise InputError(f"a model that suits {self.title}", loan.card.name, reason)
+    def _check(self, model: ModelHandle, targets: Sequence[int], output: Output) -> None:
+        if reason := self.applies(model.card):
+            raise InputError(f"a model that suits {self.title}", model.card.name, reason)
         if output.kind not in self.outputs:
             expected = f"{self.title} to be asked about a {' or '.join(self.outputs)}"
             raise InputError(expected, f"a {output.kind}", "Take another method for this output.")
-        if Need.DATA in self.needs and loan.fitted is None:
-            cure = "Fit it first: `replace(loan, fitted=method.fit(loan, batches, params))`."
+        if Need.DATA in self.needs and model.fitted is None:
+            cure = "Fit it first: `replace(model, fitted=method.fit(model, batches, params))`."
             raise InputError(f"what {self.title} learns from a data set", "nothing", cure)
         for target in targets:
-            output.check(loan.card, target)
+            output.check(model.card, target)
 
     def _chunks(
         self,
-        loan: Loan,
+        model: ModelHandle,
         crops: list[np.ndarray],
         targets: Sequence[int],
         params: ExplainerParams,
@@ -249,27 +249,27 @@ class Explainer(ABC):
         notes: dict[str, None],
     ) -> Iterator[_Part]:
         """Maps chunk by chunk; when memory runs out, the batch is halved, the work goes on, and a note says so."""
-        start, size = 0, min(self.chunk, loan.batch)
+        start, size = 0, min(self.chunk, model.batch)
         while start < len(crops):
             part = slice(start, start + size)
-            inputs = loan.normalise(np.stack(crops[part]))
-            wanted = torch.tensor(list(targets[part]), device=loan.device)
+            inputs = model.normalise(np.stack(crops[part]))
+            wanted = torch.tensor(list(targets[part]), device=model.device)
 
             def stay_cancellable(_done: int, _total: int, at: int = start) -> None:
                 progress(at, len(crops))
 
             try:
-                for maps in self.refine(loan, inputs, wanted, params, stay_cancellable):
+                for maps in self.refine(model, inputs, wanted, params, stay_cancellable):
                     found, error = maps if isinstance(maps, Sampled) else (maps, None)
                     show(_to_numpy(found))
-                promised = self.promised(loan, inputs, wanted, params)
+                promised = self.promised(model, inputs, wanted, params)
             except RuntimeError as failure:
-                if not out_of_memory(failure) or (size == 1 and loan.batch == 1):
+                if not out_of_memory(failure) or (size == 1 and model.batch == 1):
                     raise
                 if size > 1:
                     size = min(size, len(inputs)) // 2 or 1
                 else:
-                    loan = replace(loan, batch=loan.batch // 2)
+                    model = replace(model, batch=model.batch // 2)
                 notes["Memory ran out: worked on in smaller batches."] = None
                 continue
             gaps = () if promised is None else tuple(((found.sum((1, 2)) - promised) / promised.abs()).abs().tolist())
@@ -303,15 +303,15 @@ class Progressive(Explainer):
 
     @abstractmethod
     def refine(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+        self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
     ) -> Iterator[Tensor | Sampled]:
         """Ever better maps, as `attribute` describes them; the last one is final."""
 
     def attribute(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
+        self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any, progress: Progress
     ) -> Tensor | Sampled:
         """The last map of `refine`."""
-        *_, last = self.refine(loan, inputs, targets, params, progress)
+        *_, last = self.refine(model, inputs, targets, params, progress)
         return last
 
 
@@ -321,10 +321,10 @@ class Fitted(Explainer):
     #: Pictures that it gets at once; between two batches it can be stopped.
     fit_at_once = 32
 
-    def fit_key(self, loan: Loan, params: Any) -> dict[str, Any]:
+    def fit_key(self, model: ModelHandle, params: Any) -> dict[str, Any]:
         """All that `fit` depends on beside the data set."""
-        return {"model": loan.card.digest, "by": self.family, "params": asdict(params)}
+        return {"model": model.card.digest, "by": self.family, "params": asdict(params)}
 
     @abstractmethod
-    def fit(self, loan: Loan, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:
-        """What `attribute` finds in `loan.fitted`, learnt from `batches` of inputs (n, C, H, W), normalised."""
+    def fit(self, model: ModelHandle, batches: Iterable[Tensor], params: Any) -> dict[str, np.ndarray]:
+        """What `attribute` finds in `model.fitted`, learnt from `batches` of inputs (n, C, H, W), normalised."""

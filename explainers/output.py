@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.card import ModelCard
-from bank.errors import InputError, did_you_mean
-from bank.layers import as_maps, as_units, capture
+from common.errors import InputError, did_you_mean
+from models.card import ModelCard
+from models.layers import as_maps, as_units, capture
+from models.store import ModelHandle
 
 #: Kinds of output, as pages and command lines name them.
 LOGIT, PROBABILITY, UNIT = "logit", "probability", "unit"
@@ -36,9 +36,9 @@ class Output:
             cure = "Name the layer of a unit, and a layer or place for units only."
             raise InputError("a layer exactly where a unit is explained", repr(self), cure)
 
-    def of(self, loan: Loan) -> Loan:
-        """The loan whose `scores` are this output."""
-        return loan if self.kind == LOGIT else replace(loan, head=self)
+    def of(self, model: ModelHandle) -> ModelHandle:
+        """The model whose `scores` are this output."""
+        return model if self.kind == LOGIT else replace(model, head=self)
 
     def check(self, card: ModelCard, target: int) -> None:
         """Raise `InputError` when `target` is no column of this output, or `place` is not on the layer's grid."""
@@ -69,13 +69,13 @@ class Output:
         name = card.class_names[target]
         return name if self.kind == LOGIT else f"probability of {name}"
 
-    def __call__(self, loan: Loan, inputs: Tensor) -> Tensor:
+    def __call__(self, model: ModelHandle, inputs: Tensor) -> Tensor:
         """The model's values (N, columns) for normalised `inputs` (N, C, h, w)."""
         if self.kind == PROBABILITY:
-            return loan.logits(inputs).softmax(1)
-        spec, layer = loan.card.layer(self.layer), loan.layer(self.layer)
+            return model.logits(inputs).softmax(1)
+        spec, layer = model.card.layer(self.layer), model.layer(self.layer)
         with capture(layer) as outputs:
-            loan.logits(inputs)
+            model.logits(inputs)
         if self.place is None:
             return as_units(outputs[layer], spec)
         row, column = self.place

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
+from common.errors import InputError
 from explainers.base import Progress, out_of_memory
+from explainers.methods.multi_layer_cam import BY_EVIDENCE, MEAN, LayerMap, aggregate, density, reason
 from explainers.output import CLASS_SCORE, Output
-from explainers.reason import BY_EVIDENCE, MEAN, LayerMap, aggregate, density, reason
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def find(store: ResultStore, cell: ReasonCell) -> Reason | None:
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     cells: Sequence[ReasonCell],
@@ -111,21 +111,21 @@ def work_out(
             report(at, len(cells))
 
         try:
-            _put(store, cell, _look(bank, images, cell, stay_cancellable))
+            _put(store, cell, _look(model_store, images, cell, stay_cancellable))
         except (InputError, RuntimeError) as error:
             lack = isinstance(error, RuntimeError) and out_of_memory(error)
             failures[cell.key] = "Not enough memory: choose fewer layers." if lack else str(error).splitlines()[0]
     report(len(cells), len(cells))
 
 
-def _look(bank: Bank, images: ImageSet, cell: ReasonCell, progress: Progress) -> Reason:
+def _look(model_store: ModelStore, images: ImageSet, cell: ReasonCell, progress: Progress) -> Reason:
     cell.output.check(cell.card, cell.target)
     started = time.perf_counter()
-    with bank.lend(cell.card) as loan:
+    with model_store.borrow(cell.card) as model:
         picture = images.image(images.index(cell.image_id))
-        inputs = loan.normalise(cell.card.preprocessing.crop(picture)[None])
-        targets = torch.tensor([cell.target], device=loan.device)
-        layers, scores = reason(cell.output.of(loan), inputs, targets, cell.layers, cell.guided, progress)
+        inputs = model.normalise(cell.card.preprocessing.crop(picture)[None])
+        targets = torch.tensor([cell.target], device=model.device)
+        layers, scores = reason(cell.output.of(model), inputs, targets, cell.layers, cell.guided, progress)
         found = Reason(
             layers=tuple(layer.layer for layer in layers),
             maps=tuple(layer.maps[0].cpu().numpy() for layer in layers),

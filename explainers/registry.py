@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from bank.errors import InputError, did_you_mean
-from explainers.activations import Activation
-from explainers.attention import AttentionRollout, GradientRollout, LeGrad
+from common.errors import InputError, did_you_mean
 from explainers.base import Explainer
-from explainers.cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
-from explainers.deeplift import DeepLIFT, DeepLIFTSHAP
-from explainers.gradient import InputXGradient, Saliency
-from explainers.guided import Deconvolution, GuidedBackprop, GuidedGradCAM
-from explainers.lrp import (
+from explainers.methods.activation import Activation
+from explainers.methods.attention import AttentionRollout, GradientRollout, LeGrad
+from explainers.methods.cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
+from explainers.methods.deeplift import DeepLIFT, DeepLIFTSHAP
+from explainers.methods.gradient import InputXGradient, Saliency
+from explainers.methods.guided import Deconvolution, GuidedBackprop, GuidedGradCAM
+from explainers.methods.lime_shap import LIME, KernelSHAP
+from explainers.methods.lrp import (
     DeepTaylor,
     LRPAlphaBeta,
     LRPEpsilon,
@@ -19,15 +20,14 @@ from explainers.lrp import (
     LRPGamma,
     LRPZPlus,
 )
-from explainers.noise import SmoothGrad, SmoothGradSquared, VarGrad
-from explainers.occlusion import Occlusion
-from explainers.path import GradientSHAP, IntegratedGradients
-from explainers.patterns import PatternAttribution, PatternNet
+from explainers.methods.multi_layer_cam import MultiLayerGradCAM
+from explainers.methods.occlusion import Occlusion
+from explainers.methods.path_gradients import GradientSHAP, IntegratedGradients
+from explainers.methods.patterns import PatternAttribution, PatternNet
+from explainers.methods.rise import RISE
+from explainers.methods.shapley_sampling import ShapleySampling
+from explainers.methods.smoothgrad import SmoothGrad, SmoothGradSquared, VarGrad
 from explainers.prediction_difference.method import PredictionDifference
-from explainers.reason import MultiLayerGradCAM
-from explainers.rise import RISE
-from explainers.shapley import ShapleySampling
-from explainers.surrogate import LIME, KernelSHAP
 
 #: Every method by name, in the order in which pages offer them.
 METHODS: dict[str, Explainer] = {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from bank.card import Layer
-from bank.graph import INPUT, OUTPUT, Graph, Node
+from models.card import Layer
+from models.graph import INPUT, OUTPUT, Graph, Node
 
 #: Width in pixels, height of a row, and room at the left for links that skip rows.
 _WIDTH_PX, _ROW_PX, _LEFT_PX, _COLUMN_PX = 560, 27, 90, 235

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from bank.bank import Bank
-from bank.errors import InputError
-from bank.open import open_images, open_models
-from bank.settings import settings
+from common.errors import InputError
+from common.settings import settings
+from models.store import ModelStore
+from parallax.sources import open_images, open_models
 from suggestion import scoring
 from suggestion.views import accuracy, agreement
 
@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the Parquet file to write")
     chosen = parser.parse_args(arguments)
     try:
-        bank = Bank()
-        cards = [card for text in chosen.models for card in open_models(bank, text, chosen.class_names)]
+        model_store = ModelStore()
+        cards = [card for text in chosen.models for card in open_models(model_store, text, chosen.class_names)]
         images = open_images(chosen.images)
         folder = settings().data_folder / "predictions"
-        failed = scoring.score(bank, cards, images, folder, _Progress())
+        failed = scoring.score(model_store, cards, images, folder, _Progress())
         for digest, reason in failed.items():
             print(f"{next(c.name for c in cards if c.digest == digest)} is left out: {reason}", file=sys.stderr)
         table = scoring.load([card for card in cards if card.digest not in failed], images, folder)

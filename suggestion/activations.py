@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard
-from bank.images import ImageSet
-from bank.layers import as_units, capture
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.layers import as_units, capture
+from models.store import ModelHandle, ModelStore
 
 CHUNK = 64
 
 
 def measure(
-    bank: Bank,
+    model_store: ModelStore,
     card: ModelCard,
     images: ImageSet,
     layer: str | None,
@@ -36,18 +36,18 @@ def measure(
         if key in store:
             continue
         crops = np.stack([card.preprocessing.crop(images.image(i)) for i in indices])
-        with bank.lend(card) as loan, torch.inference_mode():
-            store.put(key, units=_units(loan, loan.normalise(crops), layer).float().cpu().numpy())
+        with model_store.borrow(card) as model, torch.inference_mode():
+            store.put(key, units=_units(model, model.normalise(crops), layer).float().cpu().numpy())
     report(len(images), len(images))
 
 
-def _units(loan: Loan, inputs: Tensor, layer: str | None) -> Tensor:
+def _units(model: ModelHandle, inputs: Tensor, layer: str | None) -> Tensor:
     """(N, units) for normalised `inputs` (N, C, h, w)."""
     if layer is None:
-        return loan.logits(inputs)
-    with capture(loan.layer(layer)) as outputs:
-        loan.logits(inputs)
-    return as_units(outputs[loan.layer(layer)], loan.card.layer(layer))
+        return model.logits(inputs)
+    with capture(model.layer(layer)) as outputs:
+        model.logits(inputs)
+    return as_units(outputs[model.layer(layer)], model.card.layer(layer))
 
 
 def through(card: ModelCard, images: ImageSet, layer: str | None, store: ResultStore) -> bool:

@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bank.bank import Bank, Loan, check_output, normalise
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
-from bank.labels import name_key
-from bank.preprocess import Preprocessing
+from common.class_names import name_key
+from common.errors import InputError
+from images.image_set import ImageSet
+from models.card import ModelCard
+from models.preprocessing import Preprocessing
+from models.store import ModelHandle, ModelStore, check_output, normalise
 from suggestion.table import NONE, TOP_K, Predictions, combine
 
 CHUNK = 256
@@ -39,7 +39,7 @@ Report = Callable[[int, int], None]
 
 
 def score(
-    bank: Bank,
+    model_store: ModelStore,
     cards: Sequence[ModelCard],
     images: ImageSet,
     folder: Path,
@@ -65,12 +65,12 @@ def score(
             answers: dict[ModelCard, list[tuple[Tensor, Tensor]]] = {card: [] for card in wanting}
             for first in range(start, stop, BATCH):
                 crops, size = next(batches), min(BATCH, stop - first)
-                inputs = {p: normalise(c, p, bank.device) for p, c in crops.items()}
+                inputs = {p: normalise(c, p, model_store.device) for p, c in crops.items()}
                 for card in wanting:
                     if card.digest not in failed:
                         try:
-                            with bank.lend(card) as loan:
-                                answers[card].append(_answer(loan, inputs[card.preprocessing]))
+                            with model_store.borrow(card) as model:
+                                answers[card].append(_answer(model, inputs[card.preprocessing]))
                         except InputError as error:
                             failed[card.digest] = str(error)
                     done += size
@@ -124,18 +124,18 @@ def _decoded_ahead(
         yield {p: np.stack([row[i] for row in rows]) for i, p in enumerate(distinct)}
 
 
-def _answer(loan: Loan, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def _answer(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """Probabilities (B, classes) and the classes in falling order (B, k), on the CPU; halves when memory runs out."""
     try:
         with torch.inference_mode():
-            logits = loan.logits(inputs)
-            check_output(logits, len(inputs), loan.card.name)
+            logits = model.logits(inputs)
+            check_output(logits, len(inputs), model.card.name)
             probability = logits.softmax(1)
-            return probability.cpu(), probability.topk(min(TOP_K, loan.card.n_classes)).indices.cpu()
+            return probability.cpu(), probability.topk(min(TOP_K, model.card.n_classes)).indices.cpu()
     except torch.OutOfMemoryError:
         if len(inputs) == 1:
             raise
-        halves = [_answer(loan, half) for half in inputs.chunk(2)]
+        halves = [_answer(model, half) for half in inputs.chunk(2)]
         return torch.cat([p for p, _ in halves]), torch.cat([t for _, t in halves])
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bank.card import ModelCard
-from bank.images import ImageSet
-from bank.labels import name_key
+from common.class_names import name_key
+from images.image_set import ImageSet
+from models.card import ModelCard
 
 #: Answers kept for each image and model, the best first.
 TOP_K = 5

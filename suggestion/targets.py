@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bank.card import ModelCard
-from bank.labels import name_key
+from common.class_names import name_key
+from models.card import ModelCard
 from suggestion.table import NONE, Predictions
 
 #: Kinds of target, as pages and command lines name them.

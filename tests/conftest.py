@@ -1,4 +1,4 @@
-"""What every test gets: a data folder of its own, and on request a bank with a tiny model in it."""
+"""What every test gets: a data folder of its own, and on request a model store with a tiny model in it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bank import settings as settings_module
-from bank.bank import Bank
+from common import settings as settings_module
+from models.store import ModelStore
 from tests.makers import tiny_loaded
 
 
@@ -25,22 +25,22 @@ def data_folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def digits_scored(tmp_path_factory) -> tuple[Path, list[str]]:
     """A data folder with the digits, their nets and what these answer; and the nets' digests."""
-    from bank.digits.images import digits_image_set
-    from bank.open import open_models
+    from images.digits import digits_image_set
+    from parallax.sources import open_models
     from suggestion import scoring
 
     folder = tmp_path_factory.mktemp("digits")
-    images, bank = digits_image_set(folder), Bank(folder)
-    cards = open_models(bank, "digits")
-    scoring.score(bank, cards, images, folder / "predictions")
+    images, model_store = digits_image_set(folder), ModelStore(folder)
+    cards = open_models(model_store, "digits")
+    scoring.score(model_store, cards, images, folder / "predictions")
     return folder, [card.digest for card in cards]
 
 
 @pytest.fixture
-def bank(tmp_path):
-    return Bank(tmp_path / "bank", device="cpu")
+def model_store(tmp_path):
+    return ModelStore(tmp_path / "model_store", device="cpu")
 
 
 @pytest.fixture
-def tiny_card(bank):
-    return bank.add(tiny_loaded())
+def tiny_card(model_store):
+    return model_store.add(tiny_loaded())

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bank.card import Recipe
-from bank.errors import InputError
-from bank.loaders.base import Loaded
-from bank.preprocess import Preprocessing
+from common.errors import InputError
+from models.card import Recipe
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
 
 SIDE_PX = 16
 

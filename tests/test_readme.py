@@ -1,9 +1,9 @@
 import re
 from pathlib import Path
 
-from bank.bank import Bank
-from bank.loaders import zoo
 from explainers.registry import METHODS
+from models.loaders import zoo
+from models.store import ModelStore
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -23,9 +23,9 @@ def test_the_table_of_what_suits_what_is_the_commands(tmp_path):
     table = [line.strip("| ").split(" | ") for line in README.splitlines() if line.startswith("| ") and "✓" in line]
     header = next(line for line in README.splitlines() if line.startswith("| method | vgg11")).strip("| ").split(" | ")
     assert [row[0] for row in table] == [method.title for method in METHODS.values()]
-    bank = Bank(tmp_path, "cpu")
+    model_store = ModelStore(tmp_path, "cpu")
     for name in ("timm/resnet18", "timm/vit_tiny_patch16_224"):
-        card = bank.add(zoo.load(name, pretrained=False))
+        card = model_store.add(zoo.load(name, pretrained=False))
         column = header.index(name.rpartition("/")[2])
         suits = [method.applies(card) is None for method in METHODS.values()]
         assert [row[column] == "✓" for row in table] == suits

@@ -21,19 +21,20 @@ from typing import Any
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.digits.images import held_out
-from bank.errors import InputError, did_you_mean
-from bank.images import ImageSet
-from bank.open import open_images, open_models
-from explainers.command_line import ProgressLine, params_of, plain_name, store_of_settings
+from common.errors import InputError, did_you_mean
+from common.files import safe_file_name
 from explainers.contrastive import generators
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.keeping import Asked, Contrast, find, work_out
 from explainers.contrastive.method import Contrastive, ContrastParams, GeneratorParams, GeneratorTraining
 from explainers.contrastive.ready_made import sheet
 from figures.maps import colour_map, grey, map_scale, over, to_png
+from images.digits import held_out
+from images.image_set import ImageSet
+from models.card import ModelCard
+from models.store import ModelStore
+from parallax.arguments import ProgressLine, params_of, store_of_settings
+from parallax.sources import open_images, open_models
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,15 +95,17 @@ def _explain(chosen: argparse.Namespace) -> int:
     assert isinstance(params, ContrastParams)
     if not chosen.model:
         raise InputError("--model", "none", "Name one, such as digits/lenet.")
-    bank, store, failures = Bank(), store_of_settings(), dict[str, str]()
-    cards = [card for text in chosen.model for card in open_models(bank, text)]
+    model_store, store, failures = ModelStore(), store_of_settings(), dict[str, str]()
+    cards = [card for text in chosen.model for card in open_models(model_store, text)]
     images = open_images(chosen.images)
     trained = generators.find(store, images.digest)
     rows = _rows(chosen, images)
-    all_asked = [asked for card in cards for asked in _questions(bank, card, images, rows, chosen, params, trained)]
+    all_asked = [
+        asked for card in cards for asked in _questions(model_store, card, images, rows, chosen, params, trained)
+    ]
     stopped = False
     try:
-        work_out(bank, store, images, trained, all_asked, failures, ProgressLine("contrasts"))
+        work_out(model_store, store, images, trained, all_asked, failures, ProgressLine("contrasts"))
     except KeyboardInterrupt:
         stopped = True
         print("Stopped; the same command goes on.", file=sys.stderr)
@@ -134,7 +137,7 @@ def _rows(chosen: argparse.Namespace, images: ImageSet) -> list[int]:
 
 
 def _questions(
-    bank: Bank,
+    model_store: ModelStore,
     card: ModelCard,
     images: ImageSet,
     rows: list[int],
@@ -145,9 +148,9 @@ def _questions(
     """What one model is asked about each picture."""
     named = {name: _class(card, getattr(chosen, name)) for name in ("true", "probe") if getattr(chosen, name)}
     answers = []
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         for row in rows:
-            logits = loan.logits(loan.normalise(card.preprocessing.crop(images.image(row))[None]))[0]
+            logits = model.logits(model.normalise(card.preprocessing.crop(images.image(row))[None]))[0]
             answers.append([int(column) for column in logits.argsort(descending=True)])
     found = []
     for row, order in zip(rows, answers, strict=True):
@@ -186,7 +189,7 @@ def _rgb(values: np.ndarray) -> np.ndarray:
 
 def _write(folder: Path, name: str, asked: Asked, contrast: Contrast) -> dict[str, Any]:
     """The contrast's PNG file, and what there is to know of it."""
-    path = folder / f"{plain_name(name)}.png"
+    path = folder / f"{safe_file_name(name)}.png"
     path.write_bytes(to_png(picture_of(contrast)))
     names = asked.card.class_names
     third = contrast.third(asked)

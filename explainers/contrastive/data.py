@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bank.errors import InputError
-from bank.images import ImageSet
-from bank.preprocess import Preprocessing
+from common.errors import InputError
 from explainers.contrastive.generator import Shape
 from explainers.contrastive.method import FEWEST_IMAGES, MOST_IMAGES
+from images.image_set import ImageSet
+from models.preprocessing import Preprocessing
 
 
 def squeezed(image: np.ndarray, side: int, channels: int) -> np.ndarray:

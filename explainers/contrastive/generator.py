@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bank.errors import InputError
+from common.errors import InputError
 
 #: Sides that a generator can have, in pixels, and that of its first maps.
 SIDES, _FIRST = (32, 64), 4

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from bank.images import ImageSet
 from explainers.contrastive.data import pictures
 from explainers.contrastive.generator import Trained, from_arrays
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
 from explainers.contrastive.training import WELL, Look, Training
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 
 #: Seconds between two looks, and between two times that what is reached is kept.

@@ -11,12 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
+from common.errors import InputError
 from explainers.base import out_of_memory
-from explainers.cells import in_one_line
 from explainers.contrastive.data import fit_for
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.inversion import Inverted, invert
@@ -24,7 +20,11 @@ from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.search import search
 from explainers.contrastive.view import View
 from explainers.output import CLASS_SCORE
+from explainers.results import in_one_line
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelHandle, ModelStore
 
 DEFAULTS = ContrastParams()
 
@@ -193,7 +193,7 @@ def check(asked: Asked, trained: Trained | None, images: ImageSet) -> None:
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     trained: Trained | None,
@@ -225,11 +225,11 @@ def work_out(
         at_once = AT_ONCE
         while group:
             counted.say()
-            with bank.lend(group[0].card) as loan:
-                batch = group[: min(at_once, loan.batch)]
+            with model_store.borrow(group[0].card) as model:
+                batch = group[: min(at_once, model.batch)]
                 assert trained is not None  # checked above
                 try:
-                    found = _contrasts(loan, store, images, trained, batch, (height, width), counted.say)
+                    found = _contrasts(model, store, images, trained, batch, (height, width), counted.say)
                 except (InputError, RuntimeError) as error:
                     if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
                         at_once = len(batch) // 2
@@ -257,7 +257,7 @@ class _Counter:
 
 
 def _contrasts(
-    loan: Loan,
+    model: ModelHandle,
     store: ResultStore,
     images: ImageSet,
     trained: Trained,
@@ -267,24 +267,24 @@ def _contrasts(
 ) -> list[Contrast]:
     """The contrasts of one model and setting, of pictures of one `size` (height, width)."""
     params = batch[0].params
-    trained = trained.to(loan.device)
+    trained = trained.to(model.device)
     originals = [images.image(images.index(asked.image_id)) for asked in batch]
-    pictures = torch.from_numpy(np.stack([fit_for(trained.shape, image) for image in originals])).to(loan.device)
+    pictures = torch.from_numpy(np.stack([fit_for(trained.shape, image) for image in originals])).to(model.device)
     began = time.perf_counter()
     inverted = inversions(store, trained, [asked.image_id for asked in batch], pictures, params, stay_cancellable)
     inversion_s = (time.perf_counter() - began) / len(batch)
     began = time.perf_counter()
-    answers = Answers(loan, trained, inverted, originals, size)
-    true, probe = (torch.tensor([getattr(a, name) for a in batch], device=loan.device) for name in ("true", "probe"))
+    answers = Answers(model, trained, inverted, originals, size)
+    true, probe = (torch.tensor([getattr(a, name) for a in batch], device=model.device) for name in ("true", "probe"))
     found = search(answers, inverted.z, true, probe, params, stay_cancellable)
     search_s = (time.perf_counter() - began) / len(batch)
     contrasts = []
-    steps = torch.linspace(0, 1, params.strip, device=loan.device)[:, None]
+    steps = torch.linspace(0, 1, params.strip, device=model.device)[:, None]
     for row in range(len(batch)):
         way = torch.lerp(inverted.z[row], found.z[row], steps)
         with torch.no_grad():
             made = trained.generator(way)
-            likelihood = answers(way, torch.full((len(way),), row, device=loan.device)).softmax(1)
+            likelihood = answers(way, torch.full((len(way),), row, device=model.device)).softmax(1)
         strip = made.permute(0, 2, 3, 1).cpu().numpy()
         shares = likelihood.cpu().numpy()
         columns = [batch[row].true, batch[row].probe]
@@ -318,10 +318,15 @@ class Answers:
     """
 
     def __init__(
-        self, loan: Loan, trained: Trained, inverted: Inverted, originals: Sequence[np.ndarray], size: tuple[int, int]
+        self,
+        model: ModelHandle,
+        trained: Trained,
+        inverted: Inverted,
+        originals: Sequence[np.ndarray],
+        size: tuple[int, int],
     ) -> None:
-        self.loan, self.generator, self.view = loan, trained.generator, View(loan, *size)
-        own = loan.normalise(np.stack([loan.card.preprocessing.crop(image) for image in originals]))
+        self.model, self.generator, self.view = model, trained.generator, View(model, *size)
+        own = model.normalise(np.stack([model.card.preprocessing.crop(image) for image in originals]))
         with torch.no_grad():
             self.residual = self.view(inverted.made) - own
 
@@ -331,7 +336,7 @@ class Answers:
 
     def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
         """Logits (n, classes)."""
-        return self.loan.logits(self.inputs(z, rows))
+        return self.model.logits(self.inputs(z, rows))
 
 
 def inversions(

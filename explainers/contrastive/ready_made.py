@@ -18,11 +18,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from bank.digits.images import digits, digits_image_set
-from bank.settings import settings
+from common.settings import settings
 from explainers.contrastive.generator import Shape, Trained, from_arrays, shape_facts
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.training import FATES, Training
+from images.digits import digits, digits_image_set
 from jobs.results import key_of
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
+from models.store import ModelHandle
 
 #: What the probe's map is weighted with, in turn: the paper's 0.005 to 2 by 0.005.
 WEIGHTS = np.arange(1, 401) * 0.005
@@ -22,33 +22,37 @@ class Ruled:
     n_kept: int
 
 
-def contrast(loan: Loan, crop: np.ndarray, true_map: np.ndarray, probe_map: np.ndarray, true: int, probe: int) -> Ruled:
+def contrast(
+    model: ModelHandle, crop: np.ndarray, true_map: np.ndarray, probe_map: np.ndarray, true: int, probe: int
+) -> Ruled:
     """The paper's rule for two maps (h, w), on `crop` (H, W, C) uint8, what the model sees of the picture.
 
     E = true map - weight × probe map, for every weight, speaks for the true class and against the probe. Taken from the
     picture at its full strength (the highest |E| is a whole step from black to white), a good one lowers the true
     class's probability and raises the probe's; the change is minus the mean of the good ones, 0 where none is.
     """
-    picture = torch.tensor(crop, device=loan.device).permute(2, 0, 1).float() / 255
-    for_true, for_probe = (_resized(values, crop.shape[:2]).to(loan.device) for values in (true_map, probe_map))
-    weights = torch.from_numpy(WEIGHTS).float().to(loan.device)[:, None, None]
+    picture = torch.tensor(crop, device=model.device).permute(2, 0, 1).float() / 255
+    for_true, for_probe = (_resized(values, crop.shape[:2]).to(model.device) for values in (true_map, probe_map))
+    weights = torch.from_numpy(WEIGHTS).float().to(model.device)[:, None, None]
     explanations = for_true - weights * for_probe
     strength = explanations.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
     changed = (picture - (explanations / strength)[:, None]).clamp(0, 1)
     with torch.no_grad():
-        before = _probabilities(loan, picture[None])[0]
-        after = torch.cat([_probabilities(loan, part) for part in changed.split(loan.batch)])
+        before = _probabilities(model, picture[None])[0]
+        after = torch.cat([_probabilities(model, part) for part in changed.split(model.batch)])
     good = (after[:, true] < before[true]) & (after[:, probe] > before[probe])
     n_kept = int(good.sum())
     change = -explanations[good].mean(0) if n_kept else torch.zeros_like(for_true)
     return Ruled(change.cpu().numpy(), n_kept)
 
 
-def _probabilities(loan: Loan, pictures: Tensor) -> Tensor:
+def _probabilities(model: ModelHandle, pictures: Tensor) -> Tensor:
     """Softmax (N, classes) of pictures (N, C, H, W) in [0, 1]."""
-    preprocessing = loan.card.preprocessing
-    mean, std = (torch.tensor(v, device=loan.device).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
-    return loan.logits((pictures - mean) / std).softmax(1)
+    preprocessing = model.card.preprocessing
+    mean, std = (
+        torch.tensor(v, device=model.device).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std)
+    )
+    return model.logits((pictures - mean) / std).softmax(1)
 
 
 def _resized(values: np.ndarray, size: tuple[int, ...]) -> Tensor:

@@ -8,16 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
-from explainers import cells
+from common.errors import InputError
+from explainers import results
 from explainers.base import Explainer, ExplainerParams
-from explainers.cells import Cell, in_one_line
 from explainers.contrastive.rule import Ruled, contrast
 from explainers.registry import METHODS
+from explainers.results import Cell, in_one_line
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
 
 #: The methods that the paper sets beside its own, by name.
 BESIDE = ("grad-cam", "lime", "prediction-difference")
@@ -66,7 +66,7 @@ def find(store: ResultStore, asked: RuleAsked) -> Ruled | None:
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     all_asked: Sequence[RuleAsked],
@@ -86,16 +86,16 @@ def work_out(
         if asked.key in store or asked.key in failures:
             continue
         missing: dict[str, str] = {}
-        cells.work_out(bank, store, images, asked.cells, missing, stay_cancellable)
-        found = [cells.find(store, cell) for cell in asked.cells]
+        results.work_out(model_store, store, images, asked.cells, missing, stay_cancellable)
+        found = [results.find(store, cell) for cell in asked.cells]
         true_map, probe_map = (None if one is None else one.maps[0] for one in found)
         if true_map is None or probe_map is None:
             failures[asked.key] = next(iter(missing.values()), "The maps are gone; ask again.")
             continue
         try:
-            with bank.lend(asked.card) as loan:
+            with model_store.borrow(asked.card) as model:
                 crop = asked.card.preprocessing.crop(images.image(images.index(asked.image_id)))
-                ruled = contrast(loan, crop, true_map, probe_map, asked.true, asked.probe)
+                ruled = contrast(model, crop, true_map, probe_map, asked.true, asked.probe)
         except (InputError, RuntimeError) as error:
             failures[asked.key] = in_one_line(error)
             continue

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.contrastive.lbfgs import minimise
 from explainers.contrastive.method import ContrastParams
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.contrastive.generator import Critic, Encoder, Generator, Shape
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bank.bank import Loan
+from models.store import ModelHandle
 
 #: PIL's ways to resize, by torch's; those that torch lacks by the nearest that it has.
 _MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "box": "area"}
@@ -22,11 +22,11 @@ class View:
     model's own frame. The way is linear, so that a difference of pictures becomes a difference of inputs.
     """
 
-    def __init__(self, loan: Loan, height: int, width: int) -> None:
-        self.preprocessing = loan.card.preprocessing
+    def __init__(self, model: ModelHandle, height: int, width: int) -> None:
+        self.preprocessing = model.card.preprocessing
         self.frame = self.preprocessing.frame(height, width)
-        self._std = torch.tensor(self.preprocessing.std, device=loan.device).view(1, -1, 1, 1)
-        self._luma = torch.tensor(_LUMA, device=loan.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(self.preprocessing.std, device=model.device).view(1, -1, 1, 1)
+        self._luma = torch.tensor(_LUMA, device=model.device).view(1, 3, 1, 1)
 
     def __call__(self, made: Tensor) -> Tensor:
         """Pictures (N, C, side, side) -> (N, c, h, w) in the model's units, up to a constant: divided by std only."""

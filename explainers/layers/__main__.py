@@ -12,12 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
-from bank.open import open_images, open_models
-from explainers.command_line import plain_name
+from common.errors import InputError
+from common.files import safe_file_name
 from explainers.layers.maps import (
     DIFFER,
     ORDERS,
@@ -32,15 +28,19 @@ from explainers.layers.maps import (
 )
 from explainers.output import UNIT, Output
 from figures.layers import SHEET_PX, columns_for, mosaic
+from images.image_set import ImageSet
+from models.card import ModelCard
+from models.store import ModelStore
+from parallax.sources import open_images, open_models
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     chosen = _parser().parse_args(arguments)
     try:
-        bank = Bank()
-        cards = [card for text in chosen.model for card in open_models(bank, text)]
-        return _tree(cards) if chosen.tree else _maps(chosen, bank, cards)
+        model_store = ModelStore()
+        cards = [card for text in chosen.model for card in open_models(model_store, text)]
+        return _tree(cards) if chosen.tree else _maps(chosen, model_store, cards)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -73,7 +73,7 @@ def _tree(cards: list[ModelCard]) -> int:
     return 0
 
 
-def _maps(chosen: argparse.Namespace, bank: Bank, cards: list[ModelCard]) -> int:
+def _maps(chosen: argparse.Namespace, model_store: ModelStore, cards: list[ModelCard]) -> int:
     """Write `PICTURE-MODEL-LAYER.png` and `.npz` for each picture and model, and print the table."""
     for name in ("image", "out"):
         if getattr(chosen, name) is None:
@@ -90,12 +90,12 @@ def _maps(chosen: argparse.Namespace, bank: Bank, cards: list[ModelCard]) -> int
     for images in [open_images(text) for text in chosen.image]:
         for row in range(len(images)):
             found = [
-                _look(bank, card, images, row, layer.name, chosen.unit)
+                _look(model_store, card, images, row, layer.name, chosen.unit)
                 for card, layer in zip(cards, layers, strict=True)
             ]
             for position, card in enumerate(cards):
                 other = found[1 - position] if chosen.order == DIFFER else None
-                stem = "-".join(map(plain_name, (Path(images.names[row]).stem, card.name, layers[position].name)))
+                stem = "-".join(map(safe_file_name, (Path(images.names[row]).stem, card.name, layers[position].name)))
                 _write(chosen, found[position], other, f"{images.names[row]} · {card.name}", chosen.out / stem)
     return 0
 
@@ -108,10 +108,12 @@ def _need_two_alike(cards: list[ModelCard], layer: str) -> None:
         raise InputError(expected, f"these: {reason}", cure)
 
 
-def _look(bank: Bank, card: ModelCard, images: ImageSet, row: int, layer: str, unit: int | None) -> np.ndarray:
-    with bank.lend(card) as loan:
+def _look(
+    model_store: ModelStore, card: ModelCard, images: ImageSet, row: int, layer: str, unit: int | None
+) -> np.ndarray:
+    with model_store.borrow(card) as model:
         crop = card.preprocessing.crop(images.image(row))
-        (values,) = unit_maps(loan, loan.normalise(crop[None]), [layer])
+        (values,) = unit_maps(model, model.normalise(crop[None]), [layer])
     return values if unit is None else values[unit : unit + 1]
 
 

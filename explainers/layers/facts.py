@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from bank.bank import Bank, Loan
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.graph import Graph, Node, graph
+from common.errors import InputError
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.graph import Graph, Node, graph
+from models.store import ModelHandle, ModelStore
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Kernels:
     weights: np.ndarray
 
 
-def network(loan: Loan) -> Graph:
+def network(model: ModelHandle) -> Graph:
     """Who feeds whom among the layers of the card."""
-    card = loan.card
+    card = model.card
     height, width = card.input_size
     crop = np.random.default_rng(0).integers(0, 256, (1, height, width, card.preprocessing.channels), dtype=np.uint8)
-    return graph(loan.module, loan.normalise(crop), {layer.name for layer in card.layers})
+    return graph(model.module, model.normalise(crop), {layer.name for layer in card.layers})
 
 
-def first_kernels(loan: Loan) -> Kernels:
+def first_kernels(model: ModelHandle) -> Kernels:
     """The kernels of the convolution that runs first; raises `InputError` for a model without one."""
-    for layer in loan.card.layers:
-        module = loan.module.get_submodule(layer.name)
+    for layer in model.card.layers:
+        module = model.module.get_submodule(layer.name)
         if isinstance(module, nn.Conv2d):
             return Kernels(layer.name, module.weight.detach().float().cpu().contiguous().numpy())
-    received = f"{loan.card.name}, which has none"
+    received = f"{model.card.name}, which has none"
     raise InputError("a model with a convolution", received, "Look at the maps of its units instead.")
 
 
@@ -57,12 +57,12 @@ def find_kernels(store: ResultStore, card: ModelCard) -> Kernels | None:
     return None if arrays is None else Kernels(str(arrays["layer"]), arrays["weights"])
 
 
-def work_out(bank: Bank, store: ResultStore, card: ModelCard) -> None:
+def work_out(model_store: ModelStore, store: ResultStore, card: ModelCard) -> None:
     """Put graph and first kernels into `store`, which hold for every picture."""
-    with bank.lend(card) as loan, torch.no_grad():
-        found = network(loan)
+    with model_store.borrow(card) as model, torch.no_grad():
+        found = network(model)
         try:
-            kernels = first_kernels(loan)
+            kernels = first_kernels(model)
         except InputError:
             kernels = Kernels("", np.zeros((0, 0, 0, 0), np.float32))
     names, calls = np.array([node.name for node in found.nodes]), np.array([node.call for node in found.nodes])

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
-from explainers.cells import in_one_line
+from common.errors import InputError
 from explainers.layers.maps import unit_maps
+from explainers.results import in_one_line
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def find(store: ResultStore, asked: Asked) -> np.ndarray | None:
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     all_asked: Sequence[Asked],
@@ -54,8 +54,8 @@ def work_out(
             continue
         try:
             crop = asked.card.preprocessing.crop(images.image(images.index(asked.image_id)))
-            with bank.lend(asked.card) as loan:
-                (values,) = unit_maps(loan, loan.normalise(crop[None]), [asked.layer])
+            with model_store.borrow(asked.card) as model:
+                (values,) = unit_maps(model, model.normalise(crop[None]), [asked.layer])
             if not np.isfinite(values).all():
                 cure = "Check the model's weights."
                 raise InputError(f"finite values in {asked.layer}", f"NaN or infinity from {asked.card.name}", cure)

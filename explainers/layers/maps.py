@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.card import Layer, ModelCard
-from bank.errors import InputError, did_you_mean
-from bank.layers import as_maps, as_units, capture
+from common.errors import InputError, did_you_mean
+from models.card import Layer, ModelCard
+from models.layers import as_maps, as_units, capture
+from models.store import ModelHandle
 
 #: How units can be ordered, as pages and command lines name it.
 STRONGEST, PEAK, NUMBER = "strongest", "peak", "number"
@@ -25,16 +25,16 @@ ORDERS = (STRONGEST, PEAK, NUMBER)
 DIFFER = "differ"
 
 
-def unit_maps(loan: Loan, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
+def unit_maps(model: ModelHandle, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
     """Every unit's answer in each of the layers `names`, from one forward pass of one picture.
 
     `inputs` (1, C, H, W) float32, normalised -> (units, h, w) float32 for each layer with a grid (class and register
     tokens have no place on it), (units,) for the others. Raises `InputError` for a layer that is none, or has no units.
     """
-    layers = [check_layer(loan.card, name) for name in names]
-    modules = [loan.layer(layer.name) for layer in layers]
+    layers = [check_layer(model.card, name) for name in names]
+    modules = [model.layer(layer.name) for layer in layers]
     with torch.inference_mode(), capture(*modules) as outputs:
-        loan.logits(inputs)
+        model.logits(inputs)
     found = []
     for layer, module in zip(layers, modules, strict=True):
         units = as_maps(outputs[module], layer) if layer.spatial is not None else as_units(outputs[module], layer)

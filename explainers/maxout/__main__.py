@@ -20,15 +20,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError, did_you_mean
-from bank.open import open_models
-from explainers.command_line import ProgressLine, params_of, place_of, plain_name, store_of_settings
+from common.errors import InputError, did_you_mean
+from common.files import safe_file_name
 from explainers.maxout.keeping import Asked, Made, find, work_out
 from explainers.maxout.method import MaxOut, MaxOutParams
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from figures.maps import to_png
+from models.card import ModelCard
+from models.store import ModelStore
+from parallax.arguments import ProgressLine, params_of, place_of, store_of_settings
+from parallax.sources import open_models
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
 def _make(chosen: argparse.Namespace) -> int:
     params = params_of(MaxOut(), chosen.set)
     assert isinstance(params, MaxOutParams)
-    bank, store, failures = Bank(), store_of_settings(), dict[str, str]()
-    cards = [card for text in chosen.model for card in open_models(bank, text)]
+    model_store, store, failures = ModelStore(), store_of_settings(), dict[str, str]()
+    cards = [card for text in chosen.model for card in open_models(model_store, text)]
     all_asked = [Asked(card, target, output, params) for card in cards for output, target in _targets(card, chosen)]
     chosen.out.mkdir(parents=True, exist_ok=True)
     stopped = False
     try:
-        work_out(bank, store, all_asked, failures, ProgressLine("steps"))
+        work_out(model_store, store, all_asked, failures, ProgressLine("steps"))
     except KeyboardInterrupt:
         stopped = True
     facts = []
@@ -117,7 +118,7 @@ def _words(made: Made) -> str:
 
 def _write(folder: Path, asked: Asked, made: Made) -> dict[str, Any]:
     """The target's PNG files, and what there is to know of them."""
-    stem = plain_name(f"{asked.card.name}-{asked.title}")
+    stem = safe_file_name(f"{asked.card.name}-{asked.title}")
     names = [f"{stem}.png" if len(made.pictures) == 1 else f"{stem}-{n}.png" for n in range(len(made.pictures))]
     for name, picture in zip(names, made.pictures, strict=True):
         (folder / name).write_bytes(to_png(picture))

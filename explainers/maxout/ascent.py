@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
 from explainers.base import out_of_memory
-from explainers.frozen import cheap_gradients, frozen_layers
+from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.penalties import norm, total_variation
+from explainers.maxout.redirected_relu import LedPastReLUs
 from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
 from explainers.maxout.transforms import moved, resized
-from explainers.maxout.waking import LedPastReLUs
 from explainers.output import Output
+from models.store import ModelHandle
 
 #: Adam's memory of the gradient and of its square (Kingma and Ba 2015), and what keeps it from dividing by nothing.
 _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
@@ -36,19 +36,19 @@ _PATIENCE, _PATIENCE_MOVED, _FAINT = 1, 8, 1e-3
 _LOWER = 0.25
 
 
-def at_once(loan: Loan) -> int:
+def at_once(model: ModelHandle) -> int:
     """Pictures that suit a pass there and back, which keeps the maps of all layers.
 
     On a CPU 4 of 224 px and 16 of 64 px, as measured: in parts of 8, a step of 16 pictures took a tenth more in each of
     the demo's nets.
     """
-    return max(4, loan.batch // 4) if loan.device.type == "cpu" else loan.batch // 2
+    return max(4, model.batch // 4) if model.device.type == "cpu" else model.batch // 2
 
 
 class Ascent:
     """Gradient ascent of many pictures, each towards its own of `targets`, columns of `output`.
 
-        ascent = Ascent(loan, Output("logit"), [0, 3], MaxOutParams())
+        ascent = Ascent(model, Output("logit"), [0, 3], MaxOutParams())
         for state in ascent.climb(ascent.new(), 256):
             ...
         pictures = ascent.pictures(state)
@@ -57,19 +57,19 @@ class Ascent:
     them, fewer when memory runs out. Raises `InputError` for a target that is none, and as `Objective` does.
     """
 
-    def __init__(self, loan: Loan, output: Output, targets: Sequence[int], params: MaxOutParams) -> None:
+    def __init__(self, model: ModelHandle, output: Output, targets: Sequence[int], params: MaxOutParams) -> None:
         for target in targets:
-            output.check(loan.card, target)
-        self.loan, self.params = loan, params
-        self.targets = torch.tensor(targets, device=loan.device).repeat_interleave(params.pictures)
-        self.parametrisation = params.parametrised(loan.card)
-        self.objective = Objective(loan, output, params.pictures if params.apart else 1)
-        self._frozen = frozen_layers(loan.module)
-        self._at_once = _groups(at_once(loan), self.objective.group)
+            output.check(model.card, target)
+        self.model, self.params = model, params
+        self.targets = torch.tensor(targets, device=model.device).repeat_interleave(params.pictures)
+        self.parametrisation = params.parametrised(model.card)
+        self.objective = Objective(model, output, params.pictures if params.apart else 1)
+        self._frozen = frozen_layers(model.module)
+        self._at_once = _groups(at_once(model), self.objective.group)
         shape = (1, -1, 1, 1)
-        preprocessing = loan.card.preprocessing
-        self._mean = torch.tensor(preprocessing.mean, device=loan.device).view(shape)
-        self._std = torch.tensor(preprocessing.std, device=loan.device).view(shape)
+        preprocessing = model.card.preprocessing
+        self._mean = torch.tensor(preprocessing.mean, device=model.device).view(shape)
+        self._std = torch.tensor(preprocessing.std, device=model.device).view(shape)
 
     def new(self) -> State:
         """The beginning."""
@@ -82,7 +82,7 @@ class Ascent:
 
         `state` stays as it is; what is yielded is one growing copy: copy what is to stay as it is.
         """
-        state = state.to(self.loan.device)
+        state = state.to(self.model.device)
         room = np.full((max(0, until - state.step), len(state.rate)), np.nan, dtype=np.float32)
         curve = np.concatenate([state.curve, room])
         while state.step < until and bool(state.active.any()):
@@ -96,8 +96,8 @@ class Ascent:
     def pictures(self, state: State) -> Tensor:
         """The best so far, at the net's input size: (N, C, H, W) float32 in [0, 1]."""
         with torch.no_grad():
-            made = self.parametrisation(state.best.to(self.loan.device))
-            return resized(made, self.loan.card.input_size)
+            made = self.parametrisation(state.best.to(self.model.device))
+            return resized(made, self.model.card.input_size)
 
     def values(self, pictures: Tensor) -> Tensor:
         """What pictures (N, C, H, W) in [0, 1], in the order of the targets, reach: (N,) float32."""
@@ -108,7 +108,7 @@ class Ascent:
         """The class (N,) int64 that the net takes pictures (N, C, H, W) in [0, 1] for, and its probability (N,)."""
 
         def likeliest(inputs: Tensor) -> tuple[Tensor, Tensor]:
-            probability, answer = self.loan.logits(inputs).softmax(1).max(1)
+            probability, answer = self.model.logits(inputs).softmax(1).max(1)
             return answer, probability
 
         with torch.no_grad():
@@ -120,7 +120,7 @@ class Ascent:
 
         Without moves, each step does so itself with those that it starts from.
         """
-        state = state.to(self.loan.device)
+        state = state.to(self.model.device)
         self._judge(state)
         return state
 
@@ -130,7 +130,7 @@ class Ascent:
             return
         with torch.no_grad():
             made = self.parametrisation(state.numbers[rows])
-            inputs = self._normalised(resized(made, self.loan.card.input_size))
+            inputs = self._normalised(resized(made, self.model.card.input_size))
             scores, penalties = self._in_parts(self._reached, inputs, self.targets[rows])[1], self._penalties(made)
             scores = scores if penalties is None else scores - penalties
         self._keep_best(state, rows, scores)
@@ -169,7 +169,7 @@ class Ascent:
 
     def _shown(self, numbers: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Pictures (n, C, h, w) of `numbers`, and the net's inputs (n, C, H, W) that they are in a step."""
-        moves, size = self.params.transforms, self.loan.card.input_size
+        moves, size = self.params.transforms, self.model.card.input_size
         with torch.enable_grad():
             made = self.parametrisation(numbers)
             shown = moved(made, moves.draw(self.params.seed, step, size), size) if moves else resized(made, size)

@@ -10,15 +10,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from explainers.cells import in_one_line
+from common.errors import InputError
 from explainers.maxout.ascent import Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.state import ASLEEP, BROKEN, DEAD, LOWERED, SILENT, State
 from explainers.output import CLASS_SCORE, UNIT, Output
+from explainers.results import in_one_line
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
 
 #: Targets that climb in one batch, and seconds between two looks at their pictures.
 AT_ONCE, _SHOW_S = 16, 0.5
@@ -109,7 +109,7 @@ def find(store: ResultStore, asked: Asked) -> Made | None:
 
 
 def go_on(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     all_asked: Sequence[Asked],
     until: int,
@@ -128,8 +128,8 @@ def go_on(
     state = State.joined(known) if len(known) == len(all_asked) else None
     shown = time.monotonic()
     while state is None or (state.step < until and bool(state.active.any())):
-        with bank.lend(first.card) as loan:
-            ascent = Ascent(loan, first.output, targets, first.params)
+        with model_store.borrow(first.card) as model:
+            ascent = Ascent(model, first.output, targets, first.params)
             start = state = ascent.new() if state is None else state
             turn_ends = time.monotonic() + _TURN_S
             try:
@@ -159,7 +159,7 @@ def batches(store: ResultStore, all_asked: Iterable[Asked], until: int) -> list[
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     all_asked: Sequence[Asked],
     failures: dict[str, str],
@@ -189,7 +189,7 @@ def work_out(
             wanted = [asked for asked in all_asked if asked.params.iterations == goal and asked.key not in failures]
             for batch in batches(store, wanted, until):
                 try:
-                    go_on(bank, store, batch, until, partial(count, batch), show)
+                    go_on(model_store, store, batch, until, partial(count, batch), show)
                 except (InputError, RuntimeError) as error:
                     failures.update({asked.key: in_one_line(error) for asked in batch})
     report(total, total)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from bank.card import ModelCard
 from explainers.base import ExplainerParams, setting
 from explainers.maxout.parametrisation import BASES, FOURIER, Parametrisation
 from explainers.maxout.transforms import Transforms
+from models.card import ModelCard
 
 #: The paper's own settings (Table 1); the others came later.
 PAPER = ("tv_weight", "norm", "iterations", "smoothing")

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.card import Layer, ModelCard
-from bank.errors import InputError
-from bank.layers import as_maps, as_units, capture, n_calls, run_to
+from common.errors import InputError
 from explainers.output import PROBABILITY, UNIT, Output
+from models.card import Layer, ModelCard
+from models.layers import as_maps, as_units, capture, n_calls, run_to
+from models.store import ModelHandle
 
 
 class Reached(NamedTuple):
@@ -30,16 +30,16 @@ class Objective:
     `InputError` for a layer without units, and for a model whose answer has no gradient.
     """
 
-    def __init__(self, loan: Loan, output: Output, group: int = 1) -> None:
-        self.loan, self.output, self.group = loan, output, group
-        card = loan.card
-        probe = torch.zeros(1, card.preprocessing.channels, *card.input_size, device=loan.device)
+    def __init__(self, model: ModelHandle, output: Output, group: int = 1) -> None:
+        self.model, self.output, self.group = model, output, group
+        card = model.card
+        probe = torch.zeros(1, card.preprocessing.channels, *card.input_size, device=model.device)
         self.spec = card.layer(output.layer) if output.kind == UNIT else None
         if self.spec is not None and not self.spec.n_units:
             cure = "Pick another layer."
             raise InputError("a layer with units", f"{self.spec.name!r} of shape {self.spec.shape}", cure)
-        self._layer = loan.layer(self.spec.name) if self.spec is not None else None
-        self._calls = n_calls(loan.module, self._layer, probe) if self._layer is not None else 0
+        self._layer = model.layer(self.spec.name) if self.spec is not None else None
+        self._calls = n_calls(model.module, self._layer, probe) if self._layer is not None else 0
         self._alike = _layer_to_compare(card, self.spec) if group > 1 else None
         self._check_gradient(probe)
 
@@ -47,7 +47,7 @@ class Objective:
         """`inputs` (N, C, h, w) float32, normalised; `targets` (N,) int64 columns of the output."""
         if self._alike is None:
             return Reached(self.values(inputs, targets), None)
-        layer = self.loan.layer(self._alike.name)
+        layer = self.model.layer(self._alike.name)
         with capture(layer) as outputs:
             values = self.values(inputs, targets)
         return Reached(values, likeness(as_maps(outputs[layer], self._alike), self.group))
@@ -55,10 +55,10 @@ class Objective:
     def values(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """What `inputs` (N, C, h, w) float32, normalised, reach of their `targets` (N,) int64: (N,) float32."""
         if self._layer is None or self.spec is None:
-            scores = self.loan.logits(inputs)
+            scores = self.model.logits(inputs)
             scores = scores.softmax(1) if self.output.kind == PROBABILITY else scores
             return scores.gather(1, targets[:, None]).squeeze(1)
-        found = run_to(self.loan.module, self._layer, inputs, self._calls)
+        found = run_to(self.model.module, self._layer, inputs, self._calls)
         rows = torch.arange(len(found), device=found.device)
         if self.spec.spatial is None:
             return as_units(found, self.spec)[rows, targets]
@@ -70,7 +70,7 @@ class Objective:
             targets = torch.zeros(1, dtype=torch.int64, device=probe.device)
             values = self.values(probe.clone().requires_grad_(), targets)
         if not values.requires_grad:
-            received = f"{self.loan.card.name}, whose answer has none"
+            received = f"{self.model.card.name}, whose answer has none"
             cure = "A quantised model cannot be climbed: bring it with floating-point weights."
             raise InputError("a model with gradients", received, cure)
 

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bank.bank import Loan
-from explainers.frozen import cheap_gradients, frozen_layers
+from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
 from explainers.prediction_difference.evidence import Measure
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid
+from models.store import ModelHandle
 
 #: Pairs of samples of a window, at most: beyond that the error is what the rule misses, and no longer noise.
 _PAIRS = 8
@@ -41,11 +41,17 @@ class Gradients:
     """
 
     def __init__(
-        self, loan: Loan, inputs: Tensor, grid: Grid, sampler: Sampler, measures: Sequence[Measure], samples: int
+        self,
+        model: ModelHandle,
+        inputs: Tensor,
+        grid: Grid,
+        sampler: Sampler,
+        measures: Sequence[Measure],
+        samples: int,
     ) -> None:
         """`inputs` (C, H, W) float32, normalised; `samples` are as many as a window gets at most."""
-        self._loan, self._inputs, self._grid, self._sampler, self._measures = loan, inputs, grid, sampler, measures
-        self._frozen, self._apart = frozen_layers(loan.module), apart(grid)
+        self._loan, self._inputs, self._grid, self._sampler, self._measures = model, inputs, grid, sampler, measures
+        self._frozen, self._apart = frozen_layers(model.module), apart(grid)
         n_targets = sum(len(measure.targets) for measure in measures)
         n_together = (grid.height - grid.size + 1) * (grid.width - grid.size + 1) // self._apart**2
         self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // (1 + n_targets)) // 2
@@ -53,10 +59,10 @@ class Gradients:
 
     @classmethod
     def worth_while(
-        cls, loan: Loan, inputs: Tensor, grid: Grid, sampler: Sampler, measures: Sequence[Measure], samples: int
+        cls, model: ModelHandle, inputs: Tensor, grid: Grid, sampler: Sampler, measures: Sequence[Measure], samples: int
     ) -> Gradients | None:
         """`None` where pictures hold few windows that far apart, or the model's answer has no gradient."""
-        found = cls(loan, inputs, grid, sampler, measures, samples)
+        found = cls(model, inputs, grid, sampler, measures, samples)
         return found if found._here is not None else None
 
     def estimates(

@@ -9,12 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from bank.bank import Bank
-from bank.card import ModelCard
-from bank.errors import InputError
-from bank.images import ImageSet
+from common.errors import InputError
 from explainers.base import Attribution
-from explainers.cells import in_one_line, ready
 from explainers.output import Output
 from explainers.prediction_difference.method import (
     PredictionDifference,
@@ -24,7 +20,11 @@ from explainers.prediction_difference.method import (
 )
 from explainers.prediction_difference.survey import Survey, advance
 from explainers.prediction_difference.windows import Grid
+from explainers.results import in_one_line, ready
+from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
 
 #: Seconds of work between two writes, and between two looks at the map.
 _KEEP_S, _SHOW_S = 5.0, 0.5
@@ -82,7 +82,7 @@ def find(store: ResultStore, asked: Asked) -> Survey | None:
 
 
 def go_on(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     asked: Asked,
@@ -99,19 +99,19 @@ def go_on(
     model.
     """
     method = PredictionDifference()
-    with bank.lend(asked.card) as loan:
+    with model_store.borrow(asked.card) as model:
         if reason := method.applies(asked.card):
             raise InputError(f"a model that suits {method.title}", asked.card.name, reason)
         total = asked.grid.n_windows()
         learn = learn or (lambda _done, _total: report(0, total))
-        loan = ready(loan, store, data or images, method, asked.params, learn)
-        inputs = loan.normalise(loan.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[0]
-        sampler = sampler_for(loan, inputs, asked.params)
-        loan, measures = question(loan, asked.outputs, asked.targets, asked.params.laplace)
+        model = ready(model, store, data or images, method, asked.params, learn)
+        inputs = model.normalise(model.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[0]
+        sampler = sampler_for(model, inputs, asked.params)
+        model, measures = question(model, asked.outputs, asked.targets, asked.params.laplace)
         survey = find(store, asked) or Survey.new(asked.grid, len(asked.targets) * len(asked.outputs))
         kept = shown = time.monotonic()
         try:
-            for _ in advance(loan, inputs, asked.grid, sampler, measures, asked.params.effort, survey, report):
+            for _ in advance(model, inputs, asked.grid, sampler, measures, asked.params.effort, survey, report):
                 now = time.monotonic()
                 if now - shown >= _SHOW_S:
                     show(survey)
@@ -125,7 +125,7 @@ def go_on(
 
 
 def work_out(
-    bank: Bank,
+    model_store: ModelStore,
     store: ResultStore,
     images: ImageSet,
     all_asked: Sequence[Asked],
@@ -146,7 +146,7 @@ def work_out(
             report(before + done, sum(totals))
 
         try:
-            go_on(bank, store, images, asked, count, partial(show, asked), learn=learn)
+            go_on(model_store, store, images, asked, count, partial(show, asked), learn=learn)
         except (InputError, RuntimeError) as error:
             failures[asked.key] = in_one_line(error)
     report(sum(totals), sum(totals))

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.card import ModelCard
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.base import ExplainerParams, Fitted, Need, Progress, Progressive, Sampled, setting
 from explainers.output import CLASS_SCORE, PROBABILITY, UNIT, Output
 from explainers.prediction_difference.evidence import ActivationDifference, Measure, WeightOfEvidence
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler, check_patch
 from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
 from explainers.prediction_difference.windows import Grid
+from models.card import ModelCard
+from models.store import ModelHandle
 
 CONDITIONAL, MARGINAL = "conditional", "marginal"
 
@@ -102,16 +102,18 @@ class PredictionDifference(Progressive, Fitted):
             return f"{card.name} reads pictures smaller than a window and its rim."
         return super().applies(card)
 
-    def fit_key(self, loan: Loan, params: PredictionDifferenceParams) -> dict[str, Any]:
+    def fit_key(self, model: ModelHandle, params: PredictionDifferenceParams) -> dict[str, Any]:
         """The pictures as the model gets them, whatever its weights."""
-        facts = {"preprocessing": asdict(loan.card.preprocessing), "sampling": params.sampling}
+        facts = {"preprocessing": asdict(model.card.preprocessing), "sampling": params.sampling}
         if params.sampling == MARGINAL:
             return facts
         return facts | {"side": params.window + 2 * params.padding, "per_channel": params.per_channel}
 
-    def fit(self, loan: Loan, batches: Iterable[Tensor], params: PredictionDifferenceParams) -> dict[str, np.ndarray]:
+    def fit(
+        self, model: ModelHandle, batches: Iterable[Tensor], params: PredictionDifferenceParams
+    ) -> dict[str, np.ndarray]:
         """The Gaussian of the data set's patches, or pictures to draw from; see `samplers`."""
-        pictures = (pixels(inputs, loan.card.preprocessing).cpu() for inputs in batches)
+        pictures = (pixels(inputs, model.card.preprocessing).cpu() for inputs in batches)
         if params.sampling == MARGINAL:
             kept: list[Tensor] = []
             for batch in pictures:
@@ -122,23 +124,28 @@ class PredictionDifference(Progressive, Fitted):
                 raise InputError("pictures to draw from", "none", "Bring a data set first.")
             return {"references": torch.cat(kept)[:_REFERENCES].numpy()}
         side = params.window + 2 * params.padding
-        check_patch(side, *loan.card.input_size)
+        check_patch(side, *model.card.input_size)
         found = Gaussian.fit((batch.numpy() for batch in pictures), side, params.per_channel)
         return {name: np.array(value) for name, value in vars(found).items()}
 
     def refine(
-        self, loan: Loan, inputs: Tensor, targets: Tensor, params: PredictionDifferenceParams, progress: Progress
+        self,
+        model: ModelHandle,
+        inputs: Tensor,
+        targets: Tensor,
+        params: PredictionDifferenceParams,
+        progress: Progress,
     ) -> Iterator[Sampled]:
         """(1, C, H, W) float32, normalised -> maps (1, H, W) float32 by finer strides, then by all samples.
 
         In bits, or the target's unit.
         """
-        output = loan.head if isinstance(loan.head, Output) else CLASS_SCORE
+        output = model.head if isinstance(model.head, Output) else CLASS_SCORE
         for picture, target in zip(inputs, targets.tolist(), strict=True):
-            asked, measures = question(loan, (output,), (target,), params.laplace)
+            asked, measures = question(model, (output,), (target,), params.laplace)
             height, width = picture.shape[1:]
             grid = Grid(height, width, params.window, params.stride)
-            sampler = sampler_for(loan, picture, params)
+            sampler = sampler_for(model, picture, params)
             survey, reached = Survey.new(grid, 1), None
             for _ in advance(asked, picture, grid, sampler, measures, params.effort, survey, progress):
                 if survey.stride(grid) != reached:
@@ -152,27 +159,27 @@ def _sampled(survey: Survey, grid: Grid, params: PredictionDifferenceParams) -> 
 
 
 def question(
-    loan: Loan, outputs: Sequence[Output], targets: tuple[int, ...], laplace: float
-) -> tuple[Loan, tuple[Measure, ...]]:
-    """What is measured, one measure for each of `outputs`, and the loan whose scores all of them read.
+    model: ModelHandle, outputs: Sequence[Output], targets: tuple[int, ...], laplace: float
+) -> tuple[ModelHandle, tuple[Measure, ...]]:
+    """What is measured, one measure for each of `outputs`, and the model whose scores all of them read.
 
     Logits and probabilities go together; raises `InputError` for a unit beside another output.
     """
     if len(outputs) > 1 and any(output.kind == UNIT for output in outputs):
         raise InputError("units of one layer alone", "several outputs at once", "Ask one after another.")
     measures = tuple(
-        WeightOfEvidence(targets, laplace, loan.card.n_classes)
+        WeightOfEvidence(targets, laplace, model.card.n_classes)
         if output.kind == PROBABILITY
         else ActivationDifference(targets)
         for output in outputs
     )
-    return outputs[0].of(loan) if outputs[0].kind == UNIT else replace(loan, head=None), measures
+    return outputs[0].of(model) if outputs[0].kind == UNIT else replace(model, head=None), measures
 
 
-def sampler_for(loan: Loan, inputs: Tensor, params: PredictionDifferenceParams) -> Sampler:
+def sampler_for(model: ModelHandle, inputs: Tensor, params: PredictionDifferenceParams) -> Sampler:
     """What windows of `inputs` (C, H, W) are drawn from, by what was fitted."""
-    fitted = loan.fitted
+    fitted = model.fitted
     if params.sampling == MARGINAL:
-        return Marginal.without(torch.tensor(fitted["references"]), pixels(inputs, loan.card.preprocessing))
+        return Marginal.without(torch.tensor(fitted["references"]), pixels(inputs, model.card.preprocessing))
     side, channels, n_patches = (int(fitted[name]) for name in ("side", "channels", "n_patches"))
     return Conditional(Gaussian(fitted["mean"], fitted["covariance"], side, channels, n_patches))

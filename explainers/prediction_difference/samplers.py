@@ -13,7 +13,7 @@ import scipy.special
 import torch
 from torch import Tensor
 
-from bank.errors import InputError
+from common.errors import InputError
 
 #: Random patches of each picture that a Gaussian is fitted on: those of 100 pictures are as many as the paper took.
 _OF_EACH = 256

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bank.bank import Loan
-from bank.preprocess import Preprocessing
-from explainers.incremental import Incremental
+from explainers.engines.incremental import Incremental
 from explainers.prediction_difference.evidence import Measure, difference
 from explainers.prediction_difference.gradients import Gradients
 from explainers.prediction_difference.neighbours import pooled
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
+from models.preprocessing import Preprocessing
+from models.store import ModelHandle
 
 #: Samples that give a first idea of a window: one antithetic pair.
 GLIMPSE = 2
@@ -159,7 +159,7 @@ def _moments(inputs: Tensor, preprocessing: Preprocessing) -> tuple[Tensor, Tens
 
 
 def advance(
-    loan: Loan,
+    model: ModelHandle,
     inputs: Tensor,
     grid: Grid,
     sampler: Sampler,
@@ -173,17 +173,17 @@ def advance(
     Where the model can be followed, or its gradients say nothing, each window's guide is asked for with its first
     samples; else all windows' guides come first, and nothing is glimpsed at.
 
-    `inputs` (C, H, W) float32, normalised; `measures` read `loan.scores`, and the survey has a row for each of their
+    `inputs` (C, H, W) float32, normalised; `measures` read `model.scores`, and the survey has a row for each of their
     targets, one measure after another. Windows with fewer samples than `effort` wants are asked again. `progress`
     counts windows, those half through by their share, and may raise.
     """
-    picture = pixels(inputs, loan.card.preprocessing)
-    mean, std = _moments(inputs, loan.card.preprocessing)
-    model = Incremental(loan, inputs, (grid.size, grid.size))
+    picture = pixels(inputs, model.card.preprocessing)
+    mean, std = _moments(inputs, model.card.preprocessing)
+    incremental = Incremental(model, inputs, (grid.size, grid.size))
     total = grid.n_windows()
     gradients = None
-    if effort.shortens and not model.saves:
-        gradients = Gradients.worth_while(loan, inputs, grid, sampler, measures, effort.samples)
+    if effort.shortens and not incremental.saves:
+        gradients = Gradients.worth_while(model, inputs, grid, sampler, measures, effort.samples)
     survey.make_room(1 if gradients is None else gradients.n_pairs)
 
     def scores(places: np.ndarray, contents: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,12 +191,12 @@ def advance(
         n = contents.shape[1]
         at, drawn = np.repeat(places, n, 0), ((contents - mean) / std).flatten(0, 1)
         found = []
-        for start in range(0, len(at), model.batch):
-            part = slice(start, start + model.batch)
+        for start in range(0, len(at), incremental.batch):
+            part = slice(start, start + incremental.batch)
             row, column = at[start]
             clean = inputs[None, :, row : row + grid.size, column : column + grid.size]
             rows, columns = np.concatenate([at[start : start + 1], at[part]]).T
-            found.append(model.scores(torch.cat([clean, drawn[part]]), rows, columns))
+            found.append(incremental.scores(torch.cat([clean, drawn[part]]), rows, columns))
         return found[0][0], torch.cat([part[1:] for part in found]).unflatten(0, (len(places), n))
 
     def measured(clean: Tensor, samples: Tensor, pairs: bool) -> list[np.ndarray]:
@@ -221,7 +221,7 @@ def advance(
 
     def through(places: np.ndarray, n_samples: int) -> Iterator[Survey]:
         places = places[survey.samples[places[:, 0], places[:, 1]] < n_samples]
-        at_once = max(1, model.batch // n_samples)
+        at_once = max(1, incremental.batch // n_samples)
         for start in range(0, len(places), at_once):
             progress(n_asked(survey, grid, effort), total)
             ask(places[start : start + at_once], n_samples)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import distance_transform_edt
 
-from bank.errors import InputError
+from common.errors import InputError
 
 
 @dataclass(frozen=True)

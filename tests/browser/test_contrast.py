@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
-from bank.digits.images import digits_image_set
 from benchmarks.browser import chromium, serve
+from images.digits import digits_image_set
 from tests.browser.panels import n_marks, plot, press_mark, ranges, shown_px, zoom
 
 PANELS, WIDTH = n_marks("contrast_chart"), shown_px("contrast_chart")

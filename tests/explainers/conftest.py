@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from bank.bank import Bank
+from models.store import ModelStore
 
 
 @pytest.fixture
-def bank(tmp_path):
-    return Bank(folder=tmp_path, device="cpu")
+def model_store(tmp_path):
+    return ModelStore(folder=tmp_path, device="cpu")
 
 
 @pytest.fixture(autouse=True, scope="module")

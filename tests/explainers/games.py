@@ -44,13 +44,13 @@ class Half(nn.Module):
         return self.net(x * (torch.arange(PX) < 8))
 
 
-def run(bank, method, module, inputs=None, targets=TARGETS, batch=64, **params):
+def run(model_store, method, module, inputs=None, targets=TARGETS, batch=64, **params):
     """(maps, error) of a method for two noise pictures, or for `inputs`."""
     inputs = normalised(px=PX) if inputs is None else inputs
-    card = add(bank, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with bank.lend(card) as loan:
-        loan = replace(loan, batch=batch)
-        return method.attribute(loan, inputs, targets, method.Params(**params), silent)
+    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
+    with model_store.borrow(card) as model:
+        model = replace(model, batch=batch)
+        return method.attribute(model, inputs, targets, method.Params(**params), silent)
 
 
 def per_part(maps):

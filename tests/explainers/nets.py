@@ -1,4 +1,4 @@
-"""Tiny seeded nets, each with one thing that explanation methods trip over, and how they come into a bank."""
+"""Tiny seeded nets, each with one thing that explanation methods trip over, and how they come into a model store."""
 
 import zlib
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer as TorchvisionVisionTransformer
 
-from bank.bank import Bank
-from bank.card import ModelCard, Recipe
-from bank.loaders.base import Loaded
-from bank.preprocess import Preprocessing
+from models.card import ModelCard, Recipe
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+from models.store import ModelStore
 
 PX = 32
 N_CLASSES = 4
@@ -175,10 +175,12 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     return module
 
 
-def add(bank: Bank, module: nn.Module, name: str = "net", px: int = PX, channels: int = 3) -> ModelCard:
+def add(model_store: ModelStore, module: nn.Module, name: str = "net", px: int = PX, channels: int = 3) -> ModelCard:
     """The card of `module`, which takes px × px pictures with mean 0.5 and standard deviation 0.25."""
     preprocessing = Preprocessing((px, px), (0.5,) * channels, (0.25,) * channels, (px, px), mode="squash")
-    return bank.add(Loaded(name, "test", type(module).__name__, name, module, preprocessing, None, Recipe("test")))
+    return model_store.add(
+        Loaded(name, "test", type(module).__name__, name, module, preprocessing, None, Recipe("test"))
+    )
 
 
 def pictures(n: int = 2, px: int = PX, seed: int = 0) -> list[np.ndarray]:

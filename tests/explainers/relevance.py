@@ -28,17 +28,17 @@ def without_bias(build):
     return module.eval()
 
 
-def attribute(bank, module, name, inputs, targets=TARGETS, **params):
+def attribute(model_store, module, name, inputs, targets=TARGETS, **params):
     """Maps (N, H, W) of a net that sees `inputs`."""
     method = METHODS[name]
-    card = add(bank, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with bank.lend(card) as loan:
-        return method.attribute(loan, inputs, targets, method.Params(**params), silent)
+    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
+    with model_store.borrow(card) as model:
+        return method.attribute(model, inputs, targets, method.Params(**params), silent)
 
 
-def relevance_and_logit(bank, module, name, targets=TARGETS):
+def relevance_and_logit(model_store, module, name, targets=TARGETS):
     inputs = normalised()
-    maps = attribute(bank, module, name, inputs, targets)
+    maps = attribute(model_store, module, name, inputs, targets)
     with torch.no_grad():
         return maps.sum((1, 2)), module(inputs).gather(1, targets[:, None]).squeeze(1)
 

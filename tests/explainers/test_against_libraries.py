@@ -15,18 +15,18 @@ from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from timm.models import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 
-from explainers.baselines import baseline
+from explainers.engines.baselines import baseline
 from explainers.registry import METHODS
 from tests.explainers.nets import NETS, add, normalised, seeded, silent
 
 TARGETS = torch.tensor([1, 3])
 
 
-def attribute(bank, module, name, inputs, **params):
+def attribute(model_store, module, name, inputs, **params):
     method = METHODS[name]
-    card = add(bank, module, px=inputs.shape[-1])
-    with bank.lend(card) as loan:
-        return card, method.attribute(loan, inputs, TARGETS, method.Params(**params), silent).numpy()
+    card = add(model_store, module, px=inputs.shape[-1])
+    with model_store.borrow(card) as model:
+        return card, method.attribute(model, inputs, TARGETS, method.Params(**params), silent).numpy()
 
 
 def small_vit():
@@ -53,7 +53,7 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("net", REFERENCES)
-def test_grad_cam_equals_pytorch_grad_cam(bank, net):
+def test_grad_cam_equals_pytorch_grad_cam(model_store, net):
     build, reshape = REFERENCES[net]
     module = seeded(build)
     if net == "vgg11":  # the features of a VGG under a head that is not 500 MB
@@ -62,7 +62,7 @@ def test_grad_cam_equals_pytorch_grad_cam(bank, net):
         )
         module = module.eval()
     inputs = normalised(px=64)
-    card, maps = attribute(bank, module, "grad-cam", inputs)
+    card, maps = attribute(model_store, module, "grad-cam", inputs)
     layer = module.get_submodule(card.default_layer)
     expected = reference(pytorch_grad_cam.GradCAM, module, layer, inputs, reshape)
     assert np.ptp(maps) > 0
@@ -98,7 +98,7 @@ PLUS_PLUS_ON_SWIN = ("grad-cam-plus-plus", "swin")
 @pytest.mark.parametrize(
     ("name", "net"), [(name, net) for name in MORE for net in ("resnet18", "swin") if (name, net) != PLUS_PLUS_ON_SWIN]
 )
-def test_class_activation_maps_equal_pytorch_grad_cam(bank, monkeypatch, name, net):
+def test_class_activation_maps_equal_pytorch_grad_cam(model_store, monkeypatch, name, net):
     build, reshape = REFERENCES[net]
     module, inputs = seeded(build), normalised(px=64)
     method, params = MORE[name]
@@ -107,14 +107,14 @@ def test_class_activation_maps_equal_pytorch_grad_cam(bank, monkeypatch, name, n
     bilinear = torch.nn.Upsample
     monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", lambda size: bilinear(size=size, mode="bilinear"))
     # the last layer of a ResNet18 has four cells for a picture of this size: an earlier one has more to compare
-    card, maps = attribute(bank, module, name, inputs, **params, layer="layer2" if net == "resnet18" else None)
+    card, maps = attribute(model_store, module, name, inputs, **params, layer="layer2" if net == "resnet18" else None)
     layer = module.layer2 if net == "resnet18" else module.get_submodule(card.default_layer)
     expected = reference(method, module, layer, inputs, reshape)
     assert np.maximum(maps, 0).max((1, 2)).min() > 0
     np.testing.assert_allclose(as_drawn(maps), expected, atol=1e-4)
 
 
-def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(bank):
+def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(model_store):
     """The library takes each feature's mean away first; on features without a mean both do the same, up to the sign."""
     module, inputs = seeded(REFERENCES["resnet18"][0]), normalised(px=64)
 
@@ -123,7 +123,7 @@ def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(bank):
             return x - x.mean((2, 3), keepdim=True)
 
     module.layer3.append(Centred())
-    _, maps = attribute(bank, module, "eigen-cam", inputs, layer="layer3")
+    _, maps = attribute(model_store, module, "eigen-cam", inputs, layer="layer3")
     with torch.no_grad():
         stages = [getattr(module, stage) for stage in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")]
         signed = get_2d_projection(torch.nn.Sequential(*stages)(inputs).numpy())
@@ -133,25 +133,25 @@ def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(bank):
         np.testing.assert_allclose(ours, closer, atol=1e-4 * ours.max())
 
 
-def test_saliency_equals_captum(bank):
+def test_saliency_equals_captum(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(bank, module, "saliency", inputs)
+    _, maps = attribute(model_store, module, "saliency", inputs)
     expected = captum.attr.Saliency(module).attribute(inputs.clone().requires_grad_(), TARGETS)
     np.testing.assert_allclose(np.abs(maps), expected.amax(1).numpy(), atol=1e-6)
 
 
-def test_integrated_gradients_equal_captum(bank):
+def test_integrated_gradients_equal_captum(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
-    card, maps = attribute(bank, module, "integrated-gradients", inputs, steps=20)
+    card, maps = attribute(model_store, module, "integrated-gradients", inputs, steps=20)
     black = baseline("black", inputs, card.preprocessing)
     expected = captum.attr.IntegratedGradients(module).attribute(inputs.clone(), black, TARGETS, n_steps=20)
     np.testing.assert_allclose(maps, expected.sum(1).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(0.25, 0.5), (0.2, 1.0), (0.3, 0.4)])
-def test_occlusion_equals_captum(bank, window, stride):
+def test_occlusion_equals_captum(model_store, window, stride):
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(bank, module, "occlusion", inputs, window=window, stride=stride)
+    _, maps = attribute(model_store, module, "occlusion", inputs, window=window, stride=stride)
     length = round(window * 32)
     step = round(stride * length)
     expected = captum.attr.Occlusion(module).attribute(
@@ -161,10 +161,10 @@ def test_occlusion_equals_captum(bank, window, stride):
 
 
 @pytest.mark.parametrize("name", ["guided-backprop", "deconvolution"])
-def test_rules_at_relus_equal_captum_where_captum_can(bank, name):
+def test_rules_at_relus_equal_captum_where_captum_can(model_store, name):
     """captum replaces the gradient of ReLU modules that run once and not in place."""
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(bank, module, name, inputs)
+    _, maps = attribute(model_store, module, name, inputs)
     method = captum.attr.GuidedBackprop if name == "guided-backprop" else captum.attr.Deconvolution
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU", category=UserWarning)

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bank.demo.paintings import demo_painting
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.__main__ import applies_table, main
-from explainers.cam import GradCAM
-from explainers.command_line import params_of
-from explainers.guided import GuidedBackprop
-from explainers.occlusion import Occlusion
+from explainers.methods.cam import GradCAM
+from explainers.methods.guided import GuidedBackprop
+from explainers.methods.occlusion import Occlusion
 from explainers.registry import METHODS
+from parallax.arguments import params_of
 from tests.explainers.nets import NETS, add, seeded
+from tools.painter.paintings import demo_painting
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_the_methods_are_listed(capsys):
     assert all(name in printed for name in METHODS)
 
 
-def test_what_applies_to_what_is_a_markdown_table_with_reasons(bank, capsys):
-    cards = [add(bank, seeded(NETS[net]), net) for net in ("plain", "vit")]
+def test_what_applies_to_what_is_a_markdown_table_with_reasons(model_store, capsys):
+    cards = [add(model_store, seeded(NETS[net]), net) for net in ("plain", "vit")]
     lines = applies_table(cards, [GradCAM(), GuidedBackprop()]).splitlines()
     assert lines[:4] == [
         "| method | plain | vit |",

@@ -16,21 +16,21 @@ def one_thread():
     """As on the server: torch's own threads inside each of ours."""
 
 
-def test_maps_made_by_eight_threads_are_those_made_alone(bank):
+def test_maps_made_by_eight_threads_are_those_made_alone(model_store):
     modules = [seeded(NETS["reused"]), seeded(NETS["plain"], seed=1)]
-    cards = [add(bank, module, f"net {i}") for i, module in enumerate(modules)]
+    cards = [add(model_store, module, f"net {i}") for i, module in enumerate(modules)]
     before = [state_of(module) for module in modules]
     images = pictures(4)
 
     def explain(job):
-        name, model, image, target = job
+        name, which, image, target = job
         method = METHODS[name]
-        with bank.lend(cards[model]) as loan:
-            loan = prepared(method, loan)
-            return method.explain(loan, [images[image]], ["x"], [target], settings_for(method)).maps
+        with model_store.borrow(cards[which]) as model:
+            model = prepared(method, model)
+            return method.explain(model, [images[image]], ["x"], [target], settings_for(method)).maps
 
-    suited = [(name, model) for name in METHODS for model in range(2) if METHODS[name].applies(cards[model]) is None]
-    jobs = [(name, model, image, image) for name, model in suited for image in range(4)]
+    suited = [(name, which) for name in METHODS for which in range(2) if METHODS[name].applies(cards[which]) is None]
+    jobs = [(name, which, image, image) for name, which in suited for image in range(4)]
     order = np.random.default_rng(0).permutation(len(jobs))
     alone = [explain(job) for job in jobs]
     with ThreadPoolExecutor(8) as pool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.base import Need
 from explainers.output import Output
 from explainers.registry import METHODS
@@ -60,29 +60,29 @@ def settings_for(method):
     return method.Params(**FAST.get(method.name, {}))
 
 
-def prepared(method, loan, channels=3):
-    """The loan with all that the method needs to learn from a data set."""
-    if Need.DATA not in method.needs or method.applies(loan.card):
-        return loan
-    return replace(loan, fitted=method.fit(loan, [normalised(8, channels=channels, seed=5)], settings_for(method)))
+def prepared(method, model, channels=3):
+    """The model with all that the method needs to learn from a data set."""
+    if Need.DATA not in method.needs or method.applies(model.card):
+        return model
+    return replace(model, fitted=method.fit(model, [normalised(8, channels=channels, seed=5)], settings_for(method)))
 
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", METHODS)
-def test_method_keeps_its_contract(bank, name, net):
+def test_method_keeps_its_contract(model_store, name, net):
     method, module = METHODS[name], seeded(NETS[net])
-    card = add(bank, module, net)
+    card = add(model_store, module, net)
     if net in REFUSED.get(name, ()):
         assert card.name in method.applies(card)
-        with bank.lend(card) as loan, pytest.raises(InputError, match=card.name):
-            method.explain(loan, pictures(), ["a", "b"], [0, 1])
+        with model_store.borrow(card) as model, pytest.raises(InputError, match=card.name):
+            method.explain(model, pictures(), ["a", "b"], [0, 1])
         return
     assert method.applies(card) is None
     before = state_of(module)
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
-        first = method.explain(loan, pictures(), ["a", "b"], [0, 3], settings_for(method))
-        again = method.explain(loan, pictures(), ["a", "b"], [0, 3], settings_for(method))
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
+        first = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method))
+        again = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method))
         assert state_of(module) == before
     maps = first.maps
     assert maps.dtype == np.float32
@@ -95,85 +95,85 @@ def test_method_keeps_its_contract(bank, name, net):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 @pytest.mark.parametrize("name", METHODS)
-def test_half_and_double_models_are_explained_as_the_float_model_that_they_become(bank, name, dtype):
+def test_half_and_double_models_are_explained_as_the_float_model_that_they_become(model_store, name, dtype):
     method = METHODS[name]
-    card = add(bank, seeded(simple_net(name)).to(dtype))
-    with bank.lend(card) as loan:
-        maps = method.explain(prepared(method, loan), pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
+    card = add(model_store, seeded(simple_net(name)).to(dtype))
+    with model_store.borrow(card) as model:
+        maps = method.explain(prepared(method, model), pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
     assert maps.dtype == np.float32
     assert np.isfinite(maps).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_one_channel_model_gets_its_maps(bank, name):
+def test_a_one_channel_model_gets_its_maps(model_store, name):
     method = METHODS[name]
-    card = add(bank, seeded(lambda: grey(px=32)), channels=1)
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan, channels=1)
+    card = add(model_store, seeded(lambda: grey(px=32)), channels=1)
+    with model_store.borrow(card) as model:
+        model = prepared(method, model, channels=1)
         if (reason := method.applies(card)) is not None:
             assert card.name in reason
             return
-        maps = method.explain(loan, pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
+        maps = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
     assert np.isfinite(maps).all()
 
 
 @pytest.mark.parametrize("output", [Output("probability"), Output("unit", "4"), Output("unit", "4", (3, 5))], ids=str)
 @pytest.mark.parametrize("name", METHODS)
-def test_a_probability_and_any_unit_can_be_explained_or_the_reason_is_given(bank, name, output):
+def test_a_probability_and_any_unit_can_be_explained_or_the_reason_is_given(model_store, name, output):
     method, module = METHODS[name], seeded(simple_net(name))
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
         params = settings_for(method)
         if output.kind not in method.outputs:
             with pytest.raises(InputError, match=output.kind):
-                method.explain(loan, pictures(), ["a", "b"], [0, 3], params, output=output)
+                method.explain(model, pictures(), ["a", "b"], [0, 3], params, output=output)
             return
         if hasattr(params, "layer") and output.layer:
             params = replace(params, layer="2")  # a layer before the unit
-        maps = method.explain(loan, pictures(), ["a", "b"], [0, 3], params, output=output).maps
+        maps = method.explain(model, pictures(), ["a", "b"], [0, 3], params, output=output).maps
         with pytest.raises(InputError, match=r"unit|class"):
-            method.explain(loan, pictures(), ["a", "b"], [0, 99], params, output=output)
+            method.explain(model, pictures(), ["a", "b"], [0, 99], params, output=output)
     assert np.isfinite(maps).all()
     assert np.ptp(maps) > 0 or name in MAY_BE_EMPTY
     assert state_of(module) == before
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_map_depends_on_its_own_image_alone(bank, name):
+def test_a_map_depends_on_its_own_image_alone(model_store, name):
     method = METHODS[name]
-    card = add(bank, seeded(simple_net(name)))
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
-        together = method.explain(loan, pictures(3), list("abc"), [0, 1, 2], settings_for(method)).maps
-        alone = method.explain(loan, pictures(3)[2:], ["c"], [2], settings_for(method)).maps
+    card = add(model_store, seeded(simple_net(name)))
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
+        together = method.explain(model, pictures(3), list("abc"), [0, 1, 2], settings_for(method)).maps
+        alone = method.explain(model, pictures(3)[2:], ["c"], [2], settings_for(method)).maps
     np.testing.assert_allclose(together[2:], alone, atol=1e-5 * np.abs(alone).max())
 
 
 @pytest.mark.parametrize("net", ["reused", "mobile"])
 @pytest.mark.parametrize("name", METHODS)
-def test_model_comes_back_after_a_bad_target(bank, name, net):
+def test_model_comes_back_after_a_bad_target(model_store, name, net):
     method, module = METHODS[name], seeded(NETS[net])
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
     if method.applies(card):
         pytest.skip("the method does not suit this net")
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
         with pytest.raises(InputError, match="class"):
-            method.explain(loan, pictures(), ["a", "b"], [0, 99])
+            method.explain(model, pictures(), ["a", "b"], [0, 99])
         if method.uses_target:
             with pytest.raises((RuntimeError, IndexError)):
-                method.attribute(loan, normalised(), torch.tensor([0, 99]), settings_for(method), silent)
+                method.attribute(model, normalised(), torch.tensor([0, 99]), settings_for(method), silent)
         assert state_of(module) == before
 
 
 @pytest.mark.parametrize("net", ["reused", "mobile"])
 @pytest.mark.parametrize("name", METHODS)
-def test_model_comes_back_after_a_failing_forward(bank, monkeypatch, name, net):
+def test_model_comes_back_after_a_failing_forward(model_store, monkeypatch, name, net):
     method, module = METHODS[name], seeded(NETS[net])
-    card = add(bank, module)
+    card = add(model_store, module)
     last = module.get_submodule(card.layers[-2].name)
     before = state_of(module)
 
@@ -182,28 +182,28 @@ def test_model_comes_back_after_a_failing_forward(bank, monkeypatch, name, net):
 
     if method.applies(card):
         pytest.skip("the method does not suit this net")
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
         with monkeypatch.context() as patch:
             patch.setattr(last, "forward", fail)
             with pytest.raises(RuntimeError, match="out of order"):
-                method.attribute(loan, normalised(), torch.tensor([0, 1]), settings_for(method), silent)
+                method.attribute(model, normalised(), torch.tensor([0, 1]), settings_for(method), silent)
         assert state_of(module) == before
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_cancelling_leaves_the_model_as_it_was(bank, name):
+def test_cancelling_leaves_the_model_as_it_was(model_store, name):
     method, module = METHODS[name], seeded(simple_net(name))
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
 
     def cancel(_done, _total):
         raise KeyboardInterrupt
 
-    with bank.lend(card) as loan:
-        loan = prepared(method, loan)
+    with model_store.borrow(card) as model:
+        model = prepared(method, model)
         with pytest.raises(KeyboardInterrupt):
-            method.explain(loan, pictures(), ["a", "b"], [0, 1], settings_for(method), cancel)
+            method.explain(model, pictures(), ["a", "b"], [0, 1], settings_for(method), cancel)
         assert state_of(module) == before
 
 
@@ -211,21 +211,21 @@ LAYER_METHODS = [name for name, method in METHODS.items() if "layer" in method.P
 
 
 @pytest.mark.parametrize("name", LAYER_METHODS)
-def test_layer_without_extent_is_refused_in_one_line(bank, name):
+def test_layer_without_extent_is_refused_in_one_line(model_store, name):
     method = METHODS[name]
-    card = add(bank, seeded(NETS["plain"]))
-    with bank.lend(card) as loan:
+    card = add(model_store, seeded(NETS["plain"]))
+    with model_store.borrow(card) as model:
         for layer, message in (("8", "spatial extent"), ("nowhere", "a layer of net")):
             with pytest.raises(InputError, match=message) as caught:
-                method.explain(loan, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer))
+                method.explain(model, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer))
             assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
-def test_maps_of_a_layer_look_at_any_spatial_layer(bank, layer):
-    card = add(bank, seeded(NETS["plain"]))
-    with bank.lend(card) as loan:
+def test_maps_of_a_layer_look_at_any_spatial_layer(model_store, layer):
+    card = add(model_store, seeded(NETS["plain"]))
+    with model_store.borrow(card) as model:
         for name in sorted({*LAYER_METHODS} - {"guided-grad-cam"}):
             method = METHODS[name]
-            maps = method.explain(loan, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer)).maps
+            maps = method.explain(model, pictures(), ["a", "b"], [0, 1], method.Params(layer=layer)).maps
             assert maps.shape[1:] == card.layer(layer).spatial

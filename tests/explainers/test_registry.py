@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import explainers
-from bank.errors import InputError
 from benchmarks.explainers import COUNTED, MEASURED, PASSES
+from common.errors import InputError
 from explainers.base import Explainer
 from explainers.registry import METHODS, method
 
@@ -74,10 +74,10 @@ def test_values_out_of_bounds_are_refused_in_one_line(known, item):
         assert "\n" not in str(caught.value)
 
 
-def test_unit_beyond_the_layer_is_refused(bank):
+def test_unit_beyond_the_layer_is_refused(model_store):
     from tests.explainers.nets import NETS, add, pictures, seeded
 
     activation = METHODS["activation"]
-    card = add(bank, seeded(NETS["plain"]))
-    with bank.lend(card) as loan, pytest.raises(InputError, match="0 to 11"):
-        activation.explain(loan, pictures(1), ["a"], [0], activation.Params(unit=12))
+    card = add(model_store, seeded(NETS["plain"]))
+    with model_store.borrow(card) as model, pytest.raises(InputError, match="0 to 11"):
+        activation.explain(model, pictures(1), ["a"], [0], activation.Params(unit=12))

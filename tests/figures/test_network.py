@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 
-from bank.card import Layer
-from bank.graph import Graph, Node
 from figures.network import layout, network_figure
+from models.card import Layer
+from models.graph import Graph, Node
 
 #: input → a → b → c → output, with d beside b, and a skip from a to c.
 DIAMOND = Graph(

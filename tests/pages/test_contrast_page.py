@@ -12,20 +12,21 @@ from streamlit.testing.v1 import AppTest
 from torch import nn
 
 import tests.pages.test_pages as shared
-from bank import mnist
-from bank import settings as settings_module
-from bank.card import Recipe
-from bank.digits.images import digits_image_set
-from bank.loaders.base import Loaded
-from bank.preprocess import Preprocessing
+from common import settings as settings_module
 from explainers.contrastive import generators, keeping, training
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
+from images import mnist
+from images.digits import digits_image_set
 from jobs.queue import Cancelled, State
-from pages.parts import cached, contrast_view
-from pages.parts.contrast_work import Choice, Scene
+from models.card import Recipe
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+from pages.contrast import view
+from pages.contrast.jobs import Choice, Scene
+from pages.shared import cache
 
-PAGE = "pages/explain/contrast.py"
+PAGE = "pages/contrast/page.py"
 
 #: Settings of the search.
 SHORT = {"restarts": 1, "inversion_steps": 40}
@@ -62,14 +63,14 @@ def start(digits_scored, monkeypatch):
 def page(start):
     """The page with two digits picked that two of the nets take for different ones, and all contrasts found."""
     app = start()
-    app.session_state["work"].pick([cached.image_set(app.session_state["work"].images).ids[n] for n in (129, 3)])
+    app.session_state["work"].pick([cache.image_set(app.session_state["work"].images).ids[n] for n in (129, 3)])
     finish(app.run())
     return app
 
 
 def finish(app) -> None:
     """Wait for the jobs that the page started, and draw it anew."""
-    for job in list(cached.jobs().jobs):
+    for job in list(cache.jobs().jobs):
         assert job.wait(120)
     app.run()
     assert not app.exception, app.exception
@@ -87,8 +88,8 @@ def curves(page) -> list[dict]:
 
 def scene_of(page) -> Scene:
     mine = page.session_state["work"]
-    cards, images = [cached.card(digest) for digest in mine.active], cached.image_set(mine.images)
-    table = cached.predictions(cards, images)
+    cards, images = [cache.card(digest) for digest in mine.active], cache.image_set(mine.images)
+    table = cache.predictions(cards, images)
     return Scene(Choice(settings=SHORT), tuple(cards), images, table, ready_made(images.digest))
 
 
@@ -105,7 +106,7 @@ def test_each_model_tells_why_its_answer_and_not_its_strongest_rival(page):
 
 
 def test_the_way_is_walked_by_a_slider_without_working_anything_out_again(page):
-    n_jobs = len(cached.jobs().jobs)
+    n_jobs = len(cache.jobs().jobs)
     assert len(curves(page)) == 9
     assert all(len(curve["x"]) == 9 if isinstance(curve["x"], list) else True for curve in curves(page))
     there = drawn(page, 1)
@@ -115,7 +116,7 @@ def test_the_way_is_walked_by_a_slider_without_working_anything_out_again(page):
     page.segmented_control(key="contrast_scale").set_value("shared").run()
     page.segmented_control(key="contrast_view").set_value("change").run()
     assert not page.exception
-    assert len(cached.jobs().jobs) == n_jobs
+    assert len(cache.jobs().jobs) == n_jobs
 
 
 def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself(page):
@@ -147,7 +148,7 @@ def test_models_with_two_classes_and_of_another_size_get_their_contrast_as_well(
         net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(channels * (size // 4) ** 2, len(classes)))
         preprocessing = Preprocessing((size, size), (0.5,) * channels, (0.5,) * channels, (size, size), mode="squash")
         loaded = Loaded(name, "test", name, name, net.eval(), preprocessing, tuple(classes), Recipe("test"))
-        mine.models.append(cached.bank().add(loaded).digest)
+        mine.models.append(cache.model_store().add(loaded).digest)
     page.run()  # the models' answers
     finish(page)
     finish(page)
@@ -172,10 +173,10 @@ def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
 def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatch):
     contrasts = keeping._contrasts
 
-    def fail(loan, *rest):
-        if loan.card.name == "square":
+    def fail(model, *rest):
+        if model.card.name == "square":
             raise RuntimeError("square is out of order")
-        return contrasts(loan, *rest)
+        return contrasts(model, *rest)
 
     monkeypatch.setattr(keeping, "_contrasts", fail)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
@@ -185,16 +186,16 @@ def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatc
     assert words.count("there: ") == 2
     assert "✗ no point found" in words, "one round does not do"
     assert "off by" in shared.words(page)
-    assert cached.jobs().jobs[-1].state is State.DONE
+    assert cache.jobs().jobs[-1].state is State.DONE
 
 
 def test_all_of_it_can_be_taken_away_raw_and_as_one_picture(page):
     scene, image_id = scene_of(page), page.session_state["work"].picks[0]
-    with np.load(io.BytesIO(contrast_view.to_npz_file(scene, image_id))) as stored:
+    with np.load(io.BytesIO(view.to_npz_file(scene, image_id))) as stored:
         assert stored["lenet/cdeepex/difference"].shape == (32, 32)
         made = stored["lenet/cdeepex/changed"] - stored["lenet/cdeepex/rebuilt"]
         np.testing.assert_allclose(stored["lenet/cdeepex/difference"], made.mean(2), atol=1e-6)
-    with Image.open(io.BytesIO(contrast_view.to_png_file(scene, image_id))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(scene, image_id))) as picture:
         assert picture.width > picture.height > 300
 
 
@@ -207,21 +208,21 @@ def test_few_pictures_without_a_generator_lead_to_the_digits_in_one_click(start)
     finish(page)
     finish(page)
     mine = page.session_state["work"]
-    assert cached.image_set(mine.images).name == "digits"
+    assert cache.image_set(mine.images).name == "digits"
     assert len(mine.picks) == 6
     assert drawn(page).count("why ") == 3
 
 
 def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     page = start(310)
-    images = cached.image_set(page.session_state["work"].images)
+    images = cache.image_set(page.session_state["work"].images)
     for name, value in (("steps", 2), ("width", 4), ("batch", 8), ("critic_steps", 1)):
         page.number_input(key=f"contrast_{images.digest}_generator_{name}").set_value(value)
     page.run()
     page.button(key="contrast_train").click().run()
     finish(page)
-    own = generators.last_trained(cached.store(), images.digest)
-    assert generators.find_look(cached.store(), own).step == 2
+    own = generators.last_trained(cache.store(), images.digest)
+    assert generators.find_look(cache.store(), own).step == 2
     finish(page)  # the models' answers
     assert page.button(key="contrast_train").label == "Go on training", "also before anything is picked"
     page.session_state["work"].pick([images.ids[3]])
@@ -241,27 +242,27 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
 def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one_line(start, monkeypatch):
     monkeypatch.setattr(mnist, "answers", lambda url: False)
     page = start(40)
-    page.switch_page("pages/setup/upload.py").run()
+    page.switch_page("pages/upload/page.py").run()
     page.selectbox(key="upload_set").set_value("digits-marked").run()
     page.button(key="upload_set_use").click().run()
     finish(page)
-    assert cached.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+    assert cache.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
     page.selectbox(key="upload_set").set_value("mnist").run()
     page.button(key="upload_set_use").click().run()
     finish(page)
     assert "does not answer" in page.error[0].value
-    assert cached.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+    assert cache.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
 
 
 def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_itself(page):
-    images, params = cached.image_set(page.session_state["work"].images), GeneratorParams(steps=9, width=4, batch=8)
+    images, params = cache.image_set(page.session_state["work"].images), GeneratorParams(steps=9, width=4, batch=8)
 
     def stop(done: int, _total: int) -> None:
         if done == 1:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        generators.train(cached.store(), images, params, stop)
+        generators.train(cache.store(), images, params, stop)
     page.run()
     assert "comes with the app" in shared.words(page)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()

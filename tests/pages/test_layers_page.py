@@ -10,8 +10,9 @@ from PIL import Image
 import tests.pages.test_pages as shared
 from explainers.layers import keeping
 from explainers.layers.maps import difference, order
-from pages.parts import cached, exciting, layer_chooser, layers_controls, layers_view
-from pages.parts.layers_view import Look
+from pages.layers import controls, view
+from pages.layers.view import Look
+from pages.shared import cache, layer_chooser, top_images
 
 app, warm = shared.app, shared.warm  # fixtures
 
@@ -22,7 +23,7 @@ def page(app):
     app.run()
     mine = app.session_state["work"]
     mine.switched_off |= {mine.models[1], mine.models[2]}
-    app.switch_page("pages/inside/layers.py").run()
+    app.switch_page("pages/layers/page.py").run()
     shared.wait_for_table(app)
     app.button(key="layers_six").click().run()
     finish(app)
@@ -47,8 +48,8 @@ def tiles(page, model: int) -> list[int]:
 
 def values_of(page, model: int, layer: str = "features.26") -> np.ndarray:
     mine = page.session_state["work"]
-    asked = keeping.Asked(cached.card(mine.active[model]), mine.picks[mine.at], layer)
-    return keeping.find(cached.store(), asked)
+    asked = keeping.Asked(cache.card(mine.active[model]), mine.picks[mine.at], layer)
+    return keeping.find(cache.store(), asked)
 
 
 def test_every_unit_is_on_the_page_the_strongest_first(page):
@@ -65,11 +66,11 @@ def test_every_unit_is_on_the_page_the_strongest_first(page):
 
 
 def test_other_picks_are_worked_out_ahead(page):
-    n_jobs = len(cached.jobs().jobs)
+    n_jobs = len(cache.jobs().jobs)
     page.button(key="layers_on").click().run()
     assert "2 / 6" in shared.words(page)
     assert tiles(page, 0) == order(values_of(page, 0)).tolist()
-    assert len(cached.jobs().jobs) == n_jobs
+    assert len(cache.jobs().jobs) == n_jobs
 
 
 def test_a_clicked_unit_is_looked_at_until_the_layer_changes(page):
@@ -158,10 +159,10 @@ def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch)
     vgg = page.session_state["work"].models[0]
     unit_maps = keeping.unit_maps
 
-    def fail(loan, inputs, names):
+    def fail(model, inputs, names):
         if names == ["features.9"]:
             raise RuntimeError("this layer is out of order")
-        return unit_maps(loan, inputs, names)
+        return unit_maps(model, inputs, names)
 
     monkeypatch.setattr(keeping, "unit_maps", fail)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.9").run()
@@ -173,18 +174,18 @@ def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch)
 
 def test_files_hold_the_raw_maps_and_the_mosaic(page):
     mine = page.session_state["work"]
-    cards = [cached.card(digest) for digest in mine.active]
+    cards = [cache.card(digest) for digest in mine.active]
     layers = dict.fromkeys(mine.active, "features.5")
     keeping.work_out(
-        cached.bank(), cached.store(), cached.image_set(mine.images),
+        cache.model_store(), cache.store(), cache.image_set(mine.images),
         [keeping.Asked(cards[0], mine.picks[0], "features.5")], {},
     )  # fmt: skip
     look = Look()
-    units = layers_view.units_of(cards[0], cards, layers, mine.picks[0], look)
+    units = view.units_of(cards[0], cards, layers, mine.picks[0], look)
     # the chosen unit is session state, which the files do not need
-    with np.load(io.BytesIO(layers_view.to_npz_file(units))) as stored:
+    with np.load(io.BytesIO(view.to_npz_file(units))) as stored:
         assert stored["maps"].shape == (16, 64, 64)
-    with Image.open(io.BytesIO(layers_view.to_png_file(units, look))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(units, look))) as picture:
         assert picture.width > 200
 
 
@@ -193,13 +194,13 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/inside/layers.py").run()
+    app.switch_page("pages/layers/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 
 
 def test_the_same_depth_is_the_layer_of_that_name_or_as_far_from_the_input():
-    same = layers_controls.same_depth
+    same = controls.same_depth
     assert same(["a", "b", "c"], "b", ["x", "b", "y", "z"]) == "b"
     assert same(["a", "b", "c"], "c", ["x", "y"]) == "y"
     assert same(["a", "b", "c"], "b", ["v", "w", "x", "y", "z"]) == "x"
@@ -208,7 +209,7 @@ def test_the_same_depth_is_the_layer_of_that_name_or_as_far_from_the_input():
 
 def test_a_block_stands_in_front_of_what_is_inside_it(app):
     app.run()
-    resnet = cached.card(app.session_state["work"].models[1])
+    resnet = cache.card(app.session_state["work"].models[1])
     names = [layer.name for layer in layer_chooser.in_tree_order(resnet.layers)]
     assert names.index("layer1") + 1 == names.index("layer1.0") == names.index("layer1.0.conv1") - 1
     assert names[-1] == "fc"
@@ -216,12 +217,12 @@ def test_a_block_stands_in_front_of_what_is_inside_it(app):
 
 
 def test_large_image_sets_are_measured_only_when_asked_for(page, monkeypatch):
-    monkeypatch.setattr(exciting, "_UNASKED", 10)
+    monkeypatch.setattr(top_images, "_UNASKED", 10)
     vgg = page.session_state["work"].models[0]
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.3").run()
     finish(page)
     assert (
-        cached.unit_activations(cached.card(vgg), cached.image_set(page.session_state["work"].images), "features.3")
+        cache.unit_activations(cache.card(vgg), cache.image_set(page.session_state["work"].images), "features.3")
         is None
     )
     page.button(key=f"layers_{vgg}_measure").click().run()

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 import tests.pages.test_pages as shared
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.maxout import keeping
 from explainers.maxout.keeping import Asked
 from explainers.maxout.method import MaxOutParams
 from explainers.output import Output
 from jobs.queue import State
-from pages.parts import cached, maxout_view
-from pages.parts.maxout_controls import parse_units
-from pages.parts.maxout_work import Choice, Row
+from pages.maxout import view
+from pages.maxout.controls import parse_units
+from pages.maxout.jobs import Choice, Row
+from pages.shared import cache
 
 app, warm = shared.app, shared.warm  # fixtures
 
-PAGE, REASON = "pages/inside/maxout.py", "pages/explain/reason.py"
+PAGE, REASON = "pages/maxout/page.py", "pages/reason/page.py"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def page(app):
 
 def finish(app):
     """Wait for the jobs that the page started, and draw it anew."""
-    for job in list(cached.jobs().jobs):
+    for job in list(cache.jobs().jobs):
         assert job.wait(120)
     app.run()
     assert not app.exception, app.exception
@@ -61,13 +62,13 @@ def test_it_starts_by_itself_with_every_class_of_every_model(page):
 
 
 def test_go_on_takes_as_many_steps_again_and_another_choice_waits_to_be_started(page):
-    n_jobs = len(cached.jobs().jobs)
+    n_jobs = len(cache.jobs().jobs)
     page.button(key="maxout_start").click().run()
     finish(page)
     assert "step 8" in drawn(page)
-    assert len(cached.jobs().jobs) == n_jobs + 1
+    assert len(cache.jobs().jobs) == n_jobs + 1
     page.number_input(key="maxout_setting_maxout_seed").set_value(3).run()
-    assert len(cached.jobs().jobs) == n_jobs + 1
+    assert len(cache.jobs().jobs) == n_jobs + 1
     assert page.button(key="maxout_start").label == "Start"
     assert "step" not in drawn(page)
     page.number_input(key="maxout_setting_maxout_seed").set_value(0).run()
@@ -111,8 +112,8 @@ def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_th
     shortcut = mine.active[1]
     assert page.selectbox(key="reason_model").value == shortcut
     assert page.multiselect(key=f"reason_targets_{shortcut}").value == [0]
-    values = cached.unit_activations(cached.card(shortcut), cached.image_set(mine.images), None)[:, 0]
-    best = [cached.image_set(mine.images).ids[row] for row in np.argsort(-values)[:6]]
+    values = cache.unit_activations(cache.card(shortcut), cache.image_set(mine.images), None)[:, 0]
+    best = [cache.image_set(mine.images).ids[row] for row in np.argsort(-values)[:6]]
     assert mine.picks == best
 
 
@@ -148,10 +149,10 @@ def test_a_click_on_a_corner_shows_one_picture_at_full_resolution(page):
 def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatch):
     go_on = keeping.go_on
 
-    def fail(bank, store, all_asked, *rest):
+    def fail(model_store, store, all_asked, *rest):
         if all_asked[0].card.name == "vgg":
             raise RuntimeError("vgg is out of order")
-        return go_on(bank, store, all_asked, *rest)
+        return go_on(model_store, store, all_asked, *rest)
 
     monkeypatch.setattr(keeping, "go_on", fail)
     app.run()
@@ -162,7 +163,7 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
     finish(app)
     assert "vgg is out of order" in drawn(app).replace("<br>", " ")
     assert "step 2" in drawn(app)
-    assert all(job.state is State.DONE for job in cached.jobs().jobs)
+    assert all(job.state is State.DONE for job in cache.jobs().jobs)
 
 
 def test_without_a_model_there_is_no_dead_end(app):
@@ -177,9 +178,9 @@ def test_without_a_model_there_is_no_dead_end(app):
 
 def test_all_pictures_can_be_taken_away(page):
     mine = page.session_state["work"]
-    card = cached.card(mine.active[0])
+    card = cache.card(mine.active[0])
     cells = tuple(Asked(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
-    with zipfile.ZipFile(io.BytesIO(maxout_view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
+    with zipfile.ZipFile(io.BytesIO(view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
         assert archive.namelist() == ["vgg-portrait.png"]
 
 

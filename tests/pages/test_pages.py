@@ -8,9 +8,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from bank.settings import settings
+from common.settings import settings
 from jobs.queue import Job, State
-from pages.parts import cached
+from pages.shared import cache
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -18,7 +18,7 @@ APP = str(Path(__file__).parents[2] / "app.py")
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
     """The demo once painted, for all tests of this module."""
-    from bank.demo.images import demo_image_set
+    from images.paintings import demo_image_set
 
     folder = tmp_path_factory.mktemp("warm")
     demo_image_set(folder)
@@ -64,9 +64,9 @@ def test_switching_every_model_off_leaves_no_dead_end(app):
     app.run()
     assert not app.exception
     assert app.button(key="upload_score").disabled
-    app.switch_page("pages/find/suggestion.py").run()
+    app.switch_page("pages/suggestion/page.py").run()
     assert "No classifier is switched on" in app.info[0].value
-    app.switch_page("pages/explain/compare.py").run()
+    app.switch_page("pages/compare/page.py").run()
     assert "No model is switched on" in app.info[0].value
 
 
@@ -76,9 +76,9 @@ def test_a_page_that_ends_early_keeps_the_jobs_in_the_sidebar(app):
         box.uncheck()
     app.run()
     over = threading.Event()
-    cached.jobs().submit(Job("Long work", lambda job: over.wait(60)), "background")
+    cache.jobs().submit(Job("Long work", lambda job: over.wait(60)), "background")
     try:
-        app.switch_page("pages/explain/compare.py").run()
+        app.switch_page("pages/compare/page.py").run()
         assert not app.exception
         assert "No model is switched on" in app.info[0].value
         assert "Jobs" in " ".join(element.value for element in app.sidebar.markdown)
@@ -88,7 +88,7 @@ def test_a_page_that_ends_early_keeps_the_jobs_in_the_sidebar(app):
 
 def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
     app.run()
-    app.switch_page("pages/find/suggestion.py").run()
+    app.switch_page("pages/suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -100,7 +100,7 @@ def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
 
 def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
     app.run()
-    app.switch_page("pages/explain/compare.py").run()
+    app.switch_page("pages/compare/page.py").run()
     wait_for_table(app)
     app.button(key="compare_six").click().run()
     assert not app.exception
@@ -115,7 +115,7 @@ def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
 
 def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(app):
     app.run()
-    app.switch_page("pages/explain/compare.py").run()
+    app.switch_page("pages/compare/page.py").run()
     wait_for_table(app)
     app.button(key="compare_six").click().run()
     assert "What it cannot tell" in words(app)
@@ -128,27 +128,27 @@ def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(
     assert not app.exception
     wait_for_table(app)
     assert not app.error
-    cells = [job for job in cached.jobs().jobs if job.unit == "maps"]
+    cells = [job for job in cache.jobs().jobs if job.unit == "maps"]
     assert cells
     app.text_input(key=f"compare_place_{vgg}").set_value("here").run()
     assert "row, column" in app.error[0].value
 
 
 def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
-    from bank.loaders import zoo
+    from models.loaders import zoo
 
     app.run()
     mine = app.session_state["work"]
     loaded = zoo.load("timm/resnet10t", pretrained=False, create={"num_classes": 1})
-    mine.add_model(cached.bank().add(loaded).digest)
+    mine.add_model(cache.model_store().add(loaded).digest)
     for digest in mine.models[1:4]:
         mine.switched_off.add(digest)
-    app.switch_page("pages/find/suggestion.py").run()
+    app.switch_page("pages/suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
     assert "Left: the model is sure of the true class" in words(app)  # one classifier is left
-    app.switch_page("pages/explain/compare.py").run()
+    app.switch_page("pages/compare/page.py").run()
     app.button(key="compare_six").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -159,7 +159,7 @@ def test_one_model_gets_its_histogram_without_a_scatter(app):
     app.run()
     for box in app.sidebar.checkbox[1:]:
         box.uncheck()
-    app.switch_page("pages/find/suggestion.py").run()
+    app.switch_page("pages/suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -169,10 +169,10 @@ def test_one_model_gets_its_histogram_without_a_scatter(app):
 def test_a_folder_that_is_not_there_gets_one_line_and_nothing_is_lost(app):
     app.run()
     app.session_state["upload_folder"] = "/nowhere/at/all"
-    from pages.parts import cached
+    from pages.shared import cache
 
     before = app.session_state["work"].images
-    job = cached.jobs().submit(_job_that_reads("/nowhere/at/all"), "interactive")
+    job = cache.jobs().submit(_job_that_reads("/nowhere/at/all"), "interactive")
     app.session_state["work"].jobs["images"] = job
     job.wait(10)
     app.run()
@@ -182,23 +182,23 @@ def test_a_folder_that_is_not_there_gets_one_line_and_nothing_is_lost(app):
 
 
 def _job_that_reads(folder: str):
-    from bank import intake
+    from images import intake
     from jobs.queue import Job
 
     return Job("Reading", lambda job: intake.from_folder(Path(folder), settings().data_folder, job.report))
 
 
 def wait_for_table(app) -> None:
-    from pages.parts import cached
+    from pages.shared import cache
 
-    for job in cached.jobs().jobs:
+    for job in cache.jobs().jobs:
         assert job.wait(120), job.title
         assert not job.error, job.error
     app.run()
 
 
 def test_one_visitors_many_maps_keep_nobody_else_waiting():
-    jobs, may_end = cached.jobs(), threading.Event()
+    jobs, may_end = cache.jobs(), threading.Event()
     long = jobs.submit(Job("many maps", lambda job: may_end.wait(30), key="many maps"), "interactive")
     short = jobs.submit(Job("one map", lambda job: None, key="one map"), "interactive")
     try:
@@ -211,7 +211,7 @@ def test_one_visitors_many_maps_keep_nobody_else_waiting():
 
 def test_trust_measures_methods_and_shows_a_model_that_forgets(app):
     app.run()
-    app.switch_page("pages/explain/trust.py").run()
+    app.switch_page("pages/trust/page.py").run()
     wait_for_table(app)
     assert "Nothing is measured yet" in app.info[0].value
     app.multiselect(key="trust_methods").set_value(["saliency", "lime", "legrad"]).run()

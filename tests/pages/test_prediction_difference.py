@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 import tests.pages.test_pages as shared
-from explainers import cells
+from explainers import results
 from explainers.prediction_difference import keeping, method
 from jobs.queue import State
-from pages.parts import cached
-from pages.parts import prediction_difference_view as view
-from pages.parts import prediction_difference_work as working
-from pages.parts.aim import Aim
-from pages.parts.prediction_difference_view import Choice, Look
+from pages.prediction_difference import jobs as working
+from pages.prediction_difference import view as view
+from pages.prediction_difference.view import Choice, Look
+from pages.shared import cache
+from pages.shared.target_picker import Aim
 
 app, warm = shared.app, shared.warm  # fixtures
 
@@ -31,7 +31,7 @@ def page(app):
     app.run()
     mine = app.session_state["work"]
     mine.switched_off |= set(mine.models[1:3])
-    app.switch_page("pages/explain/prediction_difference.py").run()
+    app.switch_page("pages/prediction_difference/page.py").run()
     shared.wait_for_table(app)
     app.button(key="prediction_difference_six").click().run()
     app.number_input(key="prediction_difference_window").set_value(8).run()
@@ -69,7 +69,7 @@ def open_box(page, name):
 def test_nothing_is_worked_out_before_somebody_asks(page):
     assert "not asked yet" in figures(page)[0]
     assert "paintings" in shared.words(page)
-    assert not [job for job in cached.jobs().jobs if job.unit == "windows"]
+    assert not [job for job in cache.jobs().jobs if job.unit == "windows"]
     assert page.button(key=MAPS).label == "Explain this picture"
 
 
@@ -151,10 +151,10 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
     vgg = page.session_state["work"].models[0]
     sampler_for = keeping.sampler_for
 
-    def fail(loan, *args):
-        if loan.card.digest == vgg:
+    def fail(model, *args):
+        if model.card.digest == vgg:
             raise RuntimeError("this model is out of order")
-        return sampler_for(loan, *args)
+        return sampler_for(model, *args)
 
     monkeypatch.setattr(keeping, "sampler_for", fail)
     press(page, MAPS)
@@ -212,7 +212,7 @@ def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(pa
 
 
 def test_units_of_any_layer_can_be_chosen_by_number(page):
-    vgg = cached.card(page.session_state["work"].models[0])
+    vgg = cache.card(page.session_state["work"].models[0])
     last = vgg.layers[-1]
     assert last.spatial is None, "a layer without a grid has units too"
     open_box(page, "hidden")
@@ -241,7 +241,7 @@ def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
 def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatch):
     page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
     page.number_input(key="prediction_difference_window").set_value(6).run()
-    crop, started, may_go_on, seen = type(cached.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
+    crop, started, may_go_on, seen = type(cache.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
 
     def slowly(self, picture):
         seen.append(1)
@@ -250,13 +250,13 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
             assert may_go_on.wait(30)
         return crop(self, picture)
 
-    monkeypatch.setattr(type(cached.demo_cards()[0].preprocessing), "crop", slowly)
+    monkeypatch.setattr(type(cache.demo_cards()[0].preprocessing), "crop", slowly)
     page.button(key=MAPS).click().run()
     job = page.session_state["work"].jobs["prediction_difference"]
     while not started:
         assert job.active
     page.run()
-    n = len(cached.demo_images())
+    n = len(cache.demo_images())
     assert f"Learning patches of paintings: 8 of {n} pictures" in [bar.proto.text for bar in page.get("progress")]
     page.button(key="prediction_difference_stop").click().run()
     may_go_on.set()
@@ -270,7 +270,7 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
 
 def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
     assert "Gaussian of the patches of the demo's **paintings**" in shared.words(page)
-    images = cached.image_set(page.session_state["work"].images)
+    images = cache.image_set(page.session_state["work"].images)
     mine = replace(images, name="holiday", table=images.table[:7])
     assert "your **holiday** (7 pictures)" in view.drawn_from(mine, "conditional")
     assert "other pictures of your **holiday**" in view.drawn_from(mine, "marginal")
@@ -304,7 +304,7 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
 
 def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
     page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
-    monkeypatch.setattr(cells, "_FIT_ON", 8)
+    monkeypatch.setattr(results, "_FIT_ON", 8)
     page.number_input(key="prediction_difference_window").set_value(20).run()
     assert "shrunk" not in shared.words(page)
     press(page, MAPS)
@@ -316,7 +316,7 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/explain/prediction_difference.py").run()
+    app.switch_page("pages/prediction_difference/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 
@@ -324,8 +324,8 @@ def test_without_a_model_there_is_no_dead_end(app):
 def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
     press(page, MAPS)
     mine = page.session_state["work"]
-    cards, images = [cached.card(digest) for digest in mine.active], cached.image_set(mine.images)
-    table = cached.predictions(cards, images)
+    cards, images = [cache.card(digest) for digest in mine.active], cache.image_set(mine.images)
+    table = cache.predictions(cards, images)
     choice = Choice(Aim(value="probability"), 8, None, {"samples": 4})
     shots = view.per_model(choice, cards, images, mine.picks[0], table)
     with np.load(io.BytesIO(view.to_npz_file(shots))) as stored:

@@ -9,11 +9,12 @@ from PIL import Image
 
 import tests.pages.test_pages as shared
 from explainers import reason_cells
-from explainers.reason import default_layers
+from explainers.methods.multi_layer_cam import default_layers
 from figures.reason import TARGET_COLOURS
 from jobs.queue import State
-from pages.parts import cached, reason_view
-from pages.parts.reason_view import Choice, Look
+from pages.reason import view
+from pages.reason.view import Choice, Look
+from pages.shared import cache
 from suggestion import targets
 
 app, warm = shared.app, shared.warm  # fixtures
@@ -23,7 +24,7 @@ app, warm = shared.app, shared.warm  # fixtures
 def page(app):
     """The page with six pictures picked and all maps worked out."""
     app.run()
-    app.switch_page("pages/explain/reason.py").run()
+    app.switch_page("pages/reason/page.py").run()
     shared.wait_for_table(app)
     app.button(key="reason_six").click().run()
     shared.wait_for_table(app)
@@ -50,7 +51,7 @@ def test_the_models_answer_and_its_runner_up_are_explained_layer_by_layer(page):
 
 
 def test_what_is_put_together_differently_is_not_worked_out_again(page):
-    n_jobs = len(cached.jobs().jobs)
+    n_jobs = len(cache.jobs().jobs)
     page.segmented_control(key="reason_how").set_value("max").run()
     assert "max of 4 layers" in figure_of(page)
     page.segmented_control(key="reason_weigh").set_value("alike").run()
@@ -58,7 +59,7 @@ def test_what_is_put_together_differently_is_not_worked_out_again(page):
     page.segmented_control(key="reason_scale").set_value("shared").run()
     assert "above 80%" in figure_of(page)
     assert not page.exception
-    assert len(cached.jobs().jobs) == n_jobs
+    assert len(cache.jobs().jobs) == n_jobs
 
 
 def test_targets_may_be_classes_and_layers_any(page):
@@ -92,16 +93,16 @@ def test_guided_backprop_is_offered_where_it_suits_and_refused_with_the_reason(p
 def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatch):
     look = reason_cells._look
 
-    def fail(bank, images, cell, progress):
+    def fail(model_store, images, cell, progress):
         if cell.target == 2:
             raise RuntimeError("the third class is out of order")
-        return look(bank, images, cell, progress)
+        return look(model_store, images, cell, progress)
 
     monkeypatch.setattr(reason_cells, "_look", fail)
     app.run()
     vgg = app.session_state["work"].models[0]
     app.session_state[f"reason_targets_{vgg}"] = [0, 2]
-    app.switch_page("pages/explain/reason.py").run()
+    app.switch_page("pages/reason/page.py").run()
     shared.wait_for_table(app)
     app.button(key="reason_six").click().run()
     shared.wait_for_table(app)
@@ -109,7 +110,7 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
     drawn = figure_of(app)
     assert "the third class is out of order" in drawn
     assert "mean of 4 layers" in drawn
-    assert cached.jobs().jobs[-1].state is State.DONE
+    assert cache.jobs().jobs[-1].state is State.DONE
 
 
 def test_without_a_model_there_is_no_dead_end(app):
@@ -117,22 +118,22 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/explain/reason.py").run()
+    app.switch_page("pages/reason/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 
 
 def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
     mine = page.session_state["work"]
-    cards, images = [cached.card(digest) for digest in mine.models], cached.image_set(mine.images)
-    table = cached.predictions(cards, images)
+    cards, images = [cache.card(digest) for digest in mine.models], cache.image_set(mine.images)
+    table = cache.predictions(cards, images)
     choice = Choice(cards[0], (targets.TOP, targets.RUNNER_UP), default_layers(cards[0]))
     parts = choice, Look(), images, mine.picks[0], table
-    names = [target.name for target in reason_view.targets_of(choice, images, mine.picks[0], table)[0]]
-    with np.load(io.BytesIO(reason_view.to_npz_file(*parts))) as stored:
+    names = [target.name for target in view.targets_of(choice, images, mine.picks[0], table)[0]]
+    with np.load(io.BytesIO(view.to_npz_file(*parts))) as stored:
         assert set(stored.files) == {f"{n}/{part}" for n in names for part in (*choice.layers, "aggregate")}
         assert stored[f"{names[0]}/features.26"].shape == (8, 8)
         cells = stored[f"{names[0]}/features.12"]
         assert cells.max() < 1, "raw: shares of the score, not scaled to anything"
-    with Image.open(io.BytesIO(reason_view.to_png_file(*parts, opacity=0.8))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(*parts, opacity=0.8))) as picture:
         assert picture.width > picture.height > 600

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from bank.card import ModelCard, Recipe
-from bank.images import ImageSet, image_id, to_jpeg
-from bank.loaders.base import Loaded
-from bank.preprocess import Preprocessing
+from images.image_set import ImageSet, image_id, to_jpeg
+from models.card import ModelCard, Recipe
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
 from suggestion.table import NONE, Predictions
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}

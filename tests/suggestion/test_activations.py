@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bank.intake import from_files
-from bank.layers import capture
+from images.intake import from_files
 from jobs.results import ResultStore
+from models.layers import capture
 from suggestion import activations
 from suggestion.activations import extremes
 from tests.makers import SIDE_PX, encoded, picture
@@ -23,15 +23,15 @@ def store(tmp_path):
     return ResultStore(tmp_path / "results", 10**9)
 
 
-def test_units_and_scores_are_those_of_the_model_on_every_image(bank, tiny_card, images, store):
+def test_units_and_scores_are_those_of_the_model_on_every_image(model_store, tiny_card, images, store):
     for layer in ("3", None):
         assert not activations.through(tiny_card, images, layer, store)
-        activations.measure(bank, tiny_card, images, layer, store)
+        activations.measure(model_store, tiny_card, images, layer, store)
         assert activations.through(tiny_card, images, layer, store)
     crops = np.stack([tiny_card.preprocessing.crop(images.image(row)) for row in range(5)])
-    with bank.lend(tiny_card) as loan, torch.no_grad(), capture(loan.layer("3")) as outputs:
-        scores = loan.logits(loan.normalise(crops))
-        units = outputs[loan.layer("3")].mean((2, 3))
+    with model_store.borrow(tiny_card) as model, torch.no_grad(), capture(model.layer("3")) as outputs:
+        scores = model.logits(model.normalise(crops))
+        units = outputs[model.layer("3")].mean((2, 3))
     np.testing.assert_allclose(activations.measured(tiny_card, images, "3", store), units, atol=1e-6)
     np.testing.assert_allclose(activations.measured(tiny_card, images, None, store), scores, atol=1e-6)
 

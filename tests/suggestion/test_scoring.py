@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from bank.bank import Bank
 from jobs.queue import Cancelled
+from models.store import ModelStore
 from suggestion import scoring
 from suggestion.table import NONE, shared_classes
 from suggestion.views import accuracy
@@ -20,14 +20,14 @@ from tests.suggestion.makers import colour_images, colour_loaded
 
 
 @pytest.fixture
-def bank(tmp_path):
-    return Bank(tmp_path / "bank", "cpu")
+def model_store(tmp_path):
+    return ModelStore(tmp_path / "model_store", "cpu")
 
 
-def test_the_table_holds_each_models_answers_in_the_images_order(bank, tmp_path):
+def test_the_table_holds_each_models_answers_in_the_images_order(model_store, tmp_path):
     images = colour_images(tmp_path / "images")
-    card = bank.add(colour_loaded())
-    assert scoring.score(bank, [card], images, tmp_path / "out") == {}
+    card = model_store.add(colour_loaded())
+    assert scoring.score(model_store, [card], images, tmp_path / "out") == {}
     table = scoring.load([card], images, tmp_path / "out")
     names = [table.class_name(number) for number in table.predicted[:, 0]]
     assert names == list(images.labels)
@@ -37,22 +37,22 @@ def test_the_table_holds_each_models_answers_in_the_images_order(bank, tmp_path)
     assert table.true_probability[:, 0] == pytest.approx(table.confidence[:, 0])
 
 
-def test_answers_equal_a_plain_forward_pass(bank, tmp_path):
+def test_answers_equal_a_plain_forward_pass(model_store, tmp_path):
     images = colour_images(tmp_path / "images", 5)
-    card = bank.add(colour_loaded(scale=0.7))
-    scoring.score(bank, [card], images, tmp_path / "out")
+    card = model_store.add(colour_loaded(scale=0.7))
+    scoring.score(model_store, [card], images, tmp_path / "out")
     table = scoring.load([card], images, tmp_path / "out")
-    with bank.lend(card) as loan, torch.no_grad():
+    with model_store.borrow(card) as model, torch.no_grad():
         crops = np.stack([card.preprocessing.crop(images.image(i)) for i in range(5)])
-        expected = loan.logits(loan.normalise(crops)).softmax(1).max(1).values
+        expected = model.logits(model.normalise(crops)).softmax(1).max(1).values
     assert table.confidence[:, 0] == pytest.approx(expected.numpy())
 
 
-def test_models_with_other_sizes_and_class_lists_share_one_table(bank, tmp_path):
+def test_models_with_other_sizes_and_class_lists_share_one_table(model_store, tmp_path):
     images = colour_images(tmp_path / "images", 9)
-    first = bank.add(colour_loaded("first"))
-    second = bank.add(colour_loaded("second", 24, ("Blue", "red", "purple"), order=(2, 0, 1)))
-    scoring.score(bank, [first, second], images, tmp_path / "out")
+    first = model_store.add(colour_loaded("first"))
+    second = model_store.add(colour_loaded("second", 24, ("Blue", "red", "purple"), order=(2, 0, 1)))
+    scoring.score(model_store, [first, second], images, tmp_path / "out")
     table = scoring.load([first, second], images, tmp_path / "out")
     assert table.classes == ("red", "green", "blue", "purple")
     assert shared_classes([first, second]) == ("red", "blue")
@@ -63,16 +63,16 @@ def test_models_with_other_sizes_and_class_lists_share_one_table(bank, tmp_path)
     assert accuracy(table)[1].tolist() == [9, 6]
 
 
-def test_a_finished_chunk_is_never_scored_again(bank, tmp_path):
+def test_a_finished_chunk_is_never_scored_again(model_store, tmp_path):
     images = colour_images(tmp_path / "images", 20)
-    card = bank.add(colour_loaded())
+    card = model_store.add(colour_loaded())
 
     def stop_after_ten(done: int, total: int) -> None:
         if done >= 10:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        scoring.score(bank, [card], images, tmp_path / "out", stop_after_ten, chunk=4)
+        scoring.score(model_store, [card], images, tmp_path / "out", stop_after_ten, chunk=4)
     parts = sorted((tmp_path / "out").glob("*/*/*.parquet"))
     assert len(parts) == 2
     stamps = {part: part.stat().st_mtime_ns for part in parts}
@@ -82,53 +82,53 @@ def test_a_finished_chunk_is_never_scored_again(bank, tmp_path):
         reports.append(done)
         assert all(part.stat().st_mtime_ns == stamp for part, stamp in stamps.items() if part.exists())
 
-    scoring.score(bank, [card], images, tmp_path / "out", look, chunk=4)
+    scoring.score(model_store, [card], images, tmp_path / "out", look, chunk=4)
     assert reports[0] == 8
     assert reports[-1] == 20
 
 
-def test_a_model_added_later_leaves_the_others_answers_alone(bank, tmp_path):
+def test_a_model_added_later_leaves_the_others_answers_alone(model_store, tmp_path):
     images = colour_images(tmp_path / "images", 6)
-    first, second = bank.add(colour_loaded("first")), bank.add(colour_loaded("second", scale=1.0))
-    scoring.score(bank, [first], images, tmp_path / "out")
+    first, second = model_store.add(colour_loaded("first")), model_store.add(colour_loaded("second", scale=1.0))
+    scoring.score(model_store, [first], images, tmp_path / "out")
     file = next((tmp_path / "out").glob(f"*/{first.digest}.parquet"))
     stamp = file.stat().st_mtime_ns
-    scoring.score(bank, [first, second], images, tmp_path / "out")
+    scoring.score(model_store, [first, second], images, tmp_path / "out")
     assert file.stat().st_mtime_ns == stamp
     assert scoring.load([first, second], images, tmp_path / "out") is not None
 
 
-def test_a_model_that_goes_wrong_on_a_picture_does_not_stop_the_others(bank, tmp_path):
+def test_a_model_that_goes_wrong_on_a_picture_does_not_stop_the_others(model_store, tmp_path):
     class NanOnRed(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             scores = images.mean(dim=(2, 3))
             return torch.where(scores[:, :1] > 0.5, torch.nan, scores)
 
     images = colour_images(tmp_path / "images", 6)
-    good = bank.add(colour_loaded("good"))
+    good = model_store.add(colour_loaded("good"))
     loaded = colour_loaded("bad")
-    bad = bank.add(type(loaded)(**{**vars(loaded), "module": NanOnRed(), "architecture": "test/bad"}))
-    failed = scoring.score(bank, [bad, good], images, tmp_path / "out")
+    bad = model_store.add(type(loaded)(**{**vars(loaded), "module": NanOnRed(), "architecture": "test/bad"}))
+    failed = scoring.score(model_store, [bad, good], images, tmp_path / "out")
     assert list(failed) == [bad.digest]
     assert "NaN" in failed[bad.digest]
     assert scoring.load([good], images, tmp_path / "out") is not None
     assert scoring.load([good, bad], images, tmp_path / "out") is None
 
 
-def test_when_memory_runs_out_the_batch_is_halved(bank, tmp_path, monkeypatch):
+def test_when_memory_runs_out_the_batch_is_halved(model_store, tmp_path, monkeypatch):
     images = colour_images(tmp_path / "images", 10)
-    card = bank.add(colour_loaded())
-    scoring.score(bank, [card], images, tmp_path / "plenty")
-    with bank.lend(card) as loan:
-        whole = type(loan).logits
+    card = model_store.add(colour_loaded())
+    scoring.score(model_store, [card], images, tmp_path / "plenty")
+    with model_store.borrow(card) as model:
+        whole = type(model).logits
 
     def little_memory(self, inputs):
         if len(inputs) > 3:
             raise torch.OutOfMemoryError
         return whole(self, inputs)
 
-    monkeypatch.setattr("bank.bank.Loan.logits", little_memory)
-    assert scoring.score(bank, [card], images, tmp_path / "scarce") == {}
+    monkeypatch.setattr("models.store.ModelHandle.logits", little_memory)
+    assert scoring.score(model_store, [card], images, tmp_path / "scarce") == {}
     plenty, scarce = (scoring.load([card], images, tmp_path / name) for name in ("plenty", "scarce"))
     assert np.allclose(plenty.probability, scarce.probability, atol=1e-6)
 
@@ -136,19 +136,20 @@ def test_when_memory_runs_out_the_batch_is_halved(bank, tmp_path, monkeypatch):
 _KILLED = """
     import sys, time
     from pathlib import Path
-    from bank.bank import Bank
+    from models.store import ModelStore
     from suggestion import scoring
     from tests.suggestion.makers import colour_images, colour_loaded
     folder = Path(sys.argv[1])
-    bank = Bank(folder / "bank", "cpu")
+    model_store = ModelStore(folder / "model_store", "cpu")
     images = colour_images(folder / "images", 24)
-    card = bank.add(colour_loaded(scale=0.7))
+    card = model_store.add(colour_loaded(scale=0.7))
     slowly = lambda done, total: time.sleep(0.25)
-    scoring.score(bank, [card], images, folder / "out", slowly if sys.argv[2] == "slow" else lambda d, t: None, chunk=2)
+    report = slowly if sys.argv[2] == "slow" else lambda done, total: None
+    scoring.score(model_store, [card], images, folder / "out", report, chunk=2)
 """
 
 
-def test_after_kill_9_scoring_resumes_and_the_table_equals_an_unbroken_runs(bank, tmp_path):
+def test_after_kill_9_scoring_resumes_and_the_table_equals_an_unbroken_runs(model_store, tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(tmp_path)]
     process = subprocess.Popen([*command, "slow"])
     deadline = time.monotonic() + 60
@@ -162,10 +163,10 @@ def test_after_kill_9_scoring_resumes_and_the_table_equals_an_unbroken_runs(bank
     assert 3 <= len(left) < 12
 
     images = colour_images(tmp_path / "images", 24)
-    card = bank.add(colour_loaded(scale=0.7))
+    card = model_store.add(colour_loaded(scale=0.7))
     first_report = []
-    scoring.score(bank, [card], images, tmp_path / "out", lambda done, total: first_report.append(done), chunk=2)
+    scoring.score(model_store, [card], images, tmp_path / "out", lambda done, total: first_report.append(done), chunk=2)
     assert first_report[0] == 2 * len(left)
-    scoring.score(bank, [card], images, tmp_path / "unbroken", chunk=2)
+    scoring.score(model_store, [card], images, tmp_path / "unbroken", chunk=2)
     resumed, unbroken = (scoring.load([card], images, tmp_path / name).to_frame() for name in ("out", "unbroken"))
     pd.testing.assert_frame_equal(resumed, unbroken, check_exact=True)

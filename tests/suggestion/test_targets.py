@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bank.bank import Bank
+from models.store import ModelStore
 from suggestion import targets
 from suggestion.table import NONE
 from suggestion.targets import target_of
@@ -12,7 +12,7 @@ from tests.suggestion.makers import colour_loaded, table
 
 @pytest.fixture
 def card(tmp_path):
-    return Bank(tmp_path, "cpu").add(colour_loaded(classes=("blue", "Red", "green")))
+    return ModelStore(tmp_path, "cpu").add(colour_loaded(classes=("blue", "Red", "green")))
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from bank.images import ImageSet, image_id
-from bank.preprocess import Preprocessing
 from explainers.contrastive.generator import Encoder, Generator, Shape, Trained
+from images.image_set import ImageSet, image_id
+from models.preprocessing import Preprocessing
 from tests.makers import TinyNet, tiny_loaded
 
 TINY = Shape(side=32, channels=1, latent=8, width=4)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bank.digits.images import digits_image_set
-from bank.settings import settings
-from explainers.command_line import store_of_settings
+from common.settings import settings
 from explainers.contrastive import generators
 from explainers.contrastive.__main__ import main
 from explainers.contrastive.generator import Shape
 from explainers.contrastive.ready_made import READY_MADE, WEIGHTS, ready_made, sheet
+from images.digits import digits_image_set
+from parallax.arguments import store_of_settings
 
 
 @pytest.fixture(scope="module")

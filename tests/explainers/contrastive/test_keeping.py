@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from bank.bank import Bank
 from explainers.contrastive import keeping
 from explainers.contrastive.keeping import LARGE_RESIDUAL, Asked, find, work_out
 from explainers.contrastive.method import ContrastParams
 from jobs.queue import Cancelled
 from jobs.results import ResultStore
+from models.store import ModelStore
 from tests.explainers.contrastive.small import image_set, loaded, trained
 from tests.makers import tiny_loaded
 
@@ -38,8 +38,10 @@ def asked_of(card, images, generator, true=0, probe=1, row=0, params=QUICK):
     return Asked(card, images.ids[row], true, probe, generator.key, params)
 
 
-def test_contrasts_are_found_in_batches_over_pictures_and_classes_and_kept(bank, store, images, generator, monkeypatch):
-    cards = [bank.add(loaded()), bank.add(loaded(side=48, channels=3, name="colour"))]
+def test_contrasts_are_found_in_batches_over_pictures_and_classes_and_kept(
+    model_store, store, images, generator, monkeypatch
+):
+    cards = [model_store.add(loaded()), model_store.add(loaded(side=48, channels=3, name="colour"))]
     all_asked = [
         asked_of(card, images, generator, 0, probe, row) for card in cards for row in (0, 1) for probe in (1, 2)
     ]
@@ -53,7 +55,7 @@ def test_contrasts_are_found_in_batches_over_pictures_and_classes_and_kept(bank,
     monkeypatch.setattr(keeping, "search", counting)
     failures = {}
     work_out(
-        bank, store, images, generator, all_asked, failures,
+        model_store, store, images, generator, all_asked, failures,
         lambda done, total: counted.append((done, total)), lambda asked, _: shown.append(asked.key),
     )  # fmt: skip
     assert not failures
@@ -75,31 +77,34 @@ def test_contrasts_are_found_in_batches_over_pictures_and_classes_and_kept(bank,
             assert found.after[asked.true] == pytest.approx(found.after[asked.probe], rel=0.01)
             assert not found.third_wins(asked)
             assert found.status(asked) == "constraints hold"
-    work_out(bank, store, images, generator, all_asked, failures)
+    work_out(model_store, store, images, generator, all_asked, failures)
     assert batches == [4, 4], "nothing is searched twice"
 
 
-def test_a_batch_finds_what_each_finds_alone(bank, store, images, generator, tmp_path):
-    card = bank.add(loaded())
+def test_a_batch_finds_what_each_finds_alone(model_store, store, images, generator, tmp_path):
+    card = model_store.add(loaded())
     all_asked = [asked_of(card, images, generator, 0, probe, row) for row in (0, 3) for probe in (1, 3)]
-    work_out(bank, store, images, generator, all_asked, {})
+    work_out(model_store, store, images, generator, all_asked, {})
     for asked in all_asked:
         alone = ResultStore(tmp_path / asked.key, 10**9)
-        work_out(bank, alone, images, generator, [asked], {})
+        work_out(model_store, alone, images, generator, [asked], {})
         np.testing.assert_allclose(find(alone, asked).changed, find(store, asked).changed, atol=0.02)
 
 
-def test_what_starts_is_the_models_own_answer_to_the_picture(bank, store, images, generator):
-    card = bank.add(loaded(side=20))
+def test_what_starts_is_the_models_own_answer_to_the_picture(model_store, store, images, generator):
+    card = model_store.add(loaded(side=20))
     asked = asked_of(card, images, generator, row=2)
-    work_out(bank, store, images, generator, [asked], {})
-    with bank.lend(card) as loan:
-        own = loan.logits(loan.normalise(card.preprocessing.crop(images.image(2))[None])).softmax(1)[0]
+    work_out(model_store, store, images, generator, [asked], {})
+    with model_store.borrow(card) as model:
+        own = model.logits(model.normalise(card.preprocessing.crop(images.image(2))[None])).softmax(1)[0]
     np.testing.assert_allclose(find(store, asked).before, own.numpy(), atol=1e-5)
 
 
-def test_what_cannot_be_asked_is_said_and_the_rest_goes_on(bank, store, images, generator):
-    card, regression = bank.add(loaded()), bank.add(tiny_loaded(n_classes=1, channels=1, name="regression"))
+def test_what_cannot_be_asked_is_said_and_the_rest_goes_on(model_store, store, images, generator):
+    card, regression = (
+        model_store.add(loaded()),
+        model_store.add(tiny_loaded(n_classes=1, channels=1, name="regression")),
+    )
     good = asked_of(card, images, generator)
     bad = {
         "two different classes": asked_of(card, images, generator, 1, 1),
@@ -108,21 +113,21 @@ def test_what_cannot_be_asked_is_said_and_the_rest_goes_on(bank, store, images, 
         "another image set or training": replace(good, generator="another"),
     }
     failures = {}
-    work_out(bank, store, images, generator, [*bad.values(), good], failures)
+    work_out(model_store, store, images, generator, [*bad.values(), good], failures)
     assert find(store, good) is not None
     for expected, asked in bad.items():
         assert expected in failures[asked.key]
         assert failures[asked.key].startswith("Expected ")
     failures = {}
-    work_out(bank, store, images, None, [good], failures)
+    work_out(model_store, store, images, None, [good], failures)
     assert "a generator of small, got none. Train one" in failures[good.key]
     failures = {}
     foreign = trained("another set")
-    work_out(bank, store, images, foreign, [replace(good, generator=foreign.key)], failures)
+    work_out(model_store, store, images, foreign, [replace(good, generator=foreign.key)], failures)
     assert "one of another image set" in next(iter(failures.values()))
 
 
-def test_a_model_without_gradients_gets_one_line(bank, store, images, generator):
+def test_a_model_without_gradients_gets_one_line(model_store, store, images, generator):
     class Steps(nn.Module):
         def __init__(self):
             super().__init__()
@@ -131,20 +136,20 @@ def test_a_model_without_gradients_gets_one_line(bank, store, images, generator)
         def forward(self, x):
             return torch.stack([(x.mean((1, 2, 3)) * 10).round(), x.detach().std((1, 2, 3))], 1).detach()
 
-    card = bank.add(tiny_loaded(Steps(), channels=1))
+    card = model_store.add(tiny_loaded(Steps(), channels=1))
     asked, failures = asked_of(card, images, generator), {}
-    work_out(bank, store, images, generator, [asked], failures)
+    work_out(model_store, store, images, generator, [asked], failures)
     assert "gradient" in failures[asked.key]
     assert "\n" not in failures[asked.key]
 
 
-def test_notes_tell_what_a_person_should_know(bank, store, images, generator):
-    card = bank.add(loaded(n_classes=2))
-    with bank.lend(card) as loan:
-        own = loan.logits(loan.normalise(card.preprocessing.crop(images.image(0))[None]))[0]
+def test_notes_tell_what_a_person_should_know(model_store, store, images, generator):
+    card = model_store.add(loaded(n_classes=2))
+    with model_store.borrow(card) as model:
+        own = model.logits(model.normalise(card.preprocessing.crop(images.image(0))[None]))[0]
     winner = int(own.argmax())
     asked = asked_of(card, images, generator, 1 - winner, winner)
-    work_out(bank, store, images, generator, [asked], {})
+    work_out(model_store, store, images, generator, [asked], {})
     found = find(store, asked)
     notes = " ".join(found.notes(asked))
     assert "already finds" in notes
@@ -158,9 +163,9 @@ def test_notes_tell_what_a_person_should_know(bank, store, images, generator):
     assert "off by 1.5" in " ".join(missed.notes(asked))
 
 
-def test_stopping_keeps_what_is_found(bank, store, images, generator, monkeypatch):
+def test_stopping_keeps_what_is_found(model_store, store, images, generator, monkeypatch):
     monkeypatch.setattr(keeping, "AT_ONCE", 1)
-    card = bank.add(loaded())
+    card = model_store.add(loaded())
     all_asked = [asked_of(card, images, generator, row=row) for row in range(3)]
 
     def stop(done, _total):
@@ -168,14 +173,14 @@ def test_stopping_keeps_what_is_found(bank, store, images, generator, monkeypatc
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        work_out(bank, store, images, generator, all_asked, {}, stop)
+        work_out(model_store, store, images, generator, all_asked, {}, stop)
     assert [asked.key in store for asked in all_asked] == [True, False, False]
-    with bank.lend(card) as loan:
-        assert not any(parameter.requires_grad for parameter in loan.module.parameters())
+    with model_store.borrow(card) as model:
+        assert not any(parameter.requires_grad for parameter in model.module.parameters())
 
 
-def test_when_memory_runs_out_the_batch_is_halved(bank, store, images, generator, monkeypatch):
-    card, true_search, tried = bank.add(loaded()), keeping.search, []
+def test_when_memory_runs_out_the_batch_is_halved(model_store, store, images, generator, monkeypatch):
+    card, true_search, tried = model_store.add(loaded()), keeping.search, []
 
     def small(answers, z0, *rest):
         tried.append(len(z0))
@@ -185,13 +190,13 @@ def test_when_memory_runs_out_the_batch_is_halved(bank, store, images, generator
 
     monkeypatch.setattr(keeping, "search", small)
     all_asked, failures = [asked_of(card, images, generator, row=row) for row in range(4)], {}
-    work_out(bank, store, images, generator, all_asked, failures)
+    work_out(model_store, store, images, generator, all_asked, failures)
     assert tried == [4, 2, 2]
     assert not failures
 
 
 def test_the_key_stands_for_everything(tmp_path, images, generator):
-    card = Bank(tmp_path / "bank", "cpu").add(loaded())
+    card = ModelStore(tmp_path / "model_store", "cpu").add(loaded())
     first = asked_of(card, images, generator)
     others = [
         asked_of(card, images, generator, 1, 0),

@@ -31,10 +31,10 @@ def maps():
 CROP = np.full((16, 16, 1), 128, np.uint8)
 
 
-def test_right_maps_show_what_to_take_away_and_what_to_add(bank):
-    card = bank.add(tiny_loaded(Halves(), channels=1))
-    with bank.lend(card) as loan:
-        ruled = contrast(loan, CROP, *maps(), 0, 1)
+def test_right_maps_show_what_to_take_away_and_what_to_add(model_store):
+    card = model_store.add(tiny_loaded(Halves(), channels=1))
+    with model_store.borrow(card) as model:
+        ruled = contrast(model, CROP, *maps(), 0, 1)
     assert ruled.n_kept == len(WEIGHTS) == 400
     assert (ruled.change[:, :8] < 0).all()
     assert (ruled.change[:, 8:] > 0).all()
@@ -42,30 +42,30 @@ def test_right_maps_show_what_to_take_away_and_what_to_add(bank):
     np.testing.assert_allclose(ruled.change[0, 15], WEIGHTS.mean(), rtol=1e-4)
 
 
-def test_wrong_maps_are_not_kept_at_any_weight(bank):
-    card = bank.add(tiny_loaded(Halves(), channels=1))
+def test_wrong_maps_are_not_kept_at_any_weight(model_store):
+    card = model_store.add(tiny_loaded(Halves(), channels=1))
     left, right = maps()
-    with bank.lend(card) as loan:
-        ruled = contrast(loan, CROP, right, left, 0, 1)
+    with model_store.borrow(card) as model:
+        ruled = contrast(model, CROP, right, left, 0, 1)
     assert ruled.n_kept == 0
     assert not ruled.change.any()
 
 
-def test_coarse_maps_are_enlarged_to_the_input(bank):
-    card = bank.add(tiny_loaded(Halves(), channels=1))
+def test_coarse_maps_are_enlarged_to_the_input(model_store):
+    card = model_store.add(tiny_loaded(Halves(), channels=1))
     coarse = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
-    with bank.lend(card) as loan:
-        ruled = contrast(loan, CROP, *coarse, 0, 1)
+    with model_store.borrow(card) as model:
+        ruled = contrast(model, CROP, *coarse, 0, 1)
     assert ruled.change.shape == (16, 16)
     assert ruled.change[0, 0] < 0 < ruled.change[0, 15]
 
 
-def test_the_rule_is_kept_beside_its_two_maps(bank, tmp_path):
-    card, store = bank.add(loaded()), ResultStore(tmp_path / "results", 10**9)
+def test_the_rule_is_kept_beside_its_two_maps(model_store, tmp_path):
+    card, store = model_store.add(loaded()), ResultStore(tmp_path / "results", 10**9)
     images, failures, counted = image_set(tmp_path / "pictures", 2), {}, []
     wanted = [RuleAsked.of(card, images.ids[0], 0, 1, name, images.digest) for name in BESIDE[:2]]
     bad = RuleAsked.of(card, images.ids[0], 0, 9, "grad-cam", images.digest)
-    work_out(bank, store, images, [*wanted, bad], failures, lambda done, total: counted.append((done, total)))
+    work_out(model_store, store, images, [*wanted, bad], failures, lambda done, total: counted.append((done, total)))
     assert "a class of tiny" in failures[bad.key]
     assert len(failures) == 1
     assert counted[-1] == (3, 3)

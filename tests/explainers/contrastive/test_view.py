@@ -26,40 +26,40 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [(32, 32), (50, 70)])
-def test_what_the_model_sees_at_the_start_is_the_picture_itself(bank, way, size):
-    card = bank.add(loaded(**way))
+def test_what_the_model_sees_at_the_start_is_the_picture_itself(model_store, way, size):
+    card = model_store.add(loaded(**way))
     image = picture(*size)
-    with bank.lend(card) as loan:
-        own = loan.normalise(card.preprocessing.crop(image)[None])
+    with model_store.borrow(card) as model:
+        own = model.normalise(card.preprocessing.crop(image)[None])
         generator = trained("set")
         pictures = torch.from_numpy(fit_for(TINY, image))[None]
         inverted = invert(generator, pictures, ContrastParams(restarts=1, inversion_steps=3))
-        answers = Answers(loan, generator, inverted, [image], size)
+        answers = Answers(model, generator, inverted, [image], size)
         z = inverted.z.clone().requires_grad_()
         inputs = answers.inputs(z, torch.zeros(1, dtype=torch.int64))
         torch.testing.assert_close(inputs.detach(), own, rtol=0, atol=1e-5)
-        torch.testing.assert_close(answers(z, torch.zeros(1, dtype=torch.int64)).detach(), loan.logits(own))
+        torch.testing.assert_close(answers(z, torch.zeros(1, dtype=torch.int64)).detach(), model.logits(own))
         (slope,) = torch.autograd.grad(answers(z, torch.zeros(1, dtype=torch.int64)).sum(), z)
         assert slope.abs().sum() > 0
 
 
-def test_a_change_of_the_picture_comes_through_as_preprocessing_would_have_it(bank):
-    card = bank.add(loaded(side=20, channels=3))
+def test_a_change_of_the_picture_comes_through_as_preprocessing_would_have_it(model_store):
+    card = model_store.add(loaded(side=20, channels=3))
     before, after = picture(32, 32, 0), picture(32, 32, 1)
-    with bank.lend(card) as loan:
-        view = View(loan, 32, 32)
+    with model_store.borrow(card) as model:
+        view = View(model, 32, 32)
         seen = [view(torch.from_numpy(image / 255).permute(2, 0, 1)[None].float())[0] for image in (before, after)]
         crops = np.stack([card.preprocessing.crop(image) for image in (before, after)])
-        own = loan.normalise(crops)
+        own = model.normalise(crops)
     torch.testing.assert_close(seen[1] - seen[0], own[1] - own[0], rtol=0, atol=0.05)  # PIL rounds twice to whole greys
 
 
-def test_grey_of_a_coloured_generator_is_pils(bank):
-    card = bank.add(loaded())
+def test_grey_of_a_coloured_generator_is_pils(model_store):
+    card = model_store.add(loaded())
     image = picture(32, 32)
-    with bank.lend(card) as loan:
-        seen = View(loan, 32, 32)(torch.from_numpy(image / 255).permute(2, 0, 1)[None].float())[0]
-        own = loan.normalise(card.preprocessing.crop(image)[None])[0]
+    with model_store.borrow(card) as model:
+        seen = View(model, 32, 32)(torch.from_numpy(image / 255).permute(2, 0, 1)[None].float())[0]
+        own = model.normalise(card.preprocessing.crop(image)[None])[0]
     assert (seen - own).std() < 0.01, "equal but for a constant"
 
 

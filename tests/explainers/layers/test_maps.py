@@ -11,25 +11,25 @@ from tests.makers import one_line
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_every_layers_maps_are_its_output_and_the_model_is_given_back_as_it_was(bank, net):
-    card = add(bank, seeded(NETS[net]), net)
+def test_every_layers_maps_are_its_output_and_the_model_is_given_back_as_it_was(model_store, net):
+    card = add(model_store, seeded(NETS[net]), net)
     inputs = normalised(1)
     layers = [layer for layer in card.layers if layer.n_units]
-    with bank.lend(card) as loan:
-        before = state_of(loan.module)
+    with model_store.borrow(card) as model:
+        before = state_of(model.module)
         outputs = {}
         handles = [
-            loan.layer(layer.name).register_forward_hook(
+            model.layer(layer.name).register_forward_hook(
                 lambda _m, _i, output, name=layer.name: outputs.update({name: output.detach().clone()})
             )
             for layer in layers
         ]
         with torch.no_grad():
-            loan.module(inputs)
+            model.module(inputs)
         for handle in handles:
             handle.remove()
-        found = unit_maps(loan, inputs, [layer.name for layer in layers])
-        assert state_of(loan.module) == before
+        found = unit_maps(model, inputs, [layer.name for layer in layers])
+        assert state_of(model.module) == before
     for layer, values in zip(layers, found, strict=True):
         assert values.dtype == np.float32
         assert len(values) == layer.n_units
@@ -65,20 +65,20 @@ def test_where_two_models_differ_most_comes_from_the_mean_distance():
         difference(first, np.zeros((3, 4, 4), np.float32))
 
 
-def test_models_whose_layers_do_not_match_are_told_why(bank):
-    plain = add(bank, seeded(NETS["plain"]), "plain")
-    other = add(bank, seeded(NETS["plain"], seed=1), "other")
+def test_models_whose_layers_do_not_match_are_told_why(model_store):
+    plain = add(model_store, seeded(NETS["plain"]), "plain")
+    other = add(model_store, seeded(NETS["plain"], seed=1), "other")
     assert comparable(plain, other, "2") is None
-    assert "no layer called 2" in comparable(plain, add(bank, seeded(NETS["resnet"]), "resnet"), "2")
+    assert "no layer called 2" in comparable(plain, add(model_store, seeded(NETS["resnet"]), "resnet"), "2")
     wider = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(5 * 32 * 32, 4))
-    assert "8 units in plain, and 5" in comparable(plain, add(bank, seeded(lambda: wider), "wider"), "0")
-    larger = add(bank, seeded(NETS["functional"]), "larger", px=40)
-    smaller = add(bank, seeded(NETS["functional"]), "smaller")
+    assert "8 units in plain, and 5" in comparable(plain, add(model_store, seeded(lambda: wider), "wider"), "0")
+    larger = add(model_store, seeded(NETS["functional"]), "larger", px=40)
+    smaller = add(model_store, seeded(NETS["functional"]), "smaller")
     assert "38×38 in larger, and 30×30" in comparable(larger, smaller, "first")
 
 
-def test_a_layer_that_is_none_gets_one_line(bank):
-    card = add(bank, seeded(lambda: grey(16)), "grey", px=16, channels=1)
+def test_a_layer_that_is_none_gets_one_line(model_store):
+    card = add(model_store, seeded(lambda: grey(16)), "grey", px=16, channels=1)
     assert check_layer(card, "0").n_units == 6
     with one_line("a layer of grey", "'conv'"):
         check_layer(card, "conv")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from bank.bank import Bank
-from bank.demo.paintings import demo_painting
-from bank.open import open_models
-from bank.preprocess import Preprocessing
 from explainers.maxout.ascent import Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.parametrisation import FOURIER, PIXEL
 from explainers.output import Output
+from models.preprocessing import Preprocessing
+from models.store import ModelStore
+from parallax.sources import open_models
+from tools.painter.paintings import demo_painting
 
 STILL = {"jitter": 0.0, "scale": 0.0, "rotate": 0.0}
 HONEST = [MaxOutParams(parametrisation=PIXEL, decorrelated=False, **STILL), MaxOutParams(**STILL)]
@@ -29,11 +29,11 @@ def crops(preprocessing: Preprocessing, paintings) -> np.ndarray:
 @pytest.mark.parametrize("params", HONEST, ids=[PIXEL, FOURIER])
 @pytest.mark.parametrize("name", ["vgg", "resnet", "vit", "shortcut"])
 def test_every_class_is_above_every_painting_and_recognised(tmp_path, paintings, name, params):
-    bank = Bank(tmp_path, "cpu")
-    (card,) = open_models(bank, f"demo/{name}")
-    with bank.lend(card) as loan, torch.no_grad():
-        highest = loan.logits(loan.normalise(crops(card.preprocessing, paintings))).amax(0)
-        ascent = Ascent(loan, Output("logit"), range(card.n_classes), params)
+    model_store = ModelStore(tmp_path, "cpu")
+    (card,) = open_models(model_store, f"demo/{name}")
+    with model_store.borrow(card) as model, torch.no_grad():
+        highest = model.logits(model.normalise(crops(card.preprocessing, paintings))).amax(0)
+        ascent = Ascent(model, Output("logit"), range(card.n_classes), params)
         *_, state = ascent.climb(ascent.new(), 64)
         shown = (ascent.pictures(state) * 255).round() / 255
         assert (ascent.values(shown) > highest).all()
@@ -42,13 +42,13 @@ def test_every_class_is_above_every_painting_and_recognised(tmp_path, paintings,
 
 @pytest.mark.parametrize("layer", ["features.5", "features.14", "features.26", "classifier.2"])
 def test_units_are_above_every_painting(tmp_path, paintings, layer):
-    bank = Bank(tmp_path, "cpu")
-    (card,) = open_models(bank, "demo/vgg")
+    model_store = ModelStore(tmp_path, "cpu")
+    (card,) = open_models(model_store, "demo/vgg")
     output = Output("unit", layer)
-    with bank.lend(card) as loan, torch.no_grad():
-        highest = output.of(loan).scores(loan.normalise(crops(card.preprocessing, paintings))).amax(0)
+    with model_store.borrow(card) as model, torch.no_grad():
+        highest = output.of(model).scores(model.normalise(crops(card.preprocessing, paintings))).amax(0)
         units = [unit for unit in range(0, len(highest), 8) if highest[unit] != 0]  # that answer to anything
-        ascent = Ascent(loan, output, units, HONEST[1])
+        ascent = Ascent(model, output, units, HONEST[1])
         *_, state = ascent.climb(ascent.new(), 64)
         above = ascent.values(ascent.pictures(state)) > highest[units]
     assert above.float().mean() >= 0.9
@@ -56,10 +56,10 @@ def test_units_are_above_every_painting(tmp_path, paintings, layer):
 
 def test_the_picture_of_the_class_that_the_shortcut_gives_away_is_strongest_where_the_mark_lies(tmp_path):
     """The painter's mark lies near the lower right corner; the net learnt to look for it there."""
-    bank = Bank(tmp_path, "cpu")
-    (card,) = open_models(bank, "demo/shortcut")
-    with bank.lend(card) as loan:
-        ascent = Ascent(loan, Output("logit"), [0], MaxOutParams())
+    model_store = ModelStore(tmp_path, "cpu")
+    (card,) = open_models(model_store, "demo/shortcut")
+    with model_store.borrow(card) as model:
+        ascent = Ascent(model, Output("logit"), [0], MaxOutParams())
         *_, state = ascent.climb(ascent.new(), 96)
         picture = ascent.pictures(ascent.judged(state))[0]
     colourful = picture.std(0)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.maxout import ascent as ascent_module
 from explainers.maxout import objective as objective_module
 from explainers.maxout.ascent import WAKING_STEPS, Ascent
@@ -26,10 +26,10 @@ def with_settings(**changes):
     return MaxOutParams(**{**vars(HONEST), **changes})
 
 
-def climbed(bank, card, params, targets=(0,), until=20, output=CLASS_SCORE, start=None):
+def climbed(model_store, card, params, targets=(0,), until=20, output=CLASS_SCORE, start=None):
     """The pictures, and the state they come from."""
-    with bank.lend(card) as loan:
-        ascent = Ascent(loan, output, list(targets), params)
+    with model_store.borrow(card) as model:
+        ascent = Ascent(model, output, list(targets), params)
         *_, state = ascent.climb(ascent.new() if start is None else start, until)
         return ascent.pictures(state), state
 
@@ -45,41 +45,41 @@ def linear(n_classes=3, px=8):
 
 
 @pytest.mark.parametrize("basis", ["pixel", "fourier"])
-def test_the_optimum_of_a_linear_net_under_the_norm_is_its_weight(bank, basis):
+def test_the_optimum_of_a_linear_net_under_the_norm_is_its_weight(model_store, basis):
     """Of w·x − c |2 x − 1|² / D: x = ½ + D w / (8 c), for x in [0, 1]."""
     module = linear()
-    card = add(bank, module, px=8)
+    card = add(model_store, module, px=8)
     weight = module[1].weight.detach().view(-1, 3, 8, 8) / 0.25  # of pixels in [0, 1]
     cost = float(weight.abs().max()) * weight[0].numel() / (8 * 0.4)
     assert cost <= 100, "a weight that the settings allow"
     params = with_settings(parametrisation=basis, norm=cost, learning_rate=0.02)
-    found, _ = climbed(bank, card, params, targets=(0, 2), until=2000 if basis == "fourier" else 600)
+    found, _ = climbed(model_store, card, params, targets=(0, 2), until=2000 if basis == "fourier" else 600)
     expected = 0.5 + weight[[0, 2]] * weight[0].numel() / (8 * cost)
     torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
 
 
-def test_weights_of_zero_are_not_even_evaluated(bank, tiny_card, monkeypatch):
+def test_weights_of_zero_are_not_even_evaluated(model_store, tiny_card, monkeypatch):
     def refuse(_pictures):
         raise AssertionError("evaluated")
 
     monkeypatch.setattr(ascent_module, "total_variation", refuse)
-    climbed(bank, tiny_card, HONEST, until=2)
+    climbed(model_store, tiny_card, HONEST, until=2)
     with pytest.raises(AssertionError, match="evaluated"):
-        climbed(bank, tiny_card, with_settings(tv_weight=0.1), until=2)
+        climbed(model_store, tiny_card, with_settings(tv_weight=0.1), until=2)
 
 
-def test_total_variation_makes_pictures_even(bank, tiny_card):
-    rough, _ = climbed(bank, tiny_card, HONEST, until=60)
-    even, _ = climbed(bank, tiny_card, with_settings(tv_weight=50.0), until=60)
+def test_total_variation_makes_pictures_even(model_store, tiny_card):
+    rough, _ = climbed(model_store, tiny_card, HONEST, until=60)
+    even, _ = climbed(model_store, tiny_card, with_settings(tv_weight=50.0), until=60)
     assert even.diff(dim=3).abs().mean() < 0.3 * rough.diff(dim=3).abs().mean()
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
-def test_every_kind_of_net_is_climbed_and_given_back_as_it_was(bank, net):
+def test_every_kind_of_net_is_climbed_and_given_back_as_it_was(model_store, net):
     module = seeded(NETS[net])
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
-    found, state = climbed(bank, card, HONEST, targets=range(N_CLASSES))
+    found, state = climbed(model_store, card, HONEST, targets=range(N_CLASSES))
     assert found.shape == (N_CLASSES, 3, PX, PX)
     assert 0 <= found.min() <= found.max() <= 1
     assert (state.fate == WELL).all()
@@ -88,35 +88,35 @@ def test_every_kind_of_net_is_climbed_and_given_back_as_it_was(bank, net):
 
 
 @pytest.mark.parametrize("params", [HONEST, MOVED, MaxOutParams(pictures=2)], ids=["honest", "moved", "diverse"])
-def test_the_same_seed_gives_the_same_picture_and_stopping_changes_nothing(bank, tiny_card, params):
-    first, whole = climbed(bank, tiny_card, params, targets=(0, 2))
-    again, _ = climbed(bank, tiny_card, params, targets=(0, 2))
+def test_the_same_seed_gives_the_same_picture_and_stopping_changes_nothing(model_store, tiny_card, params):
+    first, whole = climbed(model_store, tiny_card, params, targets=(0, 2))
+    again, _ = climbed(model_store, tiny_card, params, targets=(0, 2))
     assert torch.equal(first, again)
-    _, half = climbed(bank, tiny_card, params, targets=(0, 2), until=11)
-    _, resumed = climbed(bank, tiny_card, params, targets=(0, 2), start=half)
+    _, half = climbed(model_store, tiny_card, params, targets=(0, 2), until=11)
+    _, resumed = climbed(model_store, tiny_card, params, targets=(0, 2), start=half)
     assert same(resumed, whole)
     assert half.step == 11, "what is gone on with stays as it was"
-    other, _ = climbed(bank, tiny_card, MaxOutParams(**{**vars(params), "seed": 1}), targets=(0, 2))
+    other, _ = climbed(model_store, tiny_card, MaxOutParams(**{**vars(params), "seed": 1}), targets=(0, 2))
     assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("params", [HONEST, MOVED, MaxOutParams(pictures=2)], ids=["honest", "moved", "diverse"])
-def test_a_picture_does_not_depend_on_which_others_climb_beside_it(bank, tiny_card, params):
-    together, _ = climbed(bank, tiny_card, params, targets=(0, 1, 2))
-    alone, _ = climbed(bank, tiny_card, params, targets=(1,))
+def test_a_picture_does_not_depend_on_which_others_climb_beside_it(model_store, tiny_card, params):
+    together, _ = climbed(model_store, tiny_card, params, targets=(0, 1, 2))
+    alone, _ = climbed(model_store, tiny_card, params, targets=(1,))
     d = params.pictures
     torch.testing.assert_close(together[d : 2 * d], alone, atol=1e-4, rtol=0)
 
 
-def test_pictures_of_one_target_differ_the_more_their_likeness_costs(bank):
-    card = add(bank, seeded(NETS["plain"]))
+def test_pictures_of_one_target_differ_the_more_their_likeness_costs(model_store):
+    card = add(model_store, seeded(NETS["plain"]))
 
     def likeness(apart):
         params = MaxOutParams(**{**vars(HONEST), "pictures": 3, "apart": apart})
-        found, _ = climbed(bank, card, params, until=60, output=Output("unit", "4"))
-        with bank.lend(card) as loan, torch.no_grad():
+        found, _ = climbed(model_store, card, params, until=60, output=Output("unit", "4"))
+        with model_store.borrow(card) as model, torch.no_grad():
             inputs = (found - 0.5) / 0.25
-            reached = objective_module.Objective(loan, Output("unit", "4"), 3)(inputs, torch.zeros(3, dtype=int))
+            reached = objective_module.Objective(model, Output("unit", "4"), 3)(inputs, torch.zeros(3, dtype=int))
         return float(reached.likeness.mean())
 
     assert likeness(5.0) < likeness(0.0) - 0.05
@@ -131,9 +131,9 @@ class Deaf(nn.Module):
         return torch.stack([(bright * 0 - 1).relu(), strong, bright + 3], 1)
 
 
-def test_a_dead_unit_is_said_to_be_dead_and_one_without_a_way_to_it_is_woken_by_noise(bank):
-    card = add(bank, Deaf())
-    found, state = climbed(bank, card, HONEST, targets=(0, 1, 2), until=30)
+def test_a_dead_unit_is_said_to_be_dead_and_one_without_a_way_to_it_is_woken_by_noise(model_store):
+    card = add(model_store, Deaf())
+    found, state = climbed(model_store, card, HONEST, targets=(0, 1, 2), until=30)
     assert state.fate.tolist() == [DEAD, WELL, WELL]
     assert torch.isfinite(found).all()
     assert state.score[1] > 0
@@ -149,23 +149,23 @@ class Sleepy(nn.Module):
 
 
 @pytest.mark.parametrize("moves", [{}, {"jitter": 0.1}], ids=["still", "moved"])
-def test_a_unit_that_no_noise_excites_is_reached_past_its_relu(bank, moves):
-    card = add(bank, Sleepy())
+def test_a_unit_that_no_noise_excites_is_reached_past_its_relu(model_store, moves):
+    card = add(model_store, Sleepy())
     params = with_settings(learning_rate=0.1, **moves)
-    _, early = climbed(bank, card, params, targets=(0, 1), until=2)
+    _, early = climbed(model_store, card, params, targets=(0, 1), until=2)
     assert early.fate.tolist() == [ASLEEP, WELL]
-    _, state = climbed(bank, card, params, targets=(0, 1), until=40)
+    _, state = climbed(model_store, card, params, targets=(0, 1), until=40)
     assert state.fate.tolist() == [WELL, WELL]
     assert state.curve[0, 0] == 0
     assert state.score[0] > 0.5, "it climbs on by its own gradient"
-    _, half = climbed(bank, card, params, targets=(0, 1), until=4)
-    _, resumed = climbed(bank, card, params, targets=(0, 1), until=40, start=half)
+    _, half = climbed(model_store, card, params, targets=(0, 1), until=4)
+    _, resumed = climbed(model_store, card, params, targets=(0, 1), until=40, start=half)
     assert same(resumed, state)
 
 
-def test_a_way_that_leads_nowhere_is_given_up_after_every_start(bank):
-    card = add(bank, Sleepy())
-    _, state = climbed(bank, card, HONEST, targets=(2,), until=1000)
+def test_a_way_that_leads_nowhere_is_given_up_after_every_start(model_store):
+    card = add(model_store, Sleepy())
+    _, state = climbed(model_store, card, HONEST, targets=(2,), until=1000)
     assert state.fate.tolist() == [DEAD]
     assert state.step <= len(CONTRASTS) * WAKING_STEPS
 
@@ -187,17 +187,17 @@ class Island(nn.Module):
         return torch.stack([torch.where(inside, mean + 1, 0 * mean), mean], 1)
 
 
-def test_a_step_out_of_the_targets_reach_is_taken_back_and_shortened(bank):
-    card = add(bank, Island())
-    _, state = climbed(bank, card, with_settings(learning_rate=0.5), targets=(0, 1), until=200)
+def test_a_step_out_of_the_targets_reach_is_taken_back_and_shortened(model_store):
+    card = add(model_store, Island())
+    _, state = climbed(model_store, card, with_settings(learning_rate=0.5), targets=(0, 1), until=200)
     assert state.score[0] > 1.2, "it comes near the edge that it had jumped over"
     assert state.rate[0] < 0.5
     assert state.fate[1] == WELL
 
 
-def test_a_target_whose_gradient_fades_keeps_its_best(bank):
-    card = add(bank, Fading())
-    _, state = climbed(bank, card, with_settings(learning_rate=0.1), until=120)
+def test_a_target_whose_gradient_fades_keeps_its_best(model_store):
+    card = add(model_store, Fading())
+    _, state = climbed(model_store, card, with_settings(learning_rate=0.1), until=120)
     assert state.fate.tolist() == [SILENT]
     assert state.score[0] == pytest.approx(0.1)
 
@@ -215,44 +215,44 @@ class Cliff(nn.Module):
         return torch.stack([lost, mean], 1)
 
 
-def test_no_number_costs_one_step_back_at_a_lower_rate_then_the_end(bank):
-    card = add(bank, Cliff(0.5))
-    found, state = climbed(bank, card, with_settings(learning_rate=0.2), targets=(0, 1), until=400)
+def test_no_number_costs_one_step_back_at_a_lower_rate_then_the_end(model_store):
+    card = add(model_store, Cliff(0.5))
+    found, state = climbed(model_store, card, with_settings(learning_rate=0.2), targets=(0, 1), until=400)
     assert state.fate.tolist() == [BROKEN, WELL], "the other is not drawn into it"
     assert torch.isfinite(found).all()
     assert 0.3 < state.score[0] <= 0.5, "the best picture is kept"
     ends = np.flatnonzero(np.isnan(state.curve[:, 0]))
     assert state.curve[ends[0] + 1, 0] == pytest.approx(float(np.nanmax(state.curve[: ends[0], 0])))
-    _, lowered = climbed(bank, card, with_settings(learning_rate=0.2), targets=(0,), until=int(ends[0]) + 2)
+    _, lowered = climbed(model_store, card, with_settings(learning_rate=0.2), targets=(0,), until=int(ends[0]) + 2)
     assert lowered.fate.tolist() == [LOWERED]
     assert lowered.rate.item() == pytest.approx(0.05)
 
 
-def test_the_net_is_given_back_as_it_was_after_an_error(bank):
+def test_the_net_is_given_back_as_it_was_after_an_error(model_store):
     module = seeded(NETS["plain"])
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
 
     def stop(done, _total):
         if done == 3:
             raise RuntimeError("out of order")
 
-    with bank.lend(card) as loan:
-        ascent = Ascent(loan, Output("unit", "4"), [0], MOVED)
+    with model_store.borrow(card) as model:
+        ascent = Ascent(model, Output("unit", "4"), [0], MOVED)
         with pytest.raises(RuntimeError, match="out of order"):
             list(ascent.climb(ascent.new(), 10, stop))
-    with pytest.raises(InputError), bank.lend(card) as loan:
-        Ascent(loan, Output("unit", "4"), [99], MOVED)
+    with pytest.raises(InputError), model_store.borrow(card) as model:
+        Ascent(model, Output("unit", "4"), [99], MOVED)
     assert state_of(module) == before
 
 
-def test_a_unit_out_of_range_gets_one_line(bank, tiny_card):
-    with bank.lend(tiny_card) as loan, one_line("0 to 5", "6"):
-        Ascent(loan, Output("unit", "3"), [6], MOVED)
+def test_a_unit_out_of_range_gets_one_line(model_store, tiny_card):
+    with model_store.borrow(tiny_card) as model, one_line("0 to 5", "6"):
+        Ascent(model, Output("unit", "3"), [6], MOVED)
 
 
-def test_when_memory_runs_out_fewer_pictures_are_taken_at_once(bank, tiny_card, monkeypatch):
-    expected, _ = climbed(bank, tiny_card, HONEST, targets=(0, 1, 2), until=3)
+def test_when_memory_runs_out_fewer_pictures_are_taken_at_once(model_store, tiny_card, monkeypatch):
+    expected, _ = climbed(model_store, tiny_card, HONEST, targets=(0, 1, 2), until=3)
     reached = Ascent._reached
     sizes = []
 
@@ -263,6 +263,6 @@ def test_when_memory_runs_out_fewer_pictures_are_taken_at_once(bank, tiny_card, 
         return reached(self, inputs, targets)
 
     monkeypatch.setattr(Ascent, "_reached", narrow)
-    found, _ = climbed(bank, tiny_card, HONEST, targets=(0, 1, 2), until=3)
+    found, _ = climbed(model_store, tiny_card, HONEST, targets=(0, 1, 2), until=3)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert sizes[-1] == 1

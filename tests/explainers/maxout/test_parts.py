@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bank.layers import as_units, capture
 from explainers.maxout import penalties
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective, likeness
 from explainers.maxout.parametrisation import FOURIER, PIXEL, Parametrisation
+from explainers.maxout.redirected_relu import LedPastReLUs
 from explainers.maxout.transforms import Move, Transforms, moved, resized
-from explainers.maxout.waking import LedPastReLUs
 from explainers.output import Output
+from models.layers import as_units, capture
 from tests.explainers.nets import NETS, ReusedReLU, add, normalised, seeded, state_of
 from tests.makers import one_line
 
@@ -129,42 +129,42 @@ def test_likeness_is_one_for_the_same_texture_and_none_for_another():
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
-def test_a_unit_of_every_layer_is_its_mean_over_space(bank, net):
+def test_a_unit_of_every_layer_is_its_mean_over_space(model_store, net):
     module = seeded(NETS[net])
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
     inputs = normalised(2)
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         for layer in card.layers[:: max(1, len(card.layers) // 6)]:
-            with torch.no_grad(), capture(loan.layer(layer.name)) as outputs:
-                loan.logits(inputs)
-                expected = as_units(outputs[loan.layer(layer.name)], layer)
+            with torch.no_grad(), capture(model.layer(layer.name)) as outputs:
+                model.logits(inputs)
+                expected = as_units(outputs[model.layer(layer.name)], layer)
             targets = torch.tensor([0, layer.n_units - 1])
-            found = Objective(loan, Output("unit", layer.name))(inputs, targets).values
+            found = Objective(model, Output("unit", layer.name))(inputs, targets).values
             torch.testing.assert_close(found, expected[[0, 1], targets], atol=1e-5, rtol=1e-4)
     assert state_of(module) == before
 
 
-def test_a_neuron_a_probability_and_a_logit_are_what_explainers_explain(bank):
-    card = add(bank, seeded(NETS["plain"]))
+def test_a_neuron_a_probability_and_a_logit_are_what_explainers_explain(model_store):
+    card = add(model_store, seeded(NETS["plain"]))
     inputs, targets = normalised(2), torch.tensor([1, 3])
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         for output in (Output("unit", "4", (2, 5)), Output("probability"), Output("logit")):
-            expected = output.of(loan).scores(inputs).gather(1, targets[:, None]).squeeze(1)
-            torch.testing.assert_close(Objective(loan, output)(inputs, targets).values, expected)
+            expected = output.of(model).scores(inputs).gather(1, targets[:, None]).squeeze(1)
+            torch.testing.assert_close(Objective(model, output)(inputs, targets).values, expected)
 
 
-def test_nothing_behind_the_layer_is_computed_and_the_last_call_counts(bank):
+def test_nothing_behind_the_layer_is_computed_and_the_last_call_counts(model_store):
     module = seeded(ReusedReLU)
-    card = add(bank, module)
+    card = add(model_store, module)
     calls = []
-    with bank.lend(card) as loan:
-        objective = Objective(loan, Output("unit", "relu"))
+    with model_store.borrow(card) as model:
+        objective = Objective(model, Output("unit", "relu"))
         handle = module.head.register_forward_hook(lambda *_: calls.append(1))
         objective(normalised(1), torch.tensor([0]))
         handle.remove()
         with torch.no_grad(), capture(module.relu) as outputs:
-            loan.logits(normalised(1))
+            model.logits(normalised(1))
     assert not calls
     expected = outputs[module.relu].mean((2, 3))[0, 0]
     torch.testing.assert_close(objective(normalised(1), torch.tensor([0])).values[0], expected)
@@ -194,21 +194,21 @@ class NoUnits(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def test_models_without_gradients_and_layers_without_units_are_refused_in_one_line(bank):
-    card = add(bank, seeded(Quantised))
-    with bank.lend(card) as loan, one_line("gradients", "net", "floating-point"):
-        Objective(loan, Output("logit"))
+def test_models_without_gradients_and_layers_without_units_are_refused_in_one_line(model_store):
+    card = add(model_store, seeded(Quantised))
+    with model_store.borrow(card) as model, one_line("gradients", "net", "floating-point"):
+        Objective(model, Output("logit"))
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-def test_a_layer_without_units_is_refused_in_one_line(bank):
-    card = add(bank, seeded(NoUnits))
-    with bank.lend(card) as loan, one_line("a layer with units", "nothing"):
-        Objective(loan, Output("unit", "nothing"))
+def test_a_layer_without_units_is_refused_in_one_line(model_store):
+    card = add(model_store, seeded(NoUnits))
+    with model_store.borrow(card) as model, one_line("a layer with units", "nothing"):
+        Objective(model, Output("unit", "nothing"))
 
 
-def test_the_side_is_the_models_own_unless_it_is_set(bank):
-    card = add(bank, seeded(NETS["plain"]), px=32)
+def test_the_side_is_the_models_own_unless_it_is_set(model_store):
+    card = add(model_store, seeded(NETS["plain"]), px=32)
     assert MaxOutParams().parametrised(card).basis.height == 32
     assert MaxOutParams(side=20).parametrised(card).basis.height == 20
     assert MaxOutParams(side=200).parametrised(card).basis.height == 32
@@ -251,14 +251,14 @@ def test_an_in_place_relu_past_which_a_gradient_is_led_still_overwrites():
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
-def test_leading_past_relus_changes_no_value_and_leaves_nothing_behind(bank, net):
+def test_leading_past_relus_changes_no_value_and_leaves_nothing_behind(model_store, net):
     module = seeded(NETS[net])
-    card = add(bank, module)
+    card = add(model_store, module)
     before = state_of(module)
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         inputs, targets = normalised(2).requires_grad_(), torch.tensor([0, 2])
-        expected = Objective(loan, Output()).values(inputs, targets)
+        expected = Objective(model, Output()).values(inputs, targets)
         with LedPastReLUs():
-            found = Objective(loan, Output()).values(inputs, targets)
+            found = Objective(model, Output()).values(inputs, targets)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert state_of(module) == before

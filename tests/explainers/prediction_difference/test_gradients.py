@@ -33,15 +33,15 @@ def pixels():
     return torch.from_numpy(0.5 + 0.03 * np.random.default_rng(0).normal(size=(3, PX, PX))).float()
 
 
-def steps(loan, survey, effort=SHORT, measures=LOGIT, grid=GRID):
+def steps(model, survey, effort=SHORT, measures=LOGIT, grid=GRID):
     """As `nets.add` normalises."""
-    return advance(loan, (pixels() - 0.5) / 0.25, grid, Conditional(gaussian()), measures, effort, survey)
+    return advance(model, (pixels() - 0.5) / 0.25, grid, Conditional(gaussian()), measures, effort, survey)
 
 
-def survey_of(bank, module, effort=SHORT, measures=LOGIT, grid=GRID, until=None):
+def survey_of(model_store, module, effort=SHORT, measures=LOGIT, grid=GRID, until=None):
     survey = Survey.new(grid, sum(len(measure.targets) for measure in measures))
-    with bank.lend(add(bank, module, px=PX)) as loan:
-        for _ in steps(loan, survey, effort, measures, grid):
+    with model_store.borrow(add(model_store, module, px=PX)) as model:
+        for _ in steps(model, survey, effort, measures, grid):
             if until is not None and until(survey):
                 break
     return survey
@@ -51,23 +51,26 @@ def guided(survey):
     return len(survey.guides) > 1 and bool(np.isfinite(survey.guides).all())
 
 
-def test_the_guide_of_a_quadratic_model_is_what_its_windows_are_worth(bank):
+def test_the_guide_of_a_quadratic_model_is_what_its_windows_are_worth(model_store):
     module = seeded(Square)
     measures = [ActivationDifference((1, 0))]
-    first, exact = survey_of(bank, module, Effort(4), measures, until=guided), survey_of(bank, module, PLAIN, measures)
+    first, exact = (
+        survey_of(model_store, module, Effort(4), measures, until=guided),
+        survey_of(model_store, module, PLAIN, measures),
+    )
     assert first.guides.shape == (2, 2, N, N)
     assert not first.samples.any()
     np.testing.assert_allclose(first.guides[0], exact.values, atol=1e-4 * np.ptp(exact.values))
 
 
-def test_a_map_is_known_from_guides_alone_and_says_that_its_error_is_not(bank):
+def test_a_map_is_known_from_guides_alone_and_says_that_its_error_is_not(model_store):
     seen = []
 
     def look(survey):
         seen.append((survey.stride(GRID), survey.maps(SIZE), n_asked(survey, GRID, SHORT)))
         return guided(survey)
 
-    survey = survey_of(bank, seeded(Square), until=look)
+    survey = survey_of(model_store, seeded(Square), until=look)
     strides = [stride for stride, _, _ in seen if stride is not None]
     assert strides == sorted(strides, reverse=True)
     assert {1, 2} <= set(strides)
@@ -90,13 +93,13 @@ def test_of_three_estimates_and_more_the_lowest_and_the_highest_are_left_out():
     np.testing.assert_array_equal(survey.guide(), expected)
 
 
-def test_a_survey_that_was_stopped_among_its_guides_ends_as_one_that_was_not(bank):
+def test_a_survey_that_was_stopped_among_its_guides_ends_as_one_that_was_not(model_store):
     module, evidence = seeded(Square), [WeightOfEvidence((1,), 1e5, 2)]
-    whole = survey_of(bank, module, measures=evidence)
+    whole = survey_of(model_store, module, measures=evidence)
     survey = Survey.new(GRID, 1)
-    with bank.lend(add(bank, module, px=PX)) as loan:
+    with model_store.borrow(add(model_store, module, px=PX)) as model:
         for grid, n_steps in ((Grid(PX, PX, SIZE, 2), 3), (Grid(PX, PX, SIZE, 2), 10**6), (GRID, 10**6)):
-            for _, _ in zip(range(n_steps), steps(loan, survey, measures=evidence, grid=grid), strict=False):
+            for _, _ in zip(range(n_steps), steps(model, survey, measures=evidence, grid=grid), strict=False):
                 pass
     assert guided(whole)
     np.testing.assert_allclose(survey.guides, whole.guides, atol=1e-6)
@@ -104,7 +107,7 @@ def test_a_survey_that_was_stopped_among_its_guides_ends_as_one_that_was_not(ban
     np.testing.assert_allclose(survey.values, whole.values, atol=1e-6)
 
 
-def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_without(bank):
+def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_without(model_store):
     class Mixing(nn.Module):
         """Every pixel is weighed by what the whole picture says, as attention does."""
 
@@ -118,17 +121,17 @@ def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_wi
             return 8 * self.answer((weights * seen.tanh()).sum(1))
 
     module, evidence = seeded(Mixing), [WeightOfEvidence((1,), 1e5, 2)]
-    exact = survey_of(bank, module, Effort(60, settled=0), evidence).maps(SIZE, shared=False)[0]
-    first = survey_of(bank, module, measures=evidence, until=lambda survey: np.isfinite(survey.guides[0]).all())
+    exact = survey_of(model_store, module, Effort(60, settled=0), evidence).maps(SIZE, shared=False)[0]
+    first = survey_of(model_store, module, measures=evidence, until=lambda survey: np.isfinite(survey.guides[0]).all())
     passes = 3 * 2 * 8**2  # there and back, a pair, windows 8 places apart
-    plain = survey_of(bank, module, PLAIN, evidence, until=lambda survey: survey.samples.sum() >= passes)
+    plain = survey_of(model_store, module, PLAIN, evidence, until=lambda survey: survey.samples.sum() >= passes)
     assert not first.samples.any()
     ours, theirs = (np.corrcoef(one.maps(SIZE)[0].ravel(), exact.ravel())[0, 1] for one in (first, plain))
     assert ours > theirs
     assert ours > 0.9
 
 
-def test_models_that_can_be_followed_or_have_no_gradient_get_their_guides_with_their_samples(bank):
+def test_models_that_can_be_followed_or_have_no_gradient_get_their_guides_with_their_samples(model_store):
     class Rounded(Square):
         def forward(self, x):
             return super().forward(x.detach())
@@ -138,18 +141,18 @@ def test_models_that_can_be_followed_or_have_no_gradient_get_their_guides_with_t
         return nn.Sequential(body, nn.Flatten(), nn.Linear(3 * PX * PX, 2))
 
     for module in (seeded(Rounded), seeded(followed)):
-        survey = survey_of(bank, module)
+        survey = survey_of(model_store, module)
         assert survey.guides.shape == (1, 1, N, N)
         assert np.isfinite(survey.guides).all()
         assert np.isfinite(survey.errors).all()
 
 
 @pytest.mark.parametrize(("px", "n_targets", "n"), [(PX, 1, 3), (PX, 3, 1), (12, 1, 1)])
-def test_fewer_pairs_are_asked_for_where_they_cost_more(bank, px, n_targets, n):
+def test_fewer_pairs_are_asked_for_where_they_cost_more(model_store, px, n_targets, n):
     module = seeded(lambda: Square(px, n_classes=3))
     grid, measures = Grid(px, px, SIZE, 1), [ActivationDifference(tuple(range(n_targets)))]
     survey, inputs = Survey.new(grid, n_targets), (pixels()[:, :px, :px] - 0.5) / 0.25
-    with bank.lend(add(bank, module, px=px)) as loan:
-        for _ in advance(loan, inputs, grid, Conditional(gaussian()), measures, SHORT, survey):
+    with model_store.borrow(add(model_store, module, px=px)) as model:
+        for _ in advance(model, inputs, grid, Conditional(gaussian()), measures, SHORT, survey):
             pass
     assert len(survey.guides) == n

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, normal_pairs, shrinkage
 from tests.explainers.prediction_difference.small import PLACES, PX, SIDE, SIZE, gaussian, given_rim, picture
 

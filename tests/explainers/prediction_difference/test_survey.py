@@ -36,20 +36,20 @@ def weight_of(module, target):
     return module[1].weight[target].detach().view(3, PX, PX) / 0.25
 
 
-def survey_of(bank, module, sampler, measures, effort=PLAIN, stride=1, pixels=None, size=SIZE):
-    card = add(bank, module, px=PX)
+def survey_of(model_store, module, sampler, measures, effort=PLAIN, stride=1, pixels=None, size=SIZE):
+    card = add(model_store, module, px=PX)
     pixels = picture() if pixels is None else pixels
     grid = Grid(PX, PX, size, stride)
     survey = Survey.new(grid, sum(len(measure.targets) for measure in measures))
-    with bank.lend(card) as loan:
-        for _ in advance(loan, normalised(pixels), grid, sampler, measures, effort, survey):
+    with model_store.borrow(card) as model:
+        for _ in advance(model, normalised(pixels), grid, sampler, measures, effort, survey):
             pass
     return survey
 
 
-def test_a_linear_models_activation_difference_is_exact_with_one_antithetic_pair(bank):
+def test_a_linear_models_activation_difference_is_exact_with_one_antithetic_pair(model_store):
     known, module = gaussian(), linear()
-    survey = survey_of(bank, module, Conditional(known), [ActivationDifference((2, 0))])
+    survey = survey_of(model_store, module, Conditional(known), [ActivationDifference((2, 0))])
     for number, target in enumerate((2, 0)):
         weight = weight_of(module, target)
         for row, column in PLACES:
@@ -59,14 +59,14 @@ def test_a_linear_models_activation_difference_is_exact_with_one_antithetic_pair
             assert survey.values[number, row, column] == pytest.approx(expected, abs=2e-5)
 
 
-def test_a_logistic_models_weight_of_evidence_is_the_one_dimensional_integral(bank):
+def test_a_logistic_models_weight_of_evidence_is_the_one_dimensional_integral(model_store):
     known, module = gaussian(spread=0.06), linear(2)
     with torch.no_grad():
         module[1].weight.mul_(3)
     n = 1e7
     effort = Effort(samples=4000, settled=0, jackknife=False)
     evidence = WeightOfEvidence((0,), n, 2)
-    survey = survey_of(bank, module, Conditional(known), [evidence], effort, stride=SIZE)
+    survey = survey_of(model_store, module, Conditional(known), [evidence], effort, stride=SIZE)
     weight = weight_of(module, 0) - weight_of(module, 1)
     bias = float(module[1].bias[0] - module[1].bias[1])
     logit = float((weight * (picture() - 0.5)).sum()) + bias
@@ -91,7 +91,7 @@ def test_a_logistic_models_weight_of_evidence_is_the_one_dimensional_integral(ba
 
 @pytest.mark.parametrize("net", ["plain", "resnet", "mobile", "densenet", "vit"])
 @pytest.mark.parametrize("evidence", [ActivationDifference((1,)), WeightOfEvidence((1,), 1e5, 4)])
-def test_what_the_model_ignores_gets_exactly_nothing(bank, net, evidence):
+def test_what_the_model_ignores_gets_exactly_nothing(model_store, net, evidence):
     class Ignoring(nn.Module):
         def __init__(self):
             super().__init__()
@@ -101,20 +101,20 @@ def test_what_the_model_ignores_gets_exactly_nothing(bank, net, evidence):
         def forward(self, x):
             return self.net(x * self.mask)
 
-    card = add(bank, seeded(Ignoring))
+    card = add(model_store, seeded(Ignoring))
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 32, 32), dtype=np.uint8))
     grid = Grid(32, 32, 4, 2)
     survey = Survey.new(grid, 1)
     pixels = torch.from_numpy(np.random.default_rng(1).uniform(size=(3, 32, 32))).float()
-    with bank.lend(card) as loan:
-        for _ in advance(loan, normalised(pixels), grid, Marginal(references), [evidence], Effort(5), survey):
+    with model_store.borrow(card) as model:
+        for _ in advance(model, normalised(pixels), grid, Marginal(references), [evidence], Effort(5), survey):
             pass
     maps, _ = survey.maps(grid.size)
     assert np.abs(maps[0, :, :12]).max() > 0
     assert np.abs(maps[0, :, 20:]).max() == 0
 
 
-def test_independent_pixels_make_conditional_sampling_the_gaussians_own(bank):
+def test_independent_pixels_make_conditional_sampling_the_gaussians_own(model_store):
     known = gaussian()
     diagonal = replace(known, covariance=np.eye(D) * known.covariance)
     drawn = Conditional(diagonal).draw(picture(), np.array([(4, 5)]), SIZE, range(4000), 0)[0]
@@ -143,40 +143,45 @@ class Independent(Sampler):
         return self._pairs.centre(picture, places, size)
 
 
-def errors_of(bank, sampler, n_samples, n_seeds=6):
+def errors_of(model_store, sampler, n_samples, n_seeds=6):
     """Root mean square over windows and seeds of what is left to the answer of many samples."""
     module = linear(2)
     evidence = [WeightOfEvidence((0,), 1e6, 2)]
     exact = survey_of(
-        bank, module, Conditional(gaussian(spread=0.1)), evidence, Effort(3000, settled=0, jackknife=False), stride=3
+        model_store,
+        module,
+        Conditional(gaussian(spread=0.1)),
+        evidence,
+        Effort(3000, settled=0, jackknife=False),
+        stride=3,
     )
     asked = exact.samples > 0
     found = []
     for seed in range(n_seeds):
         effort = Effort(n_samples, settled=0, jackknife=False, seed=100 + seed)
-        survey = survey_of(bank, module, sampler, evidence, effort, stride=3)
+        survey = survey_of(model_store, module, sampler, evidence, effort, stride=3)
         found.append((survey.values - exact.values)[0][asked])
     return float(np.sqrt(np.square(found).mean()))
 
 
-def test_the_error_of_independent_samples_falls_with_the_root_of_their_number(bank):
+def test_the_error_of_independent_samples_falls_with_the_root_of_their_number(model_store):
     sampler = Independent(gaussian(spread=0.1))
-    few, many = (errors_of(bank, sampler, n) for n in (8, 128))
+    few, many = (errors_of(model_store, sampler, n) for n in (8, 128))
     assert few / many == pytest.approx(4, rel=0.2)
 
 
-def test_four_antithetic_samples_are_about_as_good_as_twenty_independent_ones(bank):
+def test_four_antithetic_samples_are_about_as_good_as_twenty_independent_ones(model_store):
     known = gaussian(spread=0.1)
-    assert errors_of(bank, Conditional(known), 4) < 1.2 * errors_of(bank, Independent(known), 20)
+    assert errors_of(model_store, Conditional(known), 4) < 1.2 * errors_of(model_store, Independent(known), 20)
 
 
-def test_the_stated_error_is_the_error(bank):
+def test_the_stated_error_is_the_error(model_store):
     known, module = gaussian(spread=0.1), linear(2)
     evidence = [WeightOfEvidence((0,), 1e6, 2)]
-    exact = survey_of(bank, module, Conditional(known), evidence, Effort(3000, settled=0), stride=3)
+    exact = survey_of(model_store, module, Conditional(known), evidence, Effort(3000, settled=0), stride=3)
     asked = exact.samples > 0
     found = [
-        survey_of(bank, module, Independent(known), evidence, Effort(40, settled=0, seed=seed), stride=3)
+        survey_of(model_store, module, Independent(known), evidence, Effort(40, settled=0, seed=seed), stride=3)
         for seed in range(20, 30)
     ]
     actual = np.sqrt(np.mean([np.square(one.values - exact.values)[0][asked] for one in found], 0))
@@ -184,12 +189,12 @@ def test_the_stated_error_is_the_error(bank):
     assert (stated / actual).mean() == pytest.approx(1, abs=0.2)
 
 
-def test_the_stated_error_of_a_map_is_a_bound_where_neighbours_share_what_they_know(bank):
+def test_the_stated_error_of_a_map_is_a_bound_where_neighbours_share_what_they_know(model_store):
     known, module = gaussian(spread=0.1), linear(2)
     evidence = [WeightOfEvidence((0,), 1e6, 2)]
-    exact, _ = survey_of(bank, module, Conditional(known), evidence, Effort(1000, settled=0)).maps(SIZE)
+    exact, _ = survey_of(model_store, module, Conditional(known), evidence, Effort(1000, settled=0)).maps(SIZE)
     efforts = [Effort(8, first=8, settled=1, seed=seed, glimpse=False) for seed in range(6)]
-    found = [survey_of(bank, module, Independent(known), evidence, effort) for effort in efforts]
+    found = [survey_of(model_store, module, Independent(known), evidence, effort) for effort in efforts]
     assert not np.array_equal(found[0].estimates()[0], found[0].values)
     maps, errors = zip(*(one.maps(SIZE) for one in found), strict=True)
     actual, stated = (np.sqrt(np.mean(np.square(part))) for part in (np.array(maps) - exact, errors))
@@ -217,7 +222,7 @@ def test_evidence_stays_finite_where_the_model_is_certain():
     assert found.item() == pytest.approx(np.log2(100_001 / 999) - np.log2(1 / 100_999), rel=1e-3)
 
 
-def test_a_mark_that_decides_the_class_is_where_the_map_peaks(bank):
+def test_a_mark_that_decides_the_class_is_where_the_map_peaks(model_store):
     class Marked(nn.Module):
         def forward(self, x):
             mark = x[:, :, 3:9, 5:11].mean((1, 2, 3))
@@ -227,31 +232,31 @@ def test_a_mark_that_decides_the_class_is_where_the_map_peaks(bank):
     pixels[:, 3:9, 5:11] = 1
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, PX, PX), dtype=np.uint8))
     for measure in (ActivationDifference((0,)), WeightOfEvidence((0,), 1e5, 2)):
-        survey = survey_of(bank, Marked(), Marginal(references), [measure], Effort(8), pixels=pixels)
+        survey = survey_of(model_store, Marked(), Marginal(references), [measure], Effort(8), pixels=pixels)
         (relevance,), _ = survey.maps(SIZE)
         row, column = np.unravel_index(relevance.argmax(), relevance.shape)
         assert 3 <= row < 9
         assert 5 <= column < 11
 
 
-def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopped(bank):
+def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopped(model_store):
     module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * PX * PX, 3)))
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, PX, PX), dtype=np.uint8))
     effort = Effort(samples=20, first=4, settled=0.2)
     evidence = [WeightOfEvidence((0,), 1e5, 3)]
-    card = add(bank, module, px=PX)
+    card = add(model_store, module, px=PX)
     coarse, fine = Grid(PX, PX, SIZE, 2), Grid(PX, PX, SIZE, 1)
-    with bank.lend(card) as loan:
+    with model_store.borrow(card) as model:
         whole = Survey.new(fine, 1)
-        for _ in advance(loan, normalised(picture()), fine, Marginal(references), evidence, effort, whole):
+        for _ in advance(model, normalised(picture()), fine, Marginal(references), evidence, effort, whole):
             pass
         parts = Survey.new(fine, 1)
-        steps = advance(loan, normalised(picture()), coarse, Marginal(references), evidence, effort, parts)
+        steps = advance(model, normalised(picture()), coarse, Marginal(references), evidence, effort, parts)
         next(steps)
         steps.close()
         assert 0 < (parts.samples > 0).sum() < coarse.n_windows() or parts.stride(coarse) is not None
         for grid in (coarse, fine):
-            for _ in advance(loan, normalised(picture()), grid, Marginal(references), evidence, effort, parts):
+            for _ in advance(model, normalised(picture()), grid, Marginal(references), evidence, effort, parts):
                 pass
             assert parts.stride(grid) == grid.stride
     assert set(np.unique(whole.samples)) == {4, 20}
@@ -259,11 +264,11 @@ def test_settled_windows_get_no_more_samples_and_a_survey_goes_on_where_it_stopp
     assert np.array_equal(parts.samples, whole.samples)
 
 
-def test_unsettled_windows_get_all_samples_when_one_round_is_all_there_is(bank):
+def test_unsettled_windows_get_all_samples_when_one_round_is_all_there_is(model_store):
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, PX, PX), dtype=np.uint8))
     evidence = [WeightOfEvidence((0,), 1e5, 3)]
     first, survey = (
-        survey_of(bank, linear(), Marginal(references), evidence, effort, stride=SIZE)
+        survey_of(model_store, linear(), Marginal(references), evidence, effort, stride=SIZE)
         for effort in (Effort(4, settled=0), Effort(20, first=4, settled=0.4))
     )
     asked = first.samples > 0
@@ -273,12 +278,12 @@ def test_unsettled_windows_get_all_samples_when_one_round_is_all_there_is(bank):
     assert np.array_equal(survey.samples[asked], expected)
 
 
-def test_a_whole_map_comes_early_by_one_pair_a_window_and_says_that_its_error_is_not_known(bank):
+def test_a_whole_map_comes_early_by_one_pair_a_window_and_says_that_its_error_is_not_known(model_store):
     module, grid, effort = linear(), Grid(PX, PX, SIZE, 1), Effort(8, first=4, settled=0.1)
-    with bank.lend(add(bank, module, px=PX)) as loan:
+    with model_store.borrow(add(model_store, module, px=PX)) as model:
         survey = Survey.new(grid, 1)
         evidence, seen = [WeightOfEvidence((0,), 1e5, 3)], []
-        for _ in advance(loan, normalised(picture()), grid, Conditional(gaussian()), evidence, effort, survey):
+        for _ in advance(model, normalised(picture()), grid, Conditional(gaussian()), evidence, effort, survey):
             seen.append((survey.samples.copy(), survey.stride(grid), survey.maps(SIZE)))
     glimpsed = [maps for samples, _, maps in seen if samples.max() == 2]
     assert seen[len(glimpsed) - 1][1] == 1, "all windows are glimpsed at before any gets more samples"

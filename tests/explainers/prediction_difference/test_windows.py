@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bank.errors import InputError
+from common.errors import InputError
 from explainers.prediction_difference.windows import Grid, between_known, mean_over_windows, sum_over_windows
 
 PX = 12

@@ -1,1 +1,0 @@
-"""Handwritten digits: real ones from scikit-learn, and three small nets that read them."""

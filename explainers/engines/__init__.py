@@ -1,0 +1,1 @@
+"""What methods stand on: rules, redirected gradients, incremental inference, superpixels, baselines."""

@@ -1,0 +1,72 @@
+"""Which activations a net uses: by its card, and call by call while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from models.card import ModelCard
+
+#: Activations that are no ReLU, as modules and functions are called, in small letters and without underscores.
+_OTHERS = frozenset((
+    "celu", "elu", "gelu", "gelutanh", "glu", "hardmish", "hardmishme", "hardswish", "hardtanh", "leakyrelu",
+    "logsigmoid", "mish", "prelu", "quickgelu", "rrelu", "selu", "silu", "softplus", "softsign", "swish", "tanh",
+))  # fmt: skip
+
+#: Other modules that a ReLU net does not have, by parts of their class names, and why.
+_NOT_RELU = {
+    "Attention": "attention multiplies activations",
+    "LayerNorm": "it normalises by the picture's own statistics",
+    "GroupNorm": "it normalises by the picture's own statistics",
+    "InstanceNorm": "it normalises by the picture's own statistics",
+    "RmsNorm": "it normalises by the picture's own statistics",
+    "SqueezeEx": "its gates multiply activations",
+    "SEModule": "its gates multiply activations",
+    "Sigmoid": "its gates multiply activations",
+    "Hardsigmoid": "its gates multiply activations",
+    "Softmax": "what comes out of it are no sums of evidence",
+}
+
+
+def called(func: Callable[..., Any]) -> str:
+    """A torch function's plain name: `add` for `Tensor.add` and for `aten.add.Tensor`."""
+    return getattr(func, "__name__", type(func).__name__).split(".")[0]
+
+
+def is_other_activation(name: str) -> bool:
+    """Whether a module class or a function of this name is an activation, but no ReLU."""
+    return name.replace("_", "").lower() in _OTHERS
+
+
+def other_activations(card: ModelCard) -> tuple[str, ...]:
+    """Activation modules of a model that are no ReLU; functional ones show only while it runs."""
+    return tuple(name for name in card.facts if is_other_activation(name))
+
+
+def ceiling(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
+    """The value at which a ReLU stops growing: infinity, 6 for ReLU6; `None` when this call is no ReLU.
+
+    All ways to write a ReLU end in one of the functions named here: modules, `torch.relu`, in place or not.
+    """
+    name = called(func).rstrip("_")
+    if name == "relu":
+        return math.inf
+    if name == "relu6":
+        return 6.0
+    if name in ("hardtanh", "clamp", "clip"):
+        keywords = ("min_val", "max_val") if name == "hardtanh" else ("min", "max")
+        low, high = (kwargs.get(key, args[i] if len(args) > i else None) for i, key in enumerate(keywords, 1))
+        if isinstance(low, int | float) and low == 0:
+            return math.inf if high is None else float(high)
+    return None
+
+
+def obstacle(card: ModelCard) -> str | None:
+    """What keeps a model from being a ReLU net, as the end of a sentence on it; `None` for ReLU nets."""
+    if others := other_activations(card):
+        return f"uses {' and '.join(others)}"
+    for part, reason in _NOT_RELU.items():
+        if found := [name for name in card.facts if part in name]:
+            return f"has {found[0]}: {reason}"
+    return None

@@ -1,0 +1,223 @@
+"""The table of trust: every figure of `trust` over methods and models, and which models it exposes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from common.errors import first_line
+from explainers.base import Explainer, out_of_memory
+from explainers.evaluation.trust import FIGURES, OF_TRUTH, SLOW, Report, Work, check_names, found, lacking_figures
+from explainers.results import Cell
+from images.image_set import ImageSet
+from images.paintings import Truth, truth
+from jobs.results import ResultStore, key_of
+from models.card import ModelCard
+from models.store import ModelStore
+
+#: Images that are explained together, and whose figures are kept at once.
+BLOCK = 16
+
+#: A model is exposed by a method when the painter's mark holds this many times the relevance that a map which says the
+#: same everywhere would lay on it. Set before any figure was seen: five times even is no accident of a soft map or of
+#: the mark's bright edges, and even a map of 4 × 4 cells can reach it.
+EXPOSING = 5.0
+
+#: What the table makes of the images' figures: medians where few maps go astray by far, else means, as in the papers.
+IN_TABLE = {
+    "gap": "median",
+    "insertion": "mean",
+    "deletion": "mean",
+    "randomisation": "median",
+    "sensitivity": "median",
+    "pointing": "mean",
+    "mass": "mean",
+    "mark": "mean",
+    "mark_area": "mean",
+    "seconds": "mean",
+}
+
+
+def top_classes(
+    model_store: ModelStore,
+    store: ResultStore,
+    images: ImageSet,
+    card: ModelCard,
+    image_ids: Sequence[str],
+    report: Report = lambda done, total: None,
+) -> list[int]:
+    """The model's own top class for each image, found in `store` or worked out with one forward pass."""
+    key = key_of(what="top classes", model=card.digest, images=list(image_ids))
+    record = store.get(key)
+    if record is None:
+        classes: list[int] = []
+        with model_store.borrow(card) as model, torch.no_grad():
+            for start in range(0, len(image_ids), model.batch):
+                report(start, len(image_ids))
+                part = [images.image(images.index(one)) for one in image_ids[start : start + model.batch]]
+                logits = model.logits(model.normalise(np.stack([card.preprocessing.crop(one) for one in part])))
+                classes += logits.argmax(1).tolist()
+        record = {"classes": np.array(classes, dtype=np.int64)}
+        store.put(key, **record)
+    return record["classes"].tolist()
+
+
+def cells_for(
+    images: ImageSet, card: ModelCard, method: Explainer, image_ids: Sequence[str], targets: Sequence[int]
+) -> list[Cell]:
+    """The cells of one row of the table: the method at its default settings."""
+    pairs = zip(image_ids, targets, strict=True)
+    return [Cell(card, image_id, method, method.Params(), target, data=images.digest) for image_id, target in pairs]
+
+
+def evaluate(
+    model_store: ModelStore,
+    store: ResultStore,
+    images: ImageSet,
+    cards: Sequence[ModelCard],
+    methods: Sequence[Explainer],
+    image_ids: Sequence[str] | None = None,
+    targets: Mapping[str, Sequence[int]] | None = None,
+    which: Sequence[str] = FIGURES,
+    n_slow: int = 16,
+    report: Report = lambda done, total: None,
+    failures: dict[str, str] | None = None,
+    show: Callable[[pd.DataFrame], None] = lambda rows: None,
+) -> pd.DataFrame:
+    """Measure every method on every model and image that `store` lacks, and give the `table`.
+
+    `targets` are classes by model digest, one per image; each model's own top class by default. `SLOW` figures are
+    taken on the first `n_slow` images only. Images go through `BLOCK` by `BLOCK`; the figures of each are kept at once,
+    so that a run that was cut short goes on where it stopped. Maps are not kept. What cannot be explained puts its
+    reason into `failures` under "method model"; the rest goes on. `report` counts maps and may raise to stop; `show`
+    gets the complete rows each time there is one more.
+    """
+    check_names(which)
+    ids = list(images.ids if image_ids is None else image_ids)
+    failures = {} if failures is None else failures
+    pairs = [(method, card) for method in methods for card in cards if method.applies(card) is None]
+    total = len(pairs) * len(ids)
+
+    def stay_cancellable(_done: int, _total: int) -> None:
+        report(done, total)
+
+    done = 0
+    chosen = {
+        card.digest: list(targets[card.digest])
+        if targets is not None
+        else top_classes(model_store, store, images, card, ids, stay_cancellable)
+        for card in cards
+    }
+    truths: dict[str, Truth | None] = {}
+    if OF_TRUTH & set(which):
+        for image_id in ids:
+            stay_cancellable(0, 0)
+            truths[image_id] = truth(images, images.index(image_id))
+    quick = [name for name in which if name not in SLOW]
+    rows = []
+    for method, card in pairs:
+        cells = cells_for(images, card, method, ids, chosen[card.digest])
+        for start in range(0, len(cells), BLOCK):
+            stay_cancellable(0, 0)
+            waiting: dict[frozenset[str], list[Cell]] = {}
+            for at, cell in enumerate(cells[start : start + BLOCK], start):
+                lacking = lacking_figures(store, cell, which if at < n_slow else quick, truths)
+                waiting.setdefault(lacking, []).append(cell)
+            for lacking, group in waiting.items():
+                if lacking:
+                    _work_through(model_store, store, images, group, lacking, truths, stay_cancellable, failures)
+            done += len(cells[start : start + BLOCK])
+        rows.append(_line(store, images, card, method, ids, chosen, failures))
+        show(pd.DataFrame(rows))
+    report(total, total)
+    return table(store, images, cards, methods, ids, chosen, failures)
+
+
+def _work_through(
+    model_store: ModelStore,
+    store: ResultStore,
+    images: ImageSet,
+    cells: Sequence[Cell],
+    lacking: frozenset[str],
+    truths: Mapping[str, Truth | None],
+    progress: Report,
+    failures: dict[str, str],
+) -> None:
+    """Measure cells of one method and model together; where that fails, in halves, so that one cannot harm the rest."""
+    try:
+        with model_store.borrow(cells[0].card) as model:
+            work = Work(model, store, images, cells, truths, progress)
+            work.measure(work.explain(), lacking)
+    except (ValueError, RuntimeError) as error:  # a method's own algebra may fail as well as its input
+        if len(cells) == 1:
+            out = isinstance(error, RuntimeError) and out_of_memory(error)
+            why = "Not enough memory, even for one picture at a time." if out else first_line(error)
+            failures.setdefault(_row(cells[0].method, cells[0].card), why)
+            return
+        middle = len(cells) // 2
+        for half in (cells[:middle], cells[middle:]):
+            _work_through(model_store, store, images, half, lacking, truths, progress, failures)
+
+
+def _row(method: Explainer, card: ModelCard) -> str:
+    return f"{method.name} {card.digest}"
+
+
+def table(
+    store: ResultStore,
+    images: ImageSet,
+    cards: Sequence[ModelCard],
+    methods: Sequence[Explainer],
+    image_ids: Sequence[str],
+    targets: Mapping[str, Sequence[int]],
+    failures: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """One row per method × model, from what `store` holds.
+
+    `images`: how many were measured; each figure over the images that have it, as `IN_TABLE` says (mean or median);
+    `checked`: how many were explained again for the slow ones; `lift`: how many times more relevance the painter's
+    mark holds than a map that says the same everywhere would lay on it, over the pictures that carry it; `reason`: why
+    the method does not apply, or what failed.
+    """
+    rows = [
+        _line(store, images, card, method, image_ids, targets, failures or {}) for method in methods for card in cards
+    ]
+    return pd.DataFrame(rows)
+
+
+def _line(
+    store: ResultStore,
+    images: ImageSet,
+    card: ModelCard,
+    method: Explainer,
+    image_ids: Sequence[str],
+    targets: Mapping[str, Sequence[int]],
+    failures: Mapping[str, str],
+) -> dict[str, Any]:
+    reason = method.applies(card)
+    cells = [] if reason else cells_for(images, card, method, image_ids, targets[card.digest])
+    figures = pd.DataFrame([asdict(found(store, cell)) for cell in cells], columns=FIGURES, dtype=float)
+    line: dict[str, Any] = {
+        "method": method.name,
+        "model": card.name,
+        "images": int(figures.notna().any(axis=1).sum()),
+        "checked": int(figures[sorted(SLOW)].notna().any(axis=1).sum()),
+    }
+    line |= {name: float(figures[name].agg(how)) for name, how in IN_TABLE.items()}
+    marked = figures.dropna(subset=["mark", "mark_area"])
+    line["lift"] = float(marked["mark"].mean() / marked["mark_area"].mean()) if len(marked) else float("nan")
+    line["reason"] = reason or failures.get(_row(method, card))
+    return line
+
+
+def exposed(figures: pd.DataFrame) -> dict[str, list[str]]:
+    """By model of a `table`: the methods that show it to rest on the painter's mark (`lift` above `EXPOSING`)."""
+    return {
+        str(model): rows.loc[rows["lift"] > EXPOSING, "method"].tolist()
+        for model, rows in figures.groupby("model", sort=False)
+    }

@@ -1,0 +1,1 @@
+"""Image sets: how pictures are taken in, decoded and labelled."""

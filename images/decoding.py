@@ -1,0 +1,115 @@
+"""One picture file to `(H, W, 3) uint8` RGB, whatever the file holds, or one line that says why not."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from common.errors import InputError, first_line
+from common.settings import settings
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+#: PIL opens by content, whatever a file is called: without this list, a ".png" could start Ghostscript.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+#: A strip of pixels is no picture, and grows out of all bounds when its shorter side is enlarged for a model.
+_MAX_ASPECT = 100
+
+#: Our own limit stands before PIL's, which only warns between one and two times its own.
+Image.MAX_IMAGE_PIXELS = None
+
+#: PIL warns of odd metadata, which does not touch the pixels. (`catch_warnings` would not do: threads decode.)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames")."""
+
+    image: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def decode(source: Path | bytes, name: str = "") -> Decoded:
+    """Decode a picture: turned upright (EXIF), flattened on white, 16 bits scaled to 8, first frame of an animation.
+
+    Raises `InputError` for a file that is no picture, is cut short, or is larger than the settings allow.
+    """
+    name = name or (source.name if isinstance(source, Path) else "the file")
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_FORMATS) as picture:
+            _check_size(picture, name)
+            return _to_rgb(picture)
+    except UnidentifiedImageError as error:
+        empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
+        received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
+        cure = "Copy it again." if empty else "Look what kind of file it is, and export it as JPEG or PNG."
+        raise InputError("a picture (JPEG, PNG, WebP, GIF, BMP, TIFF)", received, cure) from error
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes PIL's readers stumble in many ways (zlib, struct, index …)
+        received = f"{name}, which is cut short or damaged ({first_line(error)})"
+        raise InputError("a whole picture", received, "Copy or export it again.") from error
+
+
+def _check_size(picture: Image.Image, name: str) -> None:
+    """Refuse by the header alone: nothing is decoded yet."""
+    width, height = picture.size
+    limit = settings().max_image_megapixels
+    if width * height > limit * 1_000_000:
+        raise InputError(
+            f"a picture of at most {limit} megapixels",
+            f"{name} with {width:,} × {height:,} pixels",
+            "Scale it down, or raise max_image_megapixels in parallax.toml.",
+        )
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        expected = f"a picture at most {_MAX_ASPECT} times as long as it is wide"
+        raise InputError(expected, f"{name} with {width:,} × {height:,} pixels", "Cut out the part that matters.")
+
+
+def _to_rgb(picture: Image.Image) -> Decoded:
+    notes = []
+    n_frames = getattr(picture, "n_frames", 1)
+    if n_frames > 1:
+        notes.append(f"first of {n_frames} frames")
+        picture.seek(0)
+    picture.load()
+    upright: Image.Image = picture
+    if _is_turned(picture):
+        upright = ImageOps.exif_transpose(picture)
+        notes.append("turned upright")
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        upright, note = _to_8_bits(upright)
+        notes.append(note)
+    elif upright.mode not in ("RGB", "RGBA"):
+        titles = {"L": "greyscale", "LA": "greyscale", "1": "black and white", "P": "a palette"}
+        notes.append(f"from {titles.get(upright.mode, upright.mode)}")
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        if upright.getchannel("A").getextrema() != (255, 255):
+            notes.append("transparency on white")
+        upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+    return Decoded(np.asarray(upright.convert("RGB")), tuple(notes))
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether EXIF says that the camera was held another way; damaged EXIF says nothing."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:
+        return False
+
+
+def _to_8_bits(picture: Image.Image) -> tuple[Image.Image, str]:
+    """Grey values of 16 or 32 bits, or floats in [0, 1], as 8 bits; values that fit into 8 bits stay what they are."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+    highest = values.max(initial=0)
+    top = 1 if picture.mode == "F" and highest <= 1 else 255 if highest <= 255 else 65535
+    scaled = (values.clip(0, top) * (255 / top)).round().astype(np.uint8)
+    return Image.fromarray(scaled), "from 16 bits" if top > 255 else f"from mode {picture.mode}"

@@ -1,0 +1,83 @@
+"""MNIST and Fashion-MNIST as image sets, by torchvision: from its files on disk, else from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import InputError, did_you_mean
+from common.hub import answers
+from images.arrays import write_image_set
+from images.image_set import ImageSet
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A set of torchvision: its class there, where it comes from, and its classes as models should name them."""
+
+    title: str
+    dataset: str
+    url: str
+    classes: tuple[str, ...]
+
+
+SOURCES = {
+    "mnist": _Source("MNIST", "MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist/", tuple("0123456789")),
+    "fashion-mnist": _Source(
+        "Fashion-MNIST",
+        "FashionMNIST",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+}
+
+
+def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ImageSet:
+    """The 10,000 test pictures (28 × 28) of `mnist` or `fashion-mnist`, written under `data` at the first call.
+
+    `progress` counts pictures and may raise to stop. Raises `InputError` for another name, and where the files are
+    neither under `data` nor to be had.
+    """
+    source, folder = _source(name), data / name
+    pointer = folder / "digest"
+    if pointer.exists():
+        return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
+    pictures, labels = pictures_of(name, data)
+    names = [f"test-{number:05d}" for number in range(len(pictures))]
+    words = [source.classes[label] for label in labels]
+    images = write_image_set(source.title, pictures, names, words, folder, progress)
+    images.save(data / "image-sets")
+    pointer.write_text(images.digest)
+    return images
+
+
+def pictures_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, 28, 28) uint8 and labels (N,) int64 of the test split, or of the training split.
+
+    From torchvision's files under `data`, else from the network. Raises `InputError` as `mnist_image_set` does.
+    """
+    from torchvision import datasets  # slow to import
+
+    source, root = _source(name), data / "torchvision"
+    dataset, missing = getattr(datasets, source.dataset), f"{source.url} does not answer"
+    cure = f"Connect the server, or put torchvision's files into {root / source.dataset / 'raw'}."
+    try:
+        found = dataset(root, train=training)
+    except RuntimeError:  # torchvision's word for files that are not there
+        if not answers(source.url):
+            raise InputError(f"{source.title} from the network", missing, cure) from None
+        try:
+            found = dataset(root, train=training, download=True)
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{source.title} from the network", "a download that broke off", cure) from error
+    return found.data.numpy(), found.targets.numpy()
+
+
+def _source(name: str) -> _Source:
+    if name not in SOURCES:
+        cure = did_you_mean(name, SOURCES) or f"There are {', '.join(SOURCES)}."
+        raise InputError("a set that torchvision brings", repr(name), cure)
+    return SOURCES[name]

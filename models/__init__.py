@@ -1,0 +1,1 @@
+"""Models: how they are loaded, described, kept and borrowed."""

@@ -1,0 +1,136 @@
+"""`ModelCard`: the facts of a model that every part of the house reads, with no torch in them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from common.errors import InputError, did_you_mean
+from models.preprocessing import Preprocessing
+
+#: Layouts of a layer's output without its batch axis, by the field's names.
+MAPS, MAPS_LAST, TOKENS, VECTOR, OTHER = "CHW", "HWC", "LC", "C", "other"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module of a model, as a probe forward met it."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    layout: str
+    n_parameters: int
+    order: int
+    n_prefix_tokens: int = 0
+
+    @property
+    def spatial(self) -> tuple[int, int] | None:
+        """Height and width of the layer's grid, `None` where it has none (or a single cell)."""
+        if self.layout == MAPS:
+            height, width = self.shape[1:]
+        elif self.layout == MAPS_LAST:
+            height, width = self.shape[:2]
+        elif self.layout == TOKENS:
+            height = width = round((self.shape[0] - self.n_prefix_tokens) ** 0.5)
+        else:
+            return None
+        return (height, width) if height * width > 1 else None
+
+    @property
+    def n_units(self) -> int:
+        """Channels of a map or token layer, neurons of a vector."""
+        if self.layout == MAPS:
+            return self.shape[0]
+        return self.shape[-1] if self.shape else 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to load a model again after a restart: a loader's name and what it was given."""
+
+    loader: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCard:
+    """Facts of a model.
+
+    `digest` is a SHA-256 over architecture, weights and preprocessing: equal digests, equal answers, equal cards.
+    `facts` are the classes of its modules; `sequential` models run their layers one after another, each once, each on
+    what the one before gave.
+    """
+
+    name: str
+    source: str
+    family: str
+    architecture: str
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    default_layer: str | None
+    n_parameters: int
+    digest: str
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    sequential: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelCard) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width that the model sees, in pixels."""
+        return self.preprocessing.input_size
+
+    @property
+    def n_classes(self) -> int:
+        """Length of the model's output; 1 for a regression model."""
+        return len(self.class_names)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model chooses among classes; a regression model gives one number."""
+        return self.n_classes > 1
+
+    def layer(self, name: str | None = None) -> Layer:
+        """The layer called `name`, or the default one (last with spatial extent) for `None`.
+
+        Raises `InputError` for an unknown name or a model without spatial layers.
+        """
+        wanted = name or self.default_layer
+        if wanted is None:
+            raise InputError("a model with a spatial layer", f"{self.name}, which has none", "Pick a layer by name.")
+        for layer in self.layers:
+            if layer.name == wanted:
+                return layer
+        names = [layer.name for layer in self.layers]
+        raise InputError(f"a layer of {self.name}", repr(wanted), did_you_mean(wanted, names) or f"Try {names[-1]!r}.")
+
+    def class_index(self, name: str) -> int | None:
+        """Position of the class called `name` in the model's output, `None` where the model has no such class."""
+        return self.class_names.index(name) if name in self.class_names else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ModelCard:
+        """The card that `to_json` wrote."""
+        parts = {
+            "preprocessing": Preprocessing(**_tuples(data["preprocessing"])),
+            "layers": tuple(Layer(**_tuples(layer)) for layer in data["layers"]),
+            "recipe": Recipe(**data["recipe"]),
+        }
+        return cls(**{**_tuples(data), **parts})
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only; our frozen dataclasses hold tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

@@ -1,0 +1,1 @@
+"""The small networks that come with Parallax, and their weights."""

@@ -1,0 +1,183 @@
+"""Any architecture of timm or torchvision, and the small CIFAR ResNets, by name."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from common import hub
+from common.class_names import imagenet_names
+from common.errors import InputError, did_you_mean, first_line
+from models.card import Recipe
+from models.loaders import cifar
+from models.loaders.arguments import checked, misfit
+from models.loaders.arguments import parse_arguments as parse_arguments
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+
+
+@cache
+def architectures() -> tuple[str, ...]:
+    """Every architecture that can be named, as `timm/resnet18`, `torchvision/resnet18` or `cifar/resnet20`."""
+    import timm
+    import torchvision
+
+    names = {
+        "timm": timm.list_models(),
+        "torchvision": torchvision.models.list_models(module=torchvision.models),
+        "cifar": list(cifar.DEPTHS),
+    }
+    return tuple(f"{library}/{name}" for library in names for name in names[library])
+
+
+def search(query: str, limit: int = 30) -> tuple[str, ...]:
+    """Architectures whose name holds every word of `query`; shorter names first, since they are the plain ones."""
+    words = query.lower().split()
+    found = [name for name in architectures() if all(word in name for word in words)]
+    return tuple(sorted(found, key=lambda name: (len(name), name))[:limit])
+
+
+def load(
+    architecture: str, pretrained: bool = False, create: dict[str, Any] | None = None, seed: int = 0, name: str = ""
+) -> Loaded:
+    """Create `architecture` with pretrained weights, or with random ones drawn with `seed`.
+
+    Raises `InputError` for an unknown name, creation arguments that do not fit, or weights that the network refuses.
+    """
+    create = dict(create or {})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module, preprocessing = build(architecture, create, pretrained=pretrained)
+    arguments = {"architecture": architecture, "pretrained": pretrained, "create": create, "seed": seed, "name": name}
+    return Loaded(
+        name=name or architecture.rpartition("/")[2] + ("" if pretrained else " (random)"),
+        source="zoo",
+        family=family_of(module),
+        architecture=architecture,
+        module=module,
+        preprocessing=preprocessing,
+        class_names=imagenet_names(n_outputs(module)),
+        recipe=Recipe("zoo", arguments),
+        notes=_notes(module, pretrained),
+    )
+
+
+def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -> tuple[nn.Module, Preprocessing]:
+    """The module and its preprocessing; `architecture` is `LIBRARY/NAME` or a bare timm name.
+
+    Raises `InputError` as `load` does.
+    """
+    library, _, name = architecture.strip().rpartition("/")
+    library = library or "timm"
+    plain, _, tag = name.partition(".")
+    if f"{library}/{plain}" not in architectures():
+        nearest = did_you_mean(f"{library}/{plain}", architectures())
+        cure = (plain and nearest) or "Search by a part of the name, such as resnet or vit."
+        raise InputError("an architecture of timm or torchvision", repr(architecture), cure)
+    if tag:
+        _check_tag(architecture, plain, tag)
+    given = checked(create)
+    try:
+        if library == "cifar":
+            if pretrained:
+                raise OSError("nobody publishes them in a form that Parallax could fetch")
+            return cifar.build(name, given)
+        return (_timm if library == "timm" else _torchvision)(name, given, pretrained)
+    except InputError:
+        raise
+    except OSError as error:  # as huggingface_hub's and urllib's errors are
+        cure = "Bring the weights as a checkpoint, or take the architecture with random weights."
+        received = f"no way to them ({first_line(error)})"
+        raise InputError(f"pretrained weights of {architecture}", received, cure) from error
+    except Exception as error:  # some families check their arguments, others stumble over them
+        raise misfit(error, architecture, given) from error
+
+
+def _check_tag(architecture: str, plain: str, tag: str) -> None:
+    import timm
+
+    known = timm.list_pretrained(f"{plain}.*")
+    if f"{plain}.{tag}" not in known:
+        cure = did_you_mean(f"{plain}.{tag}", known) or f"Write timm/{plain} alone."
+        raise InputError(f"a set of pretrained weights of {plain}", repr(architecture), cure)
+
+
+def _timm(name: str, create: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:
+    import timm
+
+    if pretrained:
+        with hub.hugging_face():
+            module = timm.create_model(name, pretrained=True, **create)
+    else:
+        module = timm.create_model(name, **create)
+    config = timm.data.resolve_model_data_config(module)
+    channels = create.get("in_chans") or config["input_size"][0]
+    height, width = _pair(create.get("img_size") or config["input_size"][1:])
+    return module, Preprocessing(
+        input_size=(height, width),
+        mean=_per_channel(config["mean"], channels),
+        std=_per_channel(config["std"], channels),
+        resize=(math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"])),
+        mode=config["crop_mode"] or "center",
+        interpolation=config["interpolation"],
+    )
+
+
+def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    if name in ("inception_v3", "googlenet") and not pretrained:  # its own initialisation takes half a minute
+        create = {"init_weights": False, **create}
+    if pretrained:
+        with hub.torch_hub(weights.url):
+            module = models.get_model(name, weights=weights, **create)
+    else:
+        module = models.get_model(name, weights=None, **create)
+    preset = weights.transforms()
+    crop, resize = preset.crop_size[0], preset.resize_size[0]
+    side = int(getattr(module, "image_size", crop))  # a ViT of another size than its best weights have
+    return module, Preprocessing(
+        input_size=(side, side),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        resize=(round(resize * side / crop),) * 2,
+        interpolation=preset.interpolation.value,
+    )
+
+
+def family_of(module: nn.Module) -> str:
+    """The class name of a model, which is its family in both libraries: ResNet, VGG, VisionTransformer."""
+    return type(module).__name__
+
+
+def n_outputs(module: nn.Module) -> int:
+    """Number of classes as the model itself says it, else outputs of its last linear layer; 0 when there is neither."""
+    if n_classes := getattr(module, "num_classes", 0):
+        return int(n_classes)
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    return linear[-1].out_features if linear else 0
+
+
+def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
+    if not pretrained:
+        return ("Random weights: its answers mean nothing.",)
+    n_trained = getattr(module, "pretrained_cfg", {}).get("num_classes")
+    if n_trained and n_trained != n_outputs(module):
+        return ("Its last layer is new and random: its answers mean nothing before it is trained.",)
+    return ()
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size[-2:]
+    return int(height), int(width)
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Timm gives three means even to a model made with `in_chans=1`: average them, as it averages the weights."""
+    values = tuple(float(value) for value in values)
+    return values if len(values) == channels else (sum(values) / len(values),) * channels

@@ -1,0 +1,186 @@
+"""From a picture to what a model sees, and back: resize, crop, and the way a map returns to the picture's pixels.
+
+Resizing and cropping are those of torchvision and timm (PIL, antialiased), to the pixel; a test holds them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from common.errors import InputError, did_you_mean
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+MODES = ("center", "squash", "border")
+INTERPOLATIONS = tuple(_RESAMPLING)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a model's input lies on a picture.
+
+    A picture of any size is resized to `resized` (height, width), then `size` (height, width) is cut at `offset`
+    (top, left; negative where the model sees padding).
+    """
+
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    size: tuple[int, int]
+
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of the model's input, in pixels of a picture of `height` × `width`."""
+        y, x = height / self.resized[0], width / self.resized[1]
+        top, left = self.offset
+        return left * x, top * y, (left + self.size[1]) * x, (top + self.size[0]) * y
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to a picture before a model sees it.
+
+    `input_size` and `resize` are (height, width) in pixels; `mean` and `std` belong to channels in [0, 1].
+    `mode`: "center" resizes the shorter side to `resize` and cuts the middle, "squash" resizes both sides,
+    "border" fits the whole picture in and pads. Raises `InputError` for values that no picture can go through.
+    """
+
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: tuple[int, int]
+    mode: str = "center"
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "resize"):
+            _check_sides(name, getattr(self, name))
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+            received = f"mean {self.mean} and std {self.std}"
+            cure = "Give three values of each for colour, one for grey; std above zero."
+            raise InputError("mean and std of each channel, in [0, 1]", received, cure)
+        for name, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
+            if (value := getattr(self, name)) not in known:
+                raise InputError(
+                    f"{name} to be one of {', '.join(known)}", repr(value), did_you_mean(str(value), known)
+                )
+
+    @property
+    def channels(self) -> int:
+        """3 for colour, 1 for grey models."""
+        return len(self.mean)
+
+    def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
+        """A copy with some fields changed, as a form or a JSON file gives them: lists for tuples, one side for two.
+
+        A new `input_size` alone takes `resize` along, so that the model sees the same share of the picture.
+        Raises `InputError` for an unknown field.
+        """
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                cure = did_you_mean(name, known) or f"It has {', '.join(known)}."
+                raise InputError("a field of the preprocessing", repr(name), cure)
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()
+        }
+        for name in ("input_size", "resize"):
+            if name in plain:
+                plain[name] = _sides(plain[name])
+                _check_sides(name, plain[name])
+        if "input_size" in plain and "resize" not in plain:
+            pairs = zip(plain["input_size"], self.resize, self.input_size, strict=True)
+            plain["resize"] = tuple(round(new * resize / old) for new, resize, old in pairs)
+        return replace(self, **plain)
+
+    def frame(self, height: int, width: int) -> Frame:
+        """Where the model's input lies on a picture of `height` × `width` pixels."""
+        y, x = height / self.resize[0], width / self.resize[1]
+        if self.mode == "squash":
+            resized = self.resize
+        elif self.mode == "border":
+            resized = (max(1, round(height / max(y, x))), max(1, round(width / max(y, x))))
+        elif self.resize[0] != self.resize[1]:
+            resized = (round(height / min(y, x)), round(width / min(y, x)))
+        else:
+            side = self.resize[0]  # torchvision rounds the longer side down
+            resized = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+        offset = (_centre(resized[0], self.input_size[0]), _centre(resized[1], self.input_size[1]))
+        return Frame(resized, offset, self.input_size)
+
+    def crop(self, image: np.ndarray) -> np.ndarray:
+        """The picture as the model sees it, before normalising.
+
+        `image` (H, W, 3) uint8 RGB -> (h, w, channels) uint8, h × w the model's input size.
+        """
+        frame = self.frame(*image.shape[:2])
+        picture = Image.fromarray(image)
+        if self.channels == 1:
+            picture = picture.convert("L")
+        picture = picture.resize(frame.resized[::-1], _RESAMPLING[self.interpolation])
+        if (frame.offset, frame.size) != ((0, 0), frame.resized):
+            top, left = frame.offset
+            whole, picture = picture, Image.new(picture.mode, frame.size[::-1], self._padding())
+            picture.paste(whole, (-left, -top))
+        cut = np.asarray(picture)
+        return cut[..., None] if cut.ndim == 2 else cut
+
+    def to_image(self, attribution: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Lay a map over a picture: undo the model's resize and crop.
+
+        `attribution` (h, w) float32 over the model's input, at any resolution -> (height, width) float32 in the
+        picture's pixels, bilinear; NaN where the model never saw the picture.
+        """
+        left, top, right, bottom = self.frame(height, width).box(height, width)
+        x0, x1 = _pixels(left, right, width)
+        y0, y1 = _pixels(top, bottom, height)
+        rows, columns = attribution.shape
+        y, x = rows / (bottom - top), columns / (right - left)  # cells of the map per pixel of the picture
+        box = (
+            max(0.0, (x0 - left) * x),
+            max(0.0, (y0 - top) * y),
+            min(float(columns), (x1 - left) * x),
+            min(float(rows), (y1 - top) * y),
+        )
+        whole = np.full((height, width), np.nan, dtype=np.float32)
+        patch = Image.fromarray(np.ascontiguousarray(attribution, dtype=np.float32))
+        whole[y0:y1, x0:x1] = np.asarray(patch.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box))
+        return whole
+
+    def _padding(self) -> int | tuple[int, ...]:
+        """Colour outside the picture: black where torchvision crops beyond it, the mean where timm adds a border."""
+        if self.mode != "border":
+            return 0
+        mean = tuple(round(255 * value) for value in self.mean)
+        return mean if len(mean) > 1 else mean[0]
+
+
+def _sides(value: Any) -> Any:
+    """Height and width of one number for both, or of timm's (channels, height, width)."""
+    return (value, value) if isinstance(value, int) else value[-2:] if isinstance(value, tuple) else value
+
+
+def _check_sides(name: str, value: Any) -> None:
+    if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value)):
+        raise InputError(f"{name} as height and width in pixels", repr(value), "Write it as 224, 224.")
+
+
+def _centre(length: int, cut: int) -> int:
+    """Start of a centred cut, rounded as torchvision's CenterCrop rounds it; negative where it pads."""
+    return round((length - cut) / 2.0) if length >= cut else -((cut - length) // 2)
+
+
+def _pixels(start: float, stop: float, length: int) -> tuple[int, int]:
+    """The whole pixels that lie mostly between `start` and `stop`, at least one, within a side of `length`."""
+    first = min(max(0, round(start)), length - 1)
+    return first, max(first + 1, min(length, round(stop)))

@@ -1,0 +1,257 @@
+"""The model store: every model loaded once, and lent to one borrower at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common.class_names import numbered
+from common.errors import InputError, first_line
+from common.files import atomic_write
+from common.settings import settings
+from models.card import ModelCard
+from models.device import choose_device, keep_freed_memory
+from models.layers import layer_tree, runs_in_sequence
+from models.libraries import import_libraries
+from models.loaders import load
+from models.loaders.base import Loaded
+from models.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass(frozen=True)
+class ModelHandle:
+    """A borrowed model: yours alone until the `with` block ends.
+
+    `batch` is the number of pictures that suits a forward pass (half of it one with a backward pass), `head` what is
+    explained in place of the logits (see `explainers.output`), `fitted` what a method has learnt from a data set.
+    """
+
+    card: ModelCard
+    module: nn.Module
+    device: torch.device
+    batch: int = 16
+    head: Callable[[ModelHandle, Tensor], Tensor] | None = None
+    fitted: Any = None
+
+    def layer(self, name: str | None = None) -> nn.Module:
+        """The module called `name`; the card's default layer for `None`."""
+        return self.module.get_submodule(self.card.layer(name).name)
+
+    def normalise(self, crops: np.ndarray) -> Tensor:
+        """What the net is fed: `crops` (N, h, w, C) uint8 -> (N, C, h, w) float32, normalised, on the device."""
+        return normalise(crops, self.card.preprocessing, self.device)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The model's answer (N, classes) to normalised `inputs` (N, C, h, w)."""
+        return self.module(inputs)
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """What is explained, (N, K), for normalised `inputs` (N, C, h, w): the logits unless there is another head."""
+        return self.logits(inputs) if self.head is None else self.head(self, inputs)
+
+
+def normalise(crops: np.ndarray, preprocessing: Preprocessing, device: torch.device | str = "cpu") -> Tensor:
+    """(N, h, w, C) uint8 -> (N, C, h, w) float32 in channels-last memory: scaled to [0, 1], minus mean, over std."""
+    pixels = torch.tensor(crops, device=device).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(x, device=device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    return pixels.float().div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def batch_for(input_size: tuple[int, int], device: torch.device) -> int:
+    """Pictures per forward pass.
+
+    On a CPU as many as keep activations in its caches: 8 to 16 pictures of 224 × 224 (ResNet18, VGG11 and MobileNetV2
+    took up to twice the time per picture in passes of 64); more of smaller ones. Accelerators want work at once.
+    """
+    if device.type != "cpu":
+        return 128
+    height, width = input_size
+    return min(64, max(4, 16 * 224 * 224 // (height * width)))
+
+
+class ModelStore:
+    """Holds the models of one server.
+
+    Cards and what is needed to load a model again lie under `folder`; modules are loaded on first use and stay.
+    """
+
+    def __init__(self, folder: Path | None = None, device: torch.device | str | None = None) -> None:
+        import_libraries()  # while there is no other thread yet that could load a net
+        self.folder = (folder or settings().data_folder) / "models"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device(device) if device is not None else choose_device()
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self._modules: dict[str, nn.Module] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
+
+    def add(self, loaded: Loaded) -> ModelCard:
+        """Check a model, write its card and keep it.
+
+        Raises `InputError` when a probe picture shows that it has no scores: an output that is no (N, classes)
+        tensor, or is not finite, or another number of classes than it has names.
+        """
+        module = _settle(loaded.module, self.device)
+        card = make_card(loaded, module, self.device)
+        with self._guard:
+            self._modules.setdefault(card.digest, module)
+        with atomic_write(self._file(card.digest)) as partial:
+            partial.write_text(json.dumps(card.to_json()), encoding="utf-8")
+        return card
+
+    def cards(self) -> list[ModelCard]:
+        """Every model that was ever brought here, the latest first."""
+        files = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        return [card for file in files if (card := _read(file)) is not None]
+
+    def card(self, digest: str) -> ModelCard | None:
+        """The card with this digest, `None` when no such model was brought here."""
+        return _read(self._file(digest))
+
+    @contextmanager
+    def borrow(self, card: ModelCard) -> Iterator[ModelHandle]:
+        """Lend a model: the module in eval mode, locked for everybody else, given back as it was, error or not.
+
+        A model that is not in memory (after a restart) is loaded again by its recipe; raises `InputError` when that
+        fails or gives other weights.
+        """
+        with self._guard:
+            lock = self._locks.setdefault(card.digest, threading.RLock())
+        with lock:
+            module = self._modules[card.digest] if card.digest in self._modules else self._load_again(card)
+            with _as_found(module, card.name):
+                yield ModelHandle(card, module, self.device, batch_for(card.input_size, self.device))
+
+    def _load_again(self, card: ModelCard) -> nn.Module:
+        with torch.inference_mode(False):  # weights made in inference mode could never take part in a gradient
+            loaded = load(card.recipe)
+            module = _settle(loaded.module, self.device)
+        if digest_of(module, loaded) != card.digest:
+            cure = "Its source has changed since: bring the model again."
+            raise InputError(f"the weights of {card.name} as they were when it came", "others", cure)
+        with self._guard:
+            return self._modules.setdefault(card.digest, module)
+
+    def _file(self, digest: str) -> Path:
+        return self.folder / f"{digest}.json"
+
+
+def _read(file: Path) -> ModelCard | None:
+    """A card from its file; `None` where there is none, or one that another version of Parallax wrote."""
+    try:
+        return ModelCard.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        log.warning("Left out the model card %s, which cannot be read.", file, exc_info=True)
+        return None
+
+
+def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelCard:
+    """Look at a model with a probe picture and write down its facts."""
+    preprocessing = loaded.preprocessing
+    height, width = preprocessing.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (2, height, width, preprocessing.channels), dtype=np.uint8)
+    probe = normalise(crops, preprocessing, device)
+    try:
+        with torch.no_grad():
+            output = module(probe)
+    except Exception as error:  # whatever a foreign model stumbles over
+        expected = f"a model that takes images of shape (N, {preprocessing.channels}, {height}, {width})"
+        cure = "Check the input size and the number of channels."
+        raise InputError(expected, f"an error from {loaded.name} ({first_line(error)})", cure) from error
+    n_classes = check_output(output, len(probe), loaded.name)
+    names = loaded.class_names or numbered(n_classes)
+    if len(names) != n_classes:
+        expected = f"{n_classes} class names for {loaded.name}, one for each output"
+        raise InputError(expected, str(len(names)), "Pick the class names of this model.")
+    layers, default = layer_tree(module, probe)
+    return ModelCard(
+        name=loaded.name,
+        source=loaded.source,
+        family=loaded.family,
+        architecture=loaded.architecture,
+        preprocessing=preprocessing,
+        class_names=names,
+        layers=layers,
+        default_layer=default,
+        n_parameters=sum(p.numel() for p in module.parameters()),
+        digest=digest_of(module, loaded),
+        recipe=loaded.recipe,
+        notes=loaded.notes,
+        facts=tuple(sorted({type(child).__name__ for child in module.modules()})),
+        sequential=runs_in_sequence(module, probe),
+    )
+
+
+def check_output(output: object, n_images: int, name: str) -> int:
+    """Number of classes of a model's output; raises `InputError` unless it is a finite (N, classes) tensor."""
+    expected = f"{name} to answer with one (N, classes) tensor of finite scores"
+    if not isinstance(output, Tensor):
+        size = f" of {len(output)}" if isinstance(output, tuple | list | dict) else ""
+        cure = "Wrap the model so that forward() returns the logits alone."
+        raise InputError(expected, f"a {type(output).__name__}{size}", cure)
+    if output.ndim != 2 or len(output) != n_images or not output.shape[1]:
+        cure = "The last layer gives one score a class, or one number for regression."
+        raise InputError(expected, f"shape {tuple(output.shape)} for {n_images} images", cure)
+    if not torch.isfinite(output).all():
+        cure = "Check the weights (did the training diverge?) and the normalisation."
+        raise InputError(expected, "NaN or infinite scores", cure)
+    return output.shape[1]
+
+
+def digest_of(module: nn.Module, loaded: Loaded) -> str:
+    """SHA-256 over architecture, weights, preprocessing and class names, shortened to 16 hex digits."""
+    state = hashlib.sha256()
+    state.update(repr((loaded.architecture, loaded.preprocessing, loaded.class_names)).encode())
+    for key, value in sorted(module.state_dict().items()):
+        state.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
+        state.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()[:16]
+
+
+def _settle(module: nn.Module, device: torch.device) -> nn.Module:
+    """The state in which every model waits: eval, float32, no parameter gradients, channels-last on the device."""
+    module = module.float().eval().requires_grad_(False).to(device)
+    for parameter in module.parameters():
+        parameter.grad = None
+    return module.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def _as_found(module: nn.Module, name: str) -> Iterator[None]:
+    """Put training flags, gradients and hooks back as they were when the block ends; a hook left behind is reported."""
+    training = {child: child.training for child in module.modules()}
+    requires_grad = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    hooks = {(child, kind): set(getattr(child, kind)) for child in training for kind in _HOOKS}
+    try:
+        yield
+    finally:
+        n_left = 0
+        for (child, kind), found in hooks.items():
+            for key in set(getattr(child, kind)) - found:
+                del getattr(child, kind)[key]
+                n_left += 1
+        for child, flag in training.items():
+            child.training = flag
+        for parameter, flag in requires_grad.items():
+            parameter.requires_grad_(flag).grad = None
+        if n_left:
+            warnings.warn(f"{n_left} hooks were left on {name} and have been removed.", RuntimeWarning, stacklevel=5)

@@ -1,0 +1,81 @@
+"""How far the maps on show may be believed: worked out as a job on demand, shown beneath each map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+
+import streamlit as st
+
+from common.errors import InputError
+from explainers.evaluation import trust
+from explainers.results import Cell
+from images.image_set import ImageSet
+from jobs.queue import Job
+from pages.shared import cache, session
+
+#: The figures beneath a map, by their short names, and what they mean.
+MEANINGS = {
+    "gap": ("gap", "What is missing from the sum that the method promises, as a share of it. 0 %: complete."),
+    "insertion": (
+        "ins",
+        "Insertion: the picture comes back from a blur, the map's strongest pixels first. The mean probability of the "
+        "target on the way, 0 to 1; high is good.",
+    ),
+    "deletion": (
+        "del",
+        "Deletion: the strongest pixels go first and turn grey. The mean probability on the way, 0 to 1; low is good.",
+    ),
+    "randomisation": (
+        "random",
+        "Rank correlation with the map of the same net with random weights, -1 to 1. Near 0 is good; above 0.5 the map "
+        "shows the picture more than what the net has learnt.",
+    ),
+    "sensitivity": (
+        "shift",
+        "Change of the map when the picture moves by two pixels, too little to notice. 0: none; 1: another map.",
+    ),
+}
+
+
+def submit(cells: Sequence[Cell], images: ImageSet) -> None:
+    """Measure the maps of `cells`; a map that cannot be measured keeps its reason for itself."""
+    model_store, store = cache.model_store(), cache.store()
+
+    def work(job: Job) -> None:
+        for done, cell in enumerate(cells):
+
+            def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
+                job.report(at, len(cells))
+
+            stay_cancellable(0, 1)
+            try:
+                trust.measure(model_store, store, images, cell, tuple(MEANINGS), stay_cancellable)
+            except (InputError, RuntimeError) as error:
+                job.note = str(error).splitlines()[0]
+        job.report(len(cells), len(cells))
+
+    key = "trust " + " ".join(sorted(cell.key for cell in cells))
+    job = Job(f"Measuring {len(cells)} maps", work, unit="maps", key=key)
+    session.work().jobs["trust"] = cache.jobs().submit(job, "interactive")
+
+
+def words(cell: Cell) -> str:
+    """`ins 0.81 · del 0.12 · random 0.30`: what has been measured on the cell's map so far."""
+    figures = trust.found(cache.store(), cell)
+    return " · ".join(
+        f"{short} {_figure(name, value)}"
+        for name, (short, _) in MEANINGS.items()
+        if (value := getattr(figures, name)) is not None and not isnan(value)
+    )
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:.1%}" if name == "gap" else f"{value:.2f}"
+
+
+def meanings() -> None:
+    """What the figures mean, for a popover."""
+    for short, meaning in MEANINGS.values():
+        st.markdown(f"**{short}** · {meaning}")
+    st.caption("None of them is the truth: each asks one question of the map, and says nothing of the others.")

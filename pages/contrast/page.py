@@ -1,0 +1,94 @@
+"""Contrast: why this class and not that one, by the nearest picture between the two."""
+
+import streamlit as st
+
+from common.errors import InputError
+from explainers.contrastive.generator import Trained
+from explainers.contrastive.method import Contrastive
+from figures.contrast_grid import contrast_figure, morph_figure
+from pages.contrast import generator, view
+from pages.contrast import jobs as working
+from pages.contrast.controls import choose, choose_step, look_at
+from pages.contrast.jobs import CONTRAST, Scene
+from pages.contrast.view import Look
+from pages.shared import chart_events, pick_navigation, session
+from pages.shared.param_widgets import about
+from pages.shared.theme import ink
+
+READING = (
+    "Red is to be added, blue to be taken away, for the model to find both classes equally likely. Scroll over a panel "
+    "to zoom, drag to pan: all move in step."
+)
+
+
+def pager() -> str:
+    """Which of the picks is on show; beside it, what the method is."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        image_id = pick_navigation.pager("contrast")
+        st.space("stretch")
+        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
+            st.markdown(about(Contrastive()))
+    return image_id
+
+
+def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
+    """The contrasts and the way to them; while they are being found, they are drawn anew."""
+    pick_navigation.progress([CONTRAST], polled, READING)
+    size, rows = view.size_of(scene, image_id), view.rows(scene, image_id, look)
+    zoom = chart_events.on_zoom("contrast_chart", f"contrast_zoom_{image_id}_{mine.n_unzoomed}")
+    with st.container(key="contrast_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
+        pick_navigation.panels(
+            contrast_figure(rows, size, ink(), zoom),
+            f"What {len(scene.cards)} models want changed in {image_id}",
+        )
+    chart_events.on_click("contrast_chart", "contrast_clicks", pick_navigation.expand)
+    share, along_search = choose_step()
+    row, curves = view.morph(scene, image_id, share, along_search)
+    axis = "step of the search" if along_search else "step of the way"
+    with st.container(key="contrast_morph"):
+        figure = morph_figure(row, curves, axis, size, ink())
+        st.plotly_chart(figure, config={"displayModeBar": False}, alt="The way from one class to the other")
+    with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
+        parts = scene, image_id
+        png, npz = lambda: view.to_png_file(*parts), lambda: view.to_npz_file(*parts)
+        icon = ":material/download:"
+        st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="contrast_png", icon=icon)
+        st.download_button("Raw arrays (npz)", npz, f"{image_id}.npz", key="contrast_npz", icon=icon)
+    if notes := view.notes(scene, image_id):
+        st.caption("  \n".join(notes))
+    if mine.expanded is not None:
+        (band, tile), mine.expanded = mine.expanded, None
+        if band < len(rows) and tile < len(rows[band].tiles):
+            chosen = rows[band].tiles[tile]
+            pick_navigation.full_width(f"{rows[band].title} · {chosen.title}: {chosen.facts}", chosen.panel, size, 1.0)
+
+
+def contrasts(trained: Trained) -> None:
+    """What there is to see of the picks."""
+    table = pick_navigation.answers("contrast")
+    generator.pick_for_newcomers(table)
+    pick_navigation.need_picks(table, "contrast")
+    cards = session.cards()
+    choice = choose(cards)
+    image_id = pager()
+    scene = Scene(choice, tuple(cards), images, table, trained)
+    working.submit(scene)
+    look = look_at()
+    busy = pick_navigation.active_job([CONTRAST]) is not None
+    st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
+
+
+mine, images = session.work(), session.images()
+st.title("Why this and not that?")
+try:
+    in_use = generator.in_use(images)
+    if in_use is None:
+        generator.offer(images)
+    else:
+        above, below = st.container(), st.container()
+        with below:  # first: where nothing is picked, the page stops, and the generator is there all the same
+            generator.section(images, in_use)
+        with above:
+            contrasts(in_use)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

@@ -1,0 +1,116 @@
+"""MaxOut: the picture that a class or a unit answers to most, forming under one's eyes, model beside model."""
+
+import streamlit as st
+
+from common.errors import InputError
+from explainers.maxout.method import MaxOut
+from figures.maxout import REASON, curves_figure, maxout_figure
+from jobs.queue import State
+from pages.maxout import jobs as working
+from pages.maxout import view
+from pages.maxout.controls import choose, take_target
+from pages.maxout.jobs import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, Choice
+from pages.shared import chart_events, pick_navigation, session
+from pages.shared.job_progress import progress_words
+from pages.shared.page_end import end_page
+from pages.shared.param_widgets import about
+from pages.shared.theme import ink
+
+READING = (
+    "Each picture is what excites its class or unit most; beside it the data set's own images that do so most and "
+    "least. Scroll over one to zoom, drag to pan: all move in step."
+)
+
+
+def begin(choice: Choice) -> bool:
+    """Start, or go on; the very first visit starts by itself. Returns whether to show images beside the pictures."""
+    until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
+    unasked = MAXOUT not in mine.jobs and not begun and len(choice.all_asked) <= UNASKED_TARGETS
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = "Go on" if begun else "Start"
+        pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
+        if until is not None and (pressed or unasked) and not at_work:
+            working.submit(choice, until)
+            st.rerun()
+        images = st.toggle("Images beside them", True, key="maxout_images", persist_state="session")
+        pick_navigation.whole_picture("maxout", "Whole pictures")
+        st.space("stretch")
+        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
+            st.markdown(about(MaxOut()))
+        missing = working.unmeasured(choice) if images else []
+        if missing and not pick_navigation.active_job([IMAGES]):
+            small = len(session.images()) <= UNASKED_IMAGES
+            label = f"Measure {len(session.images()):,} images"
+            if small or st.button(label, key="maxout_measure", icon=":material/play_arrow:"):
+                working.measure(missing)
+    return images
+
+
+def progress(choice: Choice, busy: frozenset[str]) -> None:
+    """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
+    if working.active() != busy:
+        st.rerun()
+    job, active = mine.jobs.get(MAXOUT), pick_navigation.active_job([MAXOUT, IMAGES])
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if active is not None:
+            st.progress(active.fraction, f"{active.title}: {progress_words(active)}")
+            st.button(
+                "Stop", icon=":material/stop:", key="maxout_stop", on_click=active.cancel, disabled=active.cancelling
+            )
+        elif job is not None and job.key == choice.key and job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job is not None and job.key == choice.key and job.state is State.CANCELLED:
+            st.caption("Stopped. The best pictures are kept, also over a restart: go on whenever you like.")
+        else:
+            st.caption(READING)
+
+
+def act(_trace: int, _point: int, data: list[object] | None) -> None:
+    """A click on a picture's corner: remember it for this run."""
+    if data is not None:
+        mine.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
+
+
+def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
+    """The pictures and their curves; while they form, they are drawn anew."""
+    progress(choice, busy)
+    zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{mine.n_unzoomed}")
+    size = max(card.input_size for card in choice.cards)
+    with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
+        pick_navigation.panels(
+            maxout_figure(view.bands(choice, images), size, images, ink(), zoom),
+            f"What excites {len(choice.all_asked)} targets of {len(choice.cards)} models most",
+        )
+    chart_events.on_click("maxout_chart", "maxout_clicks", act)
+    st.markdown("**How strongly they answer, step by step**")
+    with st.container(key="maxout_curves"):
+        st.plotly_chart(
+            curves_figure(view.curves(choice), view.value_title(choice), ink()),
+            config={"displayModeBar": False},
+            alt="The values of all targets after each step",
+        )
+    clicked, mine.clicked = mine.clicked, None
+    found = view.asked_at(choice, clicked[0], clicked[1]) if clicked is not None else None
+    if clicked is not None and found is not None:
+        if clicked[2] == REASON:
+            view.to_reason(found[0])
+        else:
+            view.full_resolution(*found)
+
+
+mine, cards = session.work(), session.cards()
+st.title("What would the perfect picture look like?")
+if not cards:
+    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    end_page()
+try:
+    take_target(cards)
+    choice = choose(cards)
+    images = begin(choice)
+    busy = working.active()
+    pace = 0.6 if len(choice.all_asked) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+    st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
+    file, icon = lambda: view.to_zip_file(choice), ":material/download:"
+    st.download_button("Pictures (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

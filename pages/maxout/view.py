@@ -1,0 +1,183 @@
+"""From MaxOut's choice to tiles, curves, one picture at full resolution, files, and the way to Reason."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from common.files import safe_file_name
+from explainers.maxout.keeping import Asked, Made
+from explainers.output import UNIT
+from figures.compare import Panel, single_figure
+from figures.maps import data_uri, to_png
+from figures.maxout import N_IMAGES, Band, Curve, Tile, curves_figure
+from pages.maxout import jobs as working
+from pages.maxout.jobs import Choice
+from pages.shared import cache, session, top_images
+from pages.shared.theme import ink
+from suggestion import activations
+
+_REASON = "pages/reason/page.py"
+
+#: Side of the images beside the pictures, in pixels, and how many of them become picks where there are none.
+_THUMB_PX, _N_PICKS = 72, 6
+
+#: A picture at full resolution is shown at least this large, in pixels.
+_FULL_PX = 640
+
+
+def bands(choice: Choice, images: bool) -> list[Band]:
+    """A band for each target, its models side by side; for a single model, all targets in one."""
+    if len(choice.cards) == 1:
+        return [Band("", tuple(tile for row in choice.rows for tile in _tiles(row.title, row.cells[0], images, "")))]
+    found = []
+    for row in choice.rows:
+        tiles: list[Tile] = []
+        for card, cell in zip(choice.cards, row.cells, strict=True):
+            tiles += _tiles(card.name, cell, images, session.work().colour(card.digest))
+        found.append(Band(row.title, tuple(tiles)))
+    return found
+
+
+def asked_at(choice: Choice, band: int, tile: int) -> tuple[Asked, int] | None:
+    """What a tile of `bands` shows, and which of the target's pictures."""
+    rows = choice.rows if len(choice.cards) == 1 else [choice.rows[band]]
+    shown = [(cell, n) for row in rows for cell in row.cells for n in range(_n_pictures(cell))]
+    cell, number = shown[tile]
+    return None if isinstance(cell, str) else (cell, number)
+
+
+def _n_pictures(cell: Asked | str) -> int:
+    return 1 if isinstance(cell, str) else cell.params.pictures
+
+
+def _tiles(title: str, cell: Asked | str, images: bool, colour: str) -> Iterator[Tile]:
+    """A tile for each of a target's pictures."""
+    if isinstance(cell, str):
+        yield Tile(title, colour, words=cell)
+        return
+    most, least = _images(cell) if images else ((), ())
+    made, failure = working.known(cell), session.work().failures.get(cell.key, "")
+    for number in range(cell.params.pictures):
+        if made is None:
+            words = "waiting for its turn …" if working.MAXOUT in working.active() else "not begun yet"
+            yield Tile(title, colour, words=failure or words, most=most, least=least)
+            continue
+        picture = cache.drawn(f"{cell.key} {made.step} {number}", partial(_picture, made, number))
+        facts = (failure, *made.notes) if failure else _facts(cell, made, number)
+        yield Tile(title, colour, picture, "", facts, most, least)
+
+
+def _picture(made: Made, number: int) -> np.ndarray:
+    return made.pictures[number]
+
+
+def _facts(asked: Asked, made: Made, number: int) -> tuple[str, ...]:
+    """The value beside those of the data set, what the model takes the picture for, and what went wrong."""
+    unit = "activation" if asked.output.kind == UNIT else asked.output.kind
+    value = f"{unit} {made.values[number]:.3g}"
+    images = working.image_values(asked)
+    if images is not None and asked.output.kind != "probability" and asked.output.place is None:
+        value += f" · images up to {np.nanmax(images):.3g}"
+    how_far = f"step {made.step}"
+    if made.answers[number] >= 0 and asked.card.classifies:
+        how_far += f" · {asked.card.class_names[made.answers[number]]} {made.probability[number]:.2f}"
+    return value, how_far, *made.notes
+
+
+def _images(asked: Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Images that excite the target most and least, as data URIs, if they are known."""
+    values, images = working.image_values(asked), session.images()
+    if values is None:
+        return (), ()
+    most, least = activations.extremes(values, N_IMAGES)
+
+    def small(rows: np.ndarray) -> tuple[str, ...]:
+        return tuple(cache.picture_uri(images.digest, images.ids[row], _THUMB_PX) for row in rows)
+
+    return small(most), small(least)
+
+
+def curves(choice: Choice) -> list[Curve]:
+    """How the values of all targets on show grew."""
+    found = []
+    for row in choice.rows:
+        for card, cell in zip(choice.cards, row.cells, strict=True):
+            made = None if isinstance(cell, str) else working.known(cell)
+            if made is not None:
+                colour = session.work().colour(card.digest)
+                found += [Curve(f"{card.name} · {row.title}", colour, values) for values in made.curve.T]
+    return found
+
+
+def value_title(choice: Choice) -> str:
+    """What the curves' axis shows."""
+    kinds = {asked.output.kind for asked in choice.all_asked}
+    return "activation" if kinds == {UNIT} else " or ".join(sorted(kinds))
+
+
+def to_reason(asked: Asked) -> None:
+    """Open Reason for the same model and target; where nothing is picked, on the images that excite it most."""
+    mine, images = session.work(), session.images()
+    values = working.image_values(asked)
+    if not mine.picks and values is not None:
+        mine.pick([images.ids[row] for row in activations.extremes(values, _N_PICKS)[0]])
+        mine.at = 0
+    digest = asked.card.digest
+    st.session_state["reason_model"] = digest
+    if asked.output.layer is not None:
+        target = (asked.output.layer, asked.target, asked.output.place)
+        mine.reason_units.setdefault(digest, [])
+        if target not in mine.reason_units[digest]:
+            mine.reason_units[digest].append(target)
+        st.session_state[f"reason_targets_{digest}"] = [target]
+    else:
+        st.session_state[f"reason_targets_{digest}"] = [asked.target]
+    st.switch_page(_REASON)
+
+
+@st.dialog("Full resolution", width="large")
+def full_resolution(asked: Asked, number: int) -> None:
+    """One picture as large as the window lets it be, its curve, and the images that excite its target."""
+    made = working.known(asked)
+    if made is None:
+        return
+    picture = made.pictures[number]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{asked.title}** · {asked.card.name} · {picture.shape[1]} × {picture.shape[0]} px")
+        icon = ":material/arrow_forward:"
+        if st.button("See Reason for this target", icon=icon, key="maxout_reason", type="primary"):
+            to_reason(asked)
+        name = _file_name(asked, number)
+        st.download_button("PNG", to_png(picture), name, "image/png", key="maxout_png", icon=":material/download:")
+    st.caption(" · ".join(_facts(asked, made, number)))
+    times = max(1, _FULL_PX // max(picture.shape[:2]))
+    enlarged = picture.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
+    size = (picture.shape[0], picture.shape[1])
+    st.plotly_chart(single_figure(Panel(data_uri(enlarged)), size), key="maxout_full", config={"scrollZoom": True})
+    colour = session.work().colour(asked.card.digest)
+    curve = [Curve(asked.title, colour, made.curve[:, number])]
+    config = {"displayModeBar": False}
+    st.plotly_chart(curves_figure(curve, asked.output.kind, ink()), key="maxout_full_curve", config=config)
+    top_images.show(asked.card, working.layer_of(asked.output), asked.target, "maxout_full", 8)
+
+
+def to_zip_file(choice: Choice) -> bytes:
+    """All pictures on show as PNG files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for asked in choice.all_asked:
+            made = working.known(asked)
+            for number, picture in enumerate(made.pictures if made is not None else ()):
+                archive.writestr(_file_name(asked, number), to_png(picture))
+    return buffer.getvalue()
+
+
+def _file_name(asked: Asked, number: int) -> str:
+    plain = safe_file_name(f"{asked.card.name}-{asked.title}")
+    return f"{plain}-{number}.png" if asked.params.pictures > 1 else f"{plain}.png"

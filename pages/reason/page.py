@@ -1,0 +1,63 @@
+"""Reason: where the layers of one model find what speaks for a class, from early to late."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from common.errors import InputError
+from figures.reason import HEADER, reason_figure
+from pages.reason import view
+from pages.reason.controls import choose, choose_guided, look_at
+from pages.reason.view import Choice
+from pages.shared import chart_events, pick_navigation, session
+from pages.shared.theme import ink
+from suggestion.table import Predictions
+
+
+def pager(choice: Choice) -> tuple[str, Choice]:
+    """Which of the picks is on show; beside it, whether to guide."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        image_id = pick_navigation.pager("reason")
+        return image_id, replace(choice, guided=choose_guided(choice.card))
+
+
+def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
+    """The figure; while maps are being worked out it is drawn anew as they come."""
+    look, opacity = look_at()
+    parts = choice, look, images, image_id, table
+    pick_navigation.progress(["reason"], polled)
+    shown = view.build(*parts)
+    zoom = chart_events.on_zoom("reason_chart", f"reason_zoom_{image_id}_{mine.n_unzoomed}")
+    strength = opacity if look.view == "overlay" else 1.0
+    with st.container(key="reason_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
+        pick_navigation.panels(
+            reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength, ink(), zoom),
+            f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
+        )
+    chart_events.on_click("reason_chart", "reason_clicks", pick_navigation.expand)
+    with st.container(horizontal=True):
+        png, npz = lambda: view.to_png_file(*parts, opacity), lambda: view.to_npz_file(*parts)
+        icon = ":material/download:"
+        st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="reason_png", icon=icon)
+        st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="reason_npz", icon=icon)
+    if mine.expanded is not None:
+        (row, column), mine.expanded = mine.expanded, None
+        if row == HEADER:
+            pick_navigation.full_width("regions of all targets", shown.marked, shown.size, strength)
+        else:
+            pick_navigation.full_width(shown.rows[row].title, shown.rows[row].panels[column], shown.size, strength)
+
+
+mine, images, cards = session.work(), session.images(), session.cards()
+st.title("Where does each layer find its reasons?")
+table = pick_navigation.answers("reason")
+pick_navigation.need_picks(table, "reason")
+try:
+    picture, choice = pager(choose(cards))
+    for line in view.targets_of(choice, images, picture, table)[1]:
+        st.caption(line)
+    view.submit(choice, images, table)
+    pace = view.pace()
+    st.fragment(show, run_every=pace)(choice, picture, table, pace is not None)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

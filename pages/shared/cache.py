@@ -1,0 +1,164 @@
+"""Every cache of the app: what a server keeps once for all its visitors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from common.errors import InputError
+from common.settings import settings
+from explainers.results import Cell, find
+from figures import layers
+from figures.layers import Mosaic
+from figures.maps import colour_map, data_uri, grey, shrink
+from images.image_set import ImageSet
+from images.paintings import demo_image_set
+from jobs.queue import JobQueue
+from jobs.results import ResultStore
+from models.card import ModelCard
+from models.demo.painting_nets import NETS
+from models.loaders import demo
+from models.store import ModelStore
+from suggestion import activations, scoring
+from suggestion.table import Predictions
+
+
+@st.cache_resource(show_spinner=False)
+def model_store() -> ModelStore:
+    """The server's models, each loaded once."""
+    return ModelStore()
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobQueue:
+    """The server's workers: scoring never keeps a map waiting, nor do one visitor's many maps keep the next waiting."""
+    return JobQueue(background=1, interactive=4)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> ResultStore:
+    """Finished maps and activations."""
+    return ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
+
+
+def predictions_folder() -> Path:
+    """Where scoring leaves its tables."""
+    return settings().data_folder / "predictions"
+
+
+@st.cache_resource(show_spinner="Hanging the demo pictures …")
+def demo_images() -> ImageSet:
+    """The demo paintings; painted on the very first start."""
+    return demo_image_set(settings().data_folder)
+
+
+@st.cache_resource(show_spinner="Loading the demo nets …")
+def demo_cards() -> list[ModelCard]:
+    """The four nets of the demo."""
+    return [model_store().add(demo.load(name)) for name in NETS]
+
+
+@st.cache_resource(show_spinner=False, max_entries=500)
+def card(digest: str) -> ModelCard:
+    """A model's card; raises `InputError` for one that this server does not know."""
+    found = model_store().card(digest)
+    if found is None:
+        raise InputError("a model of this server", digest, "Bring the model again on the Upload page.")
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def image_set(digest: str) -> ImageSet:
+    """An image set; raises `InputError` for one that this server does not know."""
+    path = _image_set_path(digest)
+    if not path.exists():
+        raise InputError("an image set of this server", digest, "Bring the images again on the Upload page.")
+    return ImageSet.read(path)
+
+
+def knows_model(digest: str) -> bool:
+    """Whether a model with this digest was ever brought here."""
+    return digest.isalnum() and model_store().card(digest) is not None
+
+
+def knows_images(digest: str) -> bool:
+    """Whether an image set with this digest was ever brought here."""
+    return digest.isalnum() and _image_set_path(digest).exists()
+
+
+def _image_set_path(digest: str) -> Path:
+    return settings().data_folder / "image-sets" / f"{digest}.parquet"
+
+
+def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
+    """The models' answers on the images; `None` until all of them are scored."""
+    if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
+        return None
+    return _predictions(tuple(card.digest for card in cards), images.digest)
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _predictions(models: tuple[str, ...], images: str) -> Predictions | None:
+    return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
+
+
+def unit_activations(card: ModelCard, images: ImageSet, layer: str | None) -> np.ndarray | None:
+    """(N, units) float32: mean activations on the data set (scores for no layer); `None` until they are measured."""
+    through = activations.through(card, images, layer, store())
+    return _unit_activations(card.digest, images.digest, layer) if through else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=50)
+def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray | None:
+    return activations.measured(card(model), image_set(images), layer, store())
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def thumbnail(images: str, index: int, side_px: int = 192) -> bytes:
+    """A small JPEG of one picture of the set with this digest."""
+    return image_set(images).thumbnail(index, side_px)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def picture(images: str, image_id: str, side_px: int) -> np.ndarray:
+    """(h, w, 3) uint8: a picture shrunk for the screen."""
+    pictures = image_set(images)
+    return shrink(pictures.image(pictures.index(image_id)), side_px)
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -> str:
+    """A shrunk picture as a data URI."""
+    pixels = picture(images, image_id, side_px)
+    return data_uri(grey(pixels) if in_grey else pixels)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def overlay_uri(key: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
+    """The map of the cell with this key as a picture to lay over another, or alone."""
+    return data_uri(colour_map(_attribution, signed, scale, overlay=view == "overlay"))
+
+
+@st.cache_data(show_spinner=False, max_entries=500)
+def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | None:
+    """A cell's raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
+    attribution = find(store(), _cell)
+    return None if attribution is None else _cell.card.preprocessing.to_image(attribution.maps[0], *size)
+
+
+@st.cache_data(show_spinner=False, max_entries=1000)
+def drawn(key: str, _draw: Callable[[], np.ndarray]) -> str:
+    """What `_draw` gives, (h, w, 3 or 4) uint8, as a data URI; `key` stands for all that it is made of."""
+    return data_uri(_draw())
+
+
+@st.cache_resource(show_spinner=False, max_entries=100)
+def mosaic(
+    key: str, by: str, n_columns: int, shared: bool, _values: np.ndarray, _order: np.ndarray
+) -> tuple[Mosaic, str]:
+    """The maps `_values` with this key as tiles in the order that `by` stands for, and their picture as a data URI."""
+    tiles = layers.mosaic(_values, _order, n_columns, shared)
+    return tiles, tiles.to_uri()

@@ -1,0 +1,57 @@
+"""Progress on everything long: what is done, how fast, how long it will take, and a way out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from jobs.queue import Job, State
+from pages.shared import cache
+
+
+def progress_words(job: Job) -> str:
+    """`240 of 1,440 answers · 96/s · 12 s left`."""
+    words = [f"{job.done:,} of {job.total:,} {job.unit}"]
+    if job.rate >= 1:
+        words.append(f"{job.rate:,.0f}/s")
+    if job.seconds_left is not None:
+        words.append(f"{duration(job.seconds_left)} left")
+    return " · ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def wait_for(job: Job, key: str) -> None:
+    """Show a job until it ends, then draw the page anew; what ended badly stays, in one line."""
+
+    @st.fragment(run_every=0.4 if job.active else None)
+    def draw() -> None:
+        if job.state is State.DONE:
+            st.rerun()
+        if job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job.state is State.CANCELLED:
+            st.info("Cancelled. What was finished is kept; start again to go on from there.")
+        else:
+            st.progress(job.fraction, f"{job.title}: {progress_words(job)}")
+            st.button("Cancel", key=f"{key}_cancel", on_click=job.cancel)
+
+    draw()
+
+
+def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
+    """Show the job with this job's key; one that was stopped starts again on demand.
+
+    It is started now if there was none, or if one is through and its files have gone since.
+    """
+    found = cache.jobs().find(job.key)
+    if found is None or found.state is State.DONE:
+        found = cache.jobs().submit(job, lane)
+    wait_for(found, key)
+    if found.state in (State.CANCELLED, State.FAILED) and st.button("Start again", key=f"{key}_again"):
+        cache.jobs().submit(job, lane)
+        st.rerun()

@@ -1,0 +1,177 @@
+"""Which layer of a model: by its name, from the tree with shapes and parameters, or by a node of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from common.errors import InputError
+from explainers.layers import facts
+from figures.network import network_figure, shape_words
+from jobs.queue import Job
+from models.card import Layer, ModelCard
+from pages.shared import cache, chart_events, session
+from pages.shared.job_progress import run_and_wait
+from pages.shared.theme import ink
+
+#: Height in pixels of the tree and of the part of the diagram on show.
+_HEIGHT_PX = 460
+
+
+def choose(
+    card: ModelCard,
+    key: str,
+    suits: Callable[[Layer], bool] = lambda layer: layer.n_units > 0,
+    label: str = "Layer",
+) -> str:
+    """A chooser over the model's layers that `suits`, with the tree and the network behind a button; the layer's name.
+
+    What is chosen is kept for the session, model by model; the model's default layer comes first. Raises `InputError`
+    for a model without such a layer.
+    """
+    names = [layer.name for layer in card.layers if suits(layer)]
+    if not names:
+        raise InputError("a model with layers that can be looked at", card.name, "Take another model.")
+    words = {layer.name: _words(layer) for layer in card.layers}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
+        chosen = st.selectbox(
+            label,
+            names,
+            index=names.index(chosen_layer(card, key, names)),
+            format_func=lambda name: words[name],
+            key=_key(card, key),
+            persist_state="session",
+        )
+        popover = st.popover(
+            "", icon=":material/account_tree:", help="Layer tree and network", key=f"{key}_inside_{card.digest}",
+            on_change="rerun",
+        )  # fmt: skip
+        with popover:
+            if popover.open:
+                _inside(card, key, names, chosen)
+    return chosen
+
+
+def chosen_layer(card: ModelCard, key: str, names: list[str]) -> str:
+    """What the chooser with this key shows: what was chosen, else the default layer, else the last of `names`."""
+    known = st.session_state.get(_key(card, key))
+    if known in names:
+        return known
+    return card.default_layer if card.default_layer in names else names[-1]
+
+
+def choose_layer(card: ModelCard, key: str, name: str) -> None:
+    """Have the chooser with this key show `name`; for callbacks, which run before it is drawn."""
+    st.session_state[_key(card, key)] = name
+
+
+def in_tree_order(layers: Sequence[Layer]) -> list[Layer]:
+    """Every block in front of what is inside it, in running order where the tree leaves a choice."""
+    first: dict[str, int] = {}
+    for layer in layers:
+        for block in _blocks(layer.name):
+            first.setdefault(block, layer.order)
+    return sorted(layers, key=lambda layer: [first[block] for block in _blocks(layer.name)])
+
+
+def _blocks(name: str) -> list[str]:
+    """`a.b.c` -> `a`, `a.b`, `a.b.c`."""
+    parts = name.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+
+def _key(card: ModelCard, key: str) -> str:
+    return f"{key}_layer_{card.digest}"
+
+
+def _words(layer: Layer) -> str:
+    return f"{layer.name} · {layer.kind} {shape_words(layer)}"
+
+
+def _inside(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
+    """The tree, or the network, in one place of a fixed height."""
+    st.markdown(f"**{card.name}** · {len(card.layers)} layers · {card.n_parameters:,} parameters")
+    shown = st.segmented_control(
+        "Show",
+        ["network", "tree"],
+        default="network",
+        required=True,
+        key=f"{key}_shown_{card.digest}",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if shown == "tree":
+        _tree(card, key, names, chosen)
+    else:
+        _network(card, key, names, chosen)
+
+
+def _tree(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
+    """Every layer, indented by its depth; a click on a row chooses it."""
+    layers = in_tree_order(card.layers)
+    table = pd.DataFrame({
+        "layer": ["\N{NO-BREAK SPACE}" * 4 * layer.name.count(".") + layer.name.rpartition(".")[2] for layer in layers],
+        "kind": [layer.kind for layer in layers],
+        "output": [shape_words(layer) for layer in layers],
+        "parameters": [layer.n_parameters for layer in layers],
+    })  # fmt: skip
+    row = next((row for row, layer in enumerate(layers) if layer.name == chosen), None)
+    name = f"{key}_tree_{card.digest}_{chosen}"  # a new one when another layer is chosen, which it marks
+
+    def take() -> None:
+        for row in st.session_state[name].selection.rows:
+            if layers[row].name in names:
+                choose_layer(card, key, layers[row].name)
+
+    st.dataframe(
+        table,
+        width=560,
+        height=_HEIGHT_PX,
+        hide_index=True,
+        key=name,
+        on_select=take,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}},
+        column_config={"parameters": st.column_config.NumberColumn(format="localized")},
+    )
+    st.caption("Shapes are those of the output for one picture. Click the box of a row to choose it.")
+
+
+def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
+    """The diagram; a click on a node chooses its layer, and unfolds a folded block."""
+    found = facts.find_network(cache.store(), card)
+    if found is None:
+        model_store, store = cache.model_store(), cache.store()
+
+        def work(_job: Job) -> None:
+            facts.work_out(model_store, store, card)
+
+        job = Job(f"Network of {card.name}", work, key=f"network {card.digest}")
+        run_and_wait(job, f"{key}_network", "interactive")
+        return
+    opened = session.work().unfolded.setdefault(card.digest, set())
+    chart = f"{key}_network_{card.digest}"
+
+    def click(_trace: int, _point: int, place: list[object] | None) -> None:
+        if place is None:
+            return
+        name = str(place[0])
+        if place[1]:
+            opened.add(name)
+        if name in names:
+            choose_layer(card, key, name)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("From input to output. Click a node to choose its layer, a square also to unfold it.")
+        if opened:
+            st.button("Fold all", key=f"{key}_fold_{card.digest}", type="tertiary", on_click=opened.clear)
+    with st.container(height=_HEIGHT_PX, key=chart, border=False):
+        st.plotly_chart(
+            network_figure(found.folded(opened), card.layers, chosen, ink()),
+            width="content",
+            config={"displayModeBar": False},
+            alt=f"The network of {card.name}: layers, and which feeds which",
+        )
+    chart_events.on_click(chart, f"{key}_nodes_{card.digest}", click)

@@ -1,0 +1,163 @@
+"""What the pages share that show the picks one by one: the way in, the pager, the line of progress, one panel large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from figures.compare import Panel, single_figure
+from images.image_set import ImageSet
+from jobs.queue import Job, State
+from pages.shared import cache, scoring_job, session
+from pages.shared.job_progress import progress_words, run_and_wait
+from pages.shared.page_end import end_page
+from suggestion.table import Predictions
+from suggestion.views import mean_confidence, n_predicted_classes
+
+#: How a chart of panels behaves; plotly's handles to drag one axis would lie over the neighbour's corner.
+CHART = {"scrollZoom": True, "displaylogo": False, "doubleClick": False, "showAxisDragHandles": False}
+
+
+def answers(key: str) -> Predictions:
+    """The models' answers; a page without models stops here, and one without answers waits for them."""
+    cards, images = session.cards(), session.images()
+    if not cards:
+        st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+        end_page()
+    table = cache.predictions(cards, images)
+    if table is None:
+        st.markdown("The models' answers come first.")
+        run_and_wait(scoring_job.job(), key, "interactive")
+        end_page()
+    return table
+
+
+def need_picks(table: Predictions, key: str) -> None:
+    """A page without picks stops here, and offers some."""
+    mine, images = session.work(), session.images()
+    if mine.picks:
+        return
+    st.markdown("No pictures are picked yet. Pick some on the Suggestion page, or start with six that deserve a look.")
+    with st.container(horizontal=True):
+        if st.button("Take six that deserve a look", type="primary", key=f"{key}_six"):
+            mine.pick(six_to_look_at(table, images))
+            st.rerun()
+        if st.button("Go to suggestions", key=f"{key}_suggestions"):
+            st.switch_page("pages/suggestion/page.py")
+    end_page()
+
+
+def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:
+    """The most disputed pictures, and among equals those of which the models are surest."""
+    order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
+    return [images.ids[row] for row in order[:6]]
+
+
+def pager(key: str) -> str:
+    """Back, where we are, on, and the picture's name, into the row that the caller has opened; returns its id."""
+    mine, images = session.work(), session.images()
+    mine.at = min(mine.at, len(mine.picks) - 1)
+    row = images.index(mine.picks[mine.at])
+    first, last = mine.at == 0, mine.at + 1 == len(mine.picks)
+    st.button("Previous", icon=":material/chevron_left:", key=f"{key}_back", disabled=first, on_click=_turn, args=[-1])
+    st.markdown(f"**{mine.at + 1} / {len(mine.picks)}**")
+    st.button("Next", icon=":material/chevron_right:", key=f"{key}_on", disabled=last, on_click=_turn, args=[1])
+    st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
+    return images.ids[row]
+
+
+def _turn(step: int) -> None:
+    session.work().at += step
+
+
+def submit_latest(name: str, key: str, title: str, unit: str, work: Callable[[Job], None] | None) -> None:
+    """Start `work` as this session's job `name` unless it runs already; one for an older choice is stopped.
+
+    `None` when there is nothing left to do.
+    """
+    mine = session.work()
+    old = mine.jobs.get(name)
+    if old is not None and old.active:
+        if old.key == key:
+            return
+        old.cancel()
+    if work is not None:
+        mine.jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key), "interactive")
+
+
+def active_job(names: Sequence[str]) -> Job | None:
+    """The first of this session's jobs that still runs or waits."""
+    jobs = [session.work().jobs.get(name) for name in names]
+    return next((job for job in jobs if job is not None and job.active), None)
+
+
+def progress(
+    names: Sequence[str],
+    polled: bool,
+    reading: str = "Scroll over a panel to zoom, drag to pan: all panels move in step.",
+) -> None:
+    """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
+
+    The line keeps its place when all is done, so that nothing below it jumps; `reading` then stands there.
+    """
+    job, active = session.work().jobs.get(names[0]), active_job(names)
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if active is not None:
+            st.progress(active.fraction, progress_words(active))
+            st.button("Cancel", key=f"{names[0]}_cancel", type="tertiary", on_click=active.cancel)
+        elif polled:
+            st.rerun()
+        elif job is not None and job.state is State.CANCELLED:
+            st.caption("Stopped. What is ready stays; change anything above to go on.")
+        else:
+            st.caption(reading)
+
+
+def whole_picture(key: str, label: str = "Whole picture") -> None:
+    """The button that takes a chart's zoom back."""
+    st.button(label, icon=":material/zoom_out_map:", key=f"{key}_whole", on_click=_unzoom)
+
+
+def _unzoom() -> None:
+    """Back to the whole picture: a fresh memory of the zoom."""
+    session.work().n_unzoomed += 1
+
+
+def choose_scale(key: str, over: str) -> bool:
+    """Whether magnitudes are to compare `over` several maps."""
+    scale = st.segmented_control(
+        "Scale",
+        ["per map", "shared"],
+        default="per map",
+        required=True,
+        key=f"{key}_scale",
+        help=f"Shared: magnitudes compare over {over}.",
+        persist_state="session",
+    )
+    return scale == "shared"
+
+
+def panels(figure: go.Figure, alt: str) -> None:
+    """Draw a chart of panels.
+
+    Streamlit leaves a chart alone whose figure equals the last one it sent, and so its zoom, if that has not come here
+    yet: each wish for the whole picture makes the figure another one.
+    """
+    figure.update_layout(meta=session.work().n_unzoomed)
+    st.plotly_chart(figure, config=CHART, alt=alt)
+
+
+def expand(_trace: int, _point: int, place: list[int] | None) -> None:
+    """A click on a panel's corner: show it at full width."""
+    if place is not None:
+        session.work().expanded = (int(place[0]), int(place[1]))
+
+
+@st.dialog("Full width", width="large")
+def full_width(title: str, panel: Panel, size: tuple[int, int], opacity: float) -> None:
+    """One panel, as large as the window lets it be."""
+    st.markdown(f"**{title}** · {' · '.join(panel.caption.splitlines())}")
+    st.plotly_chart(single_figure(panel, size, opacity), key="full_width", config={"scrollZoom": True})

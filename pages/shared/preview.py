@@ -1,0 +1,42 @@
+"""One image at a glance: the picture, the true class, and every model's answer in its colour."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from images.image_set import ImageSet
+from pages.shared import cache, session
+from suggestion.table import Predictions
+from suggestion.views import mean_confidence, n_predicted_classes
+
+_HEIGHT_PX = 450
+_RIGHT, _WRONG = " :green[:material/check:]", " :red[:material/close:]"
+
+
+def square(colour: str) -> str:
+    """A model's mark in its colour, for markdown with HTML."""
+    return f"<span style='color:{colour}'>■</span>"
+
+
+def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None:
+    """The image in `row` of the table, or an invitation; the height never changes."""
+    with st.container(height=_HEIGHT_PX, border=True, key="preview"):
+        if row is None:
+            st.caption("Move the mouse over a point to see its picture and what the models said.")
+            return
+        true = predictions.class_name(int(predictions.true[row]))
+        st.image(cache.thumbnail(images.digest, int(row)), alt=images.names[row])
+        n_classes, confidence = n_predicted_classes(predictions)[row], mean_confidence(predictions)[row]
+        st.caption(f"{images.names[row]} · {n_classes} classes predicted · mean confidence {confidence:.3f}")
+        lines = [f"**true** {true or 'unknown'}", *answers(predictions, row)]
+        st.markdown("  \n".join(lines), unsafe_allow_html=True)
+
+
+def answers(predictions: Predictions, row: int) -> list[str]:
+    """A line for each model: its colour, name, top class and score; right ones get a check mark, errors a cross."""
+    mine, lines = session.work(), []
+    for m, (digest, name) in enumerate(zip(predictions.models, predictions.model_names, strict=True)):
+        predicted = predictions.class_name(int(predictions.predicted[row, m]))
+        mark = "" if not predictions.labelled[row] else _WRONG if predictions.errors[row, m] else _RIGHT
+        lines.append(f"{square(mine.colour(digest))} {name}: {predicted} {predictions.confidence[row, m]:.2f}{mark}")
+    return lines

@@ -1,0 +1,37 @@
+"""Scoring from a page: one job for the models and images at work."""
+
+from __future__ import annotations
+
+from common.class_names import name_key
+from images.image_set import ImageSet
+from jobs.queue import Job
+from models.card import ModelCard
+from pages.shared import cache, session
+from suggestion import scoring
+
+
+def job() -> Job:
+    """Score what is not scored yet of the models and images at work; asking twice queues one job."""
+    cards, images = session.cards(), session.images()
+    model_store, folder = cache.model_store(), cache.predictions_folder()
+
+    def work(job: Job) -> dict[str, str]:
+        return scoring.score(model_store, cards, images, folder, job.report)
+
+    return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="answers", key=key(cards, images))
+
+
+def submit() -> Job:
+    """Queue the scoring."""
+    return cache.jobs().submit(job())
+
+
+def key(cards: list[ModelCard], images: ImageSet) -> str:
+    """Stands for one scoring job."""
+    return f"score {images.digest} " + " ".join(card.digest for card in cards)
+
+
+def unknown_labels(cards: list[ModelCard], images: ImageSet) -> list[str]:
+    """True classes that no model has."""
+    known = {name_key(name) for card in cards for name in card.class_names}
+    return [label for label in images.classes if name_key(label) not in known]

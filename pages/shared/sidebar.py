@@ -1,0 +1,91 @@
+"""The sidebar of every page: which models and images are at work, the picks, the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import streamlit as st
+
+from jobs.queue import Job, State
+from models.device import device_title
+from pages.shared import cache, session
+from pages.shared.job_progress import progress_words
+from pages.shared.page_end import PageEnd
+from pages.shared.preview import square
+
+
+@contextmanager
+def beside() -> Iterator[None]:
+    """Draw it beside the page that the block runs; the jobs come last, so that those the page starts are there."""
+    mine = session.work()
+    with st.sidebar:
+        _models(mine)
+        images = session.images()
+        st.markdown(f"**Images** {images.name} · {len(images):,}")
+        _picks(mine)
+        jobs = st.container()
+        st.caption(f":material/memory: {device_title(cache.model_store().device)}")
+    try:
+        with suppress(PageEnd):
+            yield
+    finally:
+        with jobs:
+            _jobs()
+
+
+def _models(mine: session.Work) -> None:
+    st.markdown(f"**Models** {len(mine.active)} / {len(mine.models)}")
+    for digest in mine.models:
+        card = cache.card(digest)
+        st.session_state[f"sidebar_{digest}"] = digest not in mine.switched_off  # pages switch models as well
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
+            st.markdown(square(mine.colour(digest)), unsafe_allow_html=True, width="content")
+            st.checkbox(
+                card.name,
+                key=f"sidebar_{digest}",
+                on_change=_switch,
+                args=(digest,),
+                help=f"{card.architecture} · {card.input_size[0]} px · {card.n_classes} classes",
+            )
+
+
+def _switch(digest: str) -> None:
+    off = session.work().switched_off
+    (off.discard if st.session_state[f"sidebar_{digest}"] else off.add)(digest)
+
+
+def is_stale() -> bool:
+    """Whether picks changed since the sidebar was drawn, as they do in a fragment's own run."""
+    mine = session.work()
+    return mine.n_picks_drawn != len(mine.picks)
+
+
+def _picks(mine: session.Work) -> None:
+    mine.n_picks_drawn = len(mine.picks)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**Picks** {len(mine.picks)}")
+        if mine.picks:
+            st.button("Clear", key="sidebar_clear", type="tertiary", on_click=mine.picks.clear)
+
+
+def _jobs() -> None:
+    """All jobs of this server that run or wait; redrawn every second only while there are any."""
+    active = [job for job in cache.jobs().jobs if job.active]
+
+    @st.fragment(run_every=1.0 if active else None)
+    def draw_jobs() -> None:
+        running = [job for job in cache.jobs().jobs if job.active]
+        if not running:
+            return
+        st.markdown(f"**Jobs** {len(running)}")
+        for job in running:
+            _job(job)
+
+    draw_jobs()
+
+
+def _job(job: Job) -> None:
+    words = "waiting" if job.state is State.WAITING else progress_words(job)
+    st.progress(job.fraction, f"{job.title} · {words}")
+    st.button("Cancel", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)

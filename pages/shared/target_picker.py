@@ -1,0 +1,114 @@
+"""What the methods are asked about: each model's answer, a class, or a unit of a layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from common.errors import InputError
+from explainers.output import LOGIT, PROBABILITY, UNIT, Output
+from models.card import ModelCard
+from pages.shared.param_widgets import layer_chooser
+from suggestion import targets
+from suggestion.table import Predictions, shared_classes
+
+TARGETS = {
+    targets.TOP: "each model's own answer",
+    targets.ONE_CLASS: "one class for all",
+    targets.TRUE: "the true class",
+    targets.RUNNER_UP: "the runner-up",
+    UNIT: "a unit of a layer",
+}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A channel or neuron of `layer` (the model's default one for `None`), over all its grid or at (row, column)."""
+
+    layer: str | None = None
+    number: int = 0
+    place: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What to explain; `units` by model digest."""
+
+    target: str = targets.TOP
+    one_class: str | None = None
+    value: str = LOGIT
+    units: dict[str, Unit] = field(default_factory=dict, hash=False)
+
+    def at(self, card: ModelCard, table: Predictions, row: int) -> tuple[Output, int] | str:
+        """The model's output and its column to explain for the picture in `row`, or the reason why there is none."""
+        if self.target != UNIT:
+            found = targets.target_of(table, row, card, self.target, self.one_class)
+            return found if isinstance(found, str) else (Output(self.value), found)
+        unit = self.units.get(card.digest, Unit())
+        try:
+            output = Output(UNIT, card.layer(unit.layer).name, unit.place)
+            output.check(card, unit.number)
+        except InputError as error:
+            return str(error)
+        return output, unit.number
+
+
+def choose_target(cards: Sequence[ModelCard], key: str) -> Aim:
+    """The toolbar's widgets; the units themselves are chosen by `choose_units`, which needs more room."""
+    target = st.selectbox(
+        "Explain",
+        list(TARGETS),
+        format_func=lambda kind: TARGETS[kind],
+        key=f"{key}_target",
+        persist_state="session",
+    )
+    if target == UNIT:
+        return Aim(UNIT)
+    one_class = None
+    if target == targets.ONE_CLASS:
+        known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
+        one_class = st.selectbox("Class", known, key=f"{key}_class", persist_state="session")
+    value = st.segmented_control(
+        "By its",
+        [LOGIT, PROBABILITY],
+        default=LOGIT,
+        required=True,
+        key=f"{key}_value",
+        persist_state="session",
+        help="Logit: what speaks for the class itself. Probability: also what speaks against its rivals.",
+    )
+    return Aim(target, one_class, value)
+
+
+def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
+    """Layer, unit and place for each model; raises `InputError` for a place that is no two whole numbers."""
+    units = {}
+    with st.grid(len(cards), gap="small"):
+        for card in cards:
+            with st.container():
+                layer = layer_chooser(card, f"{key}_unit_layer", spatial=False)
+                n_units = card.layer(layer).n_units
+                number = st.number_input(
+                    f"Unit (0 to {n_units - 1})", 0, None, 0, key=f"{key}_unit_{card.digest}", persist_state="session"
+                )
+                written = st.text_input(
+                    "Place (row, column)",
+                    key=f"{key}_place_{card.digest}",
+                    persist_state="session",
+                    placeholder="mean over the grid",
+                )
+                units[card.digest] = Unit(layer, int(number), parse_place(written))
+    return units
+
+
+def parse_place(written: str) -> tuple[int, int] | None:
+    """`3, 5` -> (3, 5); nothing for nothing; raises `InputError` for anything else."""
+    if not written.strip():
+        return None
+    found = re.fullmatch(r"\s*\(?\s*(\d+)[\s,;]+(\d+)\s*\)?\s*", written)
+    if found is None:
+        raise InputError("a place as row, column", repr(written), "Write two whole numbers, such as 3, 5.")
+    return int(found[1]), int(found[2])

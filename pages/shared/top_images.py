@@ -1,0 +1,88 @@
+"""The data set's own images that excite a unit, or a class, most and least."""
+
+from __future__ import annotations
+
+import base64
+import html
+
+import numpy as np
+import streamlit as st
+
+from images.image_set import ImageSet
+from jobs.queue import Job, State
+from models.card import ModelCard
+from pages.shared import cache, pick_navigation, session
+from pages.shared.job_progress import wait_for
+from suggestion import activations
+
+#: Image sets up to this size are measured without being asked to.
+_UNASKED = 2000
+
+#: Two strips with their captions, in pixels, so that nothing jumps when they come.
+_HEIGHT_PX = 290
+
+#: Side of a thumbnail in pixels, where there is room for it, and how strips look: squares that share the width.
+_SIDE_PX = 96
+_FIGURE = f"flex:1 1 0;min-width:0;max-width:{_SIDE_PX}px"
+_PICTURE = "width:100%;aspect-ratio:1;object-fit:cover;border-radius:4px;display:block"
+_SMALL = "font-size:0.8rem;opacity:0.75;overflow:hidden;text-overflow:ellipsis"
+
+
+def show(card: ModelCard, layer: str | None, unit: int, key: str, n: int = 4) -> None:
+    """The `n` images that excite unit `unit` of `layer` most, and the `n` that excite it least, with the values.
+
+    A unit's value is its mean activation over space; for no layer, `unit` is a class and the value its logit. What is
+    not measured yet is measured in the background, in place of the pictures; large image sets only when asked for.
+    """
+    with st.container(height=_HEIGHT_PX, border=False, key=f"{key}_exciting"):
+        values = measured(card, layer, key)
+        if values is None:
+            return
+        images = session.images()
+        most, least = activations.extremes(values[:, unit], n)
+        _strip("Excite it most", most, values[:, unit], images)
+        _strip("Least", least, values[:, unit], images)
+
+
+def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
+    """(N, units) float32 over the image set at work, as `cache.unit_activations`; draws the job until it is through.
+
+    The job that measures another layer of this model for this place of the page is stopped.
+    """
+    images = session.images()
+    values = cache.unit_activations(card, images, layer)
+    if values is not None:
+        return values
+    name, job_key = f"exciting {key} {card.digest}", f"activation {card.digest} {images.digest} {layer}"
+    found = cache.jobs().find(job_key)
+    mine = session.work().jobs
+    if found is None or not found.active:
+        ended_here = found is not None and found is mine.get(name) and found.state is not State.DONE
+        if (ended_here or len(images) > _UNASKED) and not st.button(
+            f"Measure {len(images):,} images", key=f"{key}_measure", icon=":material/play_arrow:"
+        ):
+            if found is not None and found.error:
+                st.error(found.error, icon=":material/error:")
+            return None
+        model_store, store = cache.model_store(), cache.store()
+
+        def work(job: Job) -> None:
+            activations.measure(model_store, card, images, layer, store, job.report)
+
+        title = f"{layer or 'classes'} of {card.name}"
+        pick_navigation.submit_latest(name, job_key, title, "images", work)
+        found = mine[name]
+    wait_for(found, f"{key}_exciting")
+    return None
+
+
+def _strip(title: str, rows: np.ndarray, values: np.ndarray, images: ImageSet) -> None:
+    """Thumbnails in a row, however narrow it is, each with its value; more about it under the mouse."""
+    figures = []
+    for row in map(int, rows):
+        name = html.escape(f"{images.names[row]} · {images.labels[row] or 'no label'}", quote=True)
+        jpeg = base64.b64encode(cache.thumbnail(images.digest, row, _SIDE_PX)).decode()
+        picture = f"<img src='data:image/jpeg;base64,{jpeg}' alt='{name}' title='{name}' style='{_PICTURE}'>"
+        figures.append(f"<div style='{_FIGURE}'>{picture}<div style='{_SMALL}'>{values[row]:.3g}</div></div>")
+    words = f"<div style='{_SMALL};font-weight:600'>{title}</div>"
+    st.html(f"{words}<div style='display:flex;gap:6px'>{''.join(figures)}</div>")

@@ -1,0 +1,51 @@
+"""The gallery of picks: small pictures with what the models said, and the way on to the explanations."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from images.image_set import ImageSet
+from pages.shared import cache, session
+from suggestion.table import Predictions
+
+
+def picks_bar(images: ImageSet) -> None:
+    """How many picks there are, and what can be done with them."""
+    mine = session.work()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(mine.picks)} picks**" if mine.picks else "**No picks yet**")
+        if st.button(
+            "Compare these",
+            type="primary",
+            icon=":material/arrow_forward:",
+            key="gallery_compare",
+            disabled=not mine.picks,
+        ):
+            mine.at = 0
+            st.switch_page("pages/compare/page.py")
+        names = "\n".join(images.names[images.index(image_id)] for image_id in mine.picks)
+        st.download_button("Save list", names, "picks.txt", key="gallery_save", disabled=not mine.picks)
+        st.button("Clear", key="gallery_clear", disabled=not mine.picks, on_click=mine.picks.clear)
+
+
+def gallery(predictions: Predictions, images: ImageSet) -> None:
+    """The picks, each with its answers; a cross takes one out."""
+    mine = session.work()
+    if not mine.picks:
+        st.caption("Click a point, or drag a box around several, and their pictures gather here.")
+        return
+    with st.container(key="gallery"), st.grid("auto", min_column_width=112, gap="small"):
+        for image_id in mine.picks:
+            row = images.index(image_id)
+            with st.container(gap="xsmall"):
+                st.image(cache.thumbnail(images.digest, row, 144), alt=images.names[row])
+                said = {predictions.class_name(int(c)) for c in predictions.predicted[row]}
+                true = predictions.class_name(int(predictions.true[row]))
+                st.caption(f"**{true or 'no label'}** · {' / '.join(sorted(filter(None, said)))}")
+                st.button(
+                    "Remove",
+                    key=f"gallery_remove_{image_id}",
+                    type="tertiary",
+                    on_click=mine.picks.remove,
+                    args=(image_id,),
+                )

@@ -1,0 +1,139 @@
+"""The trust page's jobs and drawings: the table over methods × models, and the strip of a model that forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from explainers.evaluation import cascades
+from explainers.evaluation.table import EXPOSING, evaluate, exposed
+from explainers.registry import METHODS
+from explainers.results import Cell
+from figures.maps import colour_map, grey, has_evidence, map_scale, over
+from images.image_set import ImageSet
+from jobs.queue import Job
+from models.card import ModelCard
+from pages.shared import cache, session
+
+_SIDE_PX = 224
+
+#: Heading, format and meaning of the table's columns.
+COLUMNS = {
+    "method": ("Method", None, "The explanation method, at its default settings."),
+    "model": ("Model", None, "The model that is explained, each towards its own answer."),
+    "images": ("Images", "%d", "Pictures measured."),
+    "gap": ("Gap ↓", "%.1f %%", "Median share of the promised sum that is missing. 0 %: complete; empty: no promise."),
+    "insertion": ("Insertion ↑", "%.2f", "Mean probability while the strongest pixels come back first; high is good."),
+    "deletion": ("Deletion ↓", "%.2f", "Mean probability while the strongest pixels go first; low is good."),
+    "randomisation": ("Random ↓", "%.2f", "Median rank correlation with the maps of the net with random weights."),
+    "sensitivity": ("Shift ↓", "%.2f", "Median change of the map when the picture moves by two pixels."),
+    "pointing": ("Pointing ↑", "%.0f %%", "Share of maps whose strongest place lies on the painting's subject."),
+    "mass": ("Mass ↑", "%.0f %%", "Share of the positive relevance that lies on the painting's subject."),
+    "mark": ("On the mark", "%.1f %%", "Share of the positive relevance on the painter's mark, where there is one."),
+    "lift": ("Lift", "%.1f ×", "Relevance on the mark, against that of a map that says the same everywhere."),
+    "seconds": ("s / image", "%.3f", "Time for one map."),
+}
+
+
+def submit(cards: list[ModelCard], methods: Sequence[str], images: ImageSet, image_ids: Sequence[str]) -> Job:
+    """Measure every method on every model and picture; the job's result grows row by row."""
+    model_store, store = cache.model_store(), cache.store()
+    chosen = [METHODS[name] for name in methods]
+
+    def work(job: Job) -> pd.DataFrame:
+        def show(rows: pd.DataFrame) -> None:
+            job.result = rows
+
+        return evaluate(model_store, store, images, cards, chosen, image_ids, report=job.report, show=show)
+
+    names = " ".join([*(card.digest for card in cards), *methods, *image_ids])
+    job = Job(f"Measuring {len(methods)} methods", work, unit="maps", key=f"trust table {images.digest} {names}")
+    session.work().jobs["trust_table"] = cache.jobs().submit(job)
+    return session.work().jobs["trust_table"]
+
+
+def draw_table(rows: pd.DataFrame) -> None:
+    """The table, sortable by a click on a heading; columns of which nothing is known are left out.
+
+    What does not suit, or failed, is told beneath.
+    """
+    titled = rows.assign(method=[METHODS[name].title for name in rows["method"]])
+    shown = titled[titled["images"] > 0]
+    shown = shown[[name for name in COLUMNS if name in shown and shown[name].notna().any()]]
+    shares = [name for name in shown if "%%" in (COLUMNS[name][1] or "")]
+    shown = shown.assign(**{name: 100 * shown[name] for name in shares})
+    config = {
+        name: st.column_config.TextColumn(title, help=meaning, width={"method": 150, "model": 84}.get(name))
+        if form is None
+        else st.column_config.NumberColumn(title, help=meaning, format=form)
+        for name, (title, form, meaning) in COLUMNS.items()
+    }
+    height = min(36 * (len(shown) + 1), 620)
+    st.dataframe(shown, column_config=config, hide_index=True, height=height, placeholder="–")
+    unsuited = titled.dropna(subset=["reason"])
+    if len(unsuited):
+        with st.expander(f"What is not measured, and why ({len(unsuited)})"):
+            for reason, group in unsuited.groupby("reason", sort=False):
+                st.markdown(f"- {', '.join(group['method'])}: {reason}")
+
+
+def draw_exposed(rows: pd.DataFrame) -> None:
+    """Which models lean on the painter's mark, and by how many methods that shows."""
+    if not rows["lift"].notna().any():
+        return
+    st.markdown(
+        f"**Who leans on the painter's mark?** A method exposes a model when the mark holds more than "
+        f"{EXPOSING:.0f} times the relevance of a map that says the same everywhere."
+    )
+    measured = rows[rows["lift"].notna()].groupby("model", sort=False)["lift"]
+    for model, names in exposed(rows).items():
+        if model not in measured.groups:
+            continue
+        titles = ", ".join(METHODS[name].title for name in names)
+        n_methods = len(measured.get_group(model))
+        found = f"exposed by {len(names)} of {n_methods} methods: {titles}" if names else f"by none of {n_methods}"
+        st.markdown(f"- **{model}**: {found}")
+
+
+def submit_strip(cell: Cell, images: ImageSet) -> Job:
+    """Randomise the cell's model layer by layer, and explain it after each."""
+    model_store, store = cache.model_store(), cache.store()
+
+    def work(job: Job) -> None:
+        cascades.work_out(model_store, store, images, cell, job.report)
+
+    job = Job(f"Randomising {cell.card.name}", work, unit="stages", key=f"cascade {cell.key}")
+    session.work().jobs["cascade"] = cache.jobs().submit(job, "interactive")
+    return session.work().jobs["cascade"]
+
+
+def draw_strip(cell: Cell, images: ImageSet) -> None:
+    """The map, and what is left of it stage by stage, with the rank correlation to the first."""
+    strip = cascades.find(cache.store(), cell)
+    if strip is None:
+        return
+    picture = cache.picture(images.digest, cell.image_id, _SIDE_PX)
+    pairs = list(zip(strip, cascades.likeness(strip), strict=True))
+    for column, (stage, likeness) in zip(st.columns(len(pairs), gap="small"), pairs, strict=True):
+        with column:
+            st.image(_laid_over(cell, stage.maps, picture), width="stretch")
+            words = [f"random from the answer down to {stage.layer}" if stage.layer else "as it was learnt"]
+            if stage.maps is not None and not stage.maps.any():
+                words.append("the map is empty")
+            elif stage.layer and not np.isnan(likeness):
+                words.append(f"rank correlation {likeness:.2f}")
+            st.caption(" · ".join([*words, stage.reason] if stage.reason else words))
+
+
+def _laid_over(cell: Cell, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+    """The picture in grey, with the map over it where it says anything."""
+    base = grey(picture)
+    if maps is None:
+        return base
+    placed = cell.card.preprocessing.to_image(maps[0], *picture.shape[:2])
+    if not has_evidence(placed):
+        return base
+    return over(base, colour_map(placed, cell.method.signed, map_scale([placed]), overlay=True), 0.9)

@@ -1,0 +1,94 @@
+"""The cheap gradient through frozen layers is the library's own, and nothing of it stays behind."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
+
+
+def _gradient(net: nn.Module, inputs: Tensor, cheap: bool) -> tuple[Tensor, Tensor]:
+    seen = inputs.clone().requires_grad_()
+    with cheap_gradients(frozen_layers(net) if cheap else {}):
+        output = net(seen)
+    return output.detach(), torch.autograd.grad(output.square().sum(), seen)[0]
+
+
+def _net(kernel: int, stride: int, padding: int, channels: int = 3, bias: bool = True) -> nn.Module:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(channels, 5, kernel, stride, padding, bias=bias)
+    return nn.Sequential(conv, nn.ReLU(inplace=True)).requires_grad_(False)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 16), (19, 23)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(7, 2, 3), (3, 2, 1), (3, 2, 0), (8, 8, 0), (4, 3, 5), (3, 1, 1), (5, 1, 0), (1, 1, 0)],
+)
+def test_the_gradient_is_the_librarys(
+    kernel: int, stride: int, padding: int, size: tuple[int, int], channels: int
+) -> None:
+    net = _net(kernel, stride, padding, channels)
+    inputs = torch.rand(2, channels, *size)
+    assert len(frozen_layers(net)) == 1
+    plain_output, plain = _gradient(net, inputs, cheap=False)
+    output, cheap = _gradient(net, inputs, cheap=True)
+    torch.testing.assert_close(output, plain_output, rtol=0, atol=0)
+    torch.testing.assert_close(cheap, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batchnorm_only_scales_the_gradient(affine: bool) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, affine=affine)
+    norm(3 * torch.randn(8, 4, 5, 5) + 1)  # for statistics of its own
+    for weight in norm.parameters():
+        nn.init.normal_(weight)
+    net = nn.Sequential(norm, nn.ReLU(inplace=True)).eval().requires_grad_(False)
+    inputs = torch.randn(2, 4, 6, 7)
+    assert len(frozen_layers(net)) == 1
+    plain_output, plain = _gradient(net, inputs, cheap=False)
+    output, cheap = _gradient(net, inputs, cheap=True)
+    torch.testing.assert_close(output, plain_output, rtol=0, atol=0)
+    torch.testing.assert_close(cheap, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_batchnorms_of_the_batch_or_in_training_are_left_alone() -> None:
+    others = [
+        nn.BatchNorm2d(3, track_running_stats=False).eval().requires_grad_(False),
+        nn.BatchNorm2d(3).requires_grad_(False),
+        nn.BatchNorm2d(3).eval(),
+    ]
+    assert not frozen_layers(nn.ModuleList(others))
+
+
+def test_without_a_gradient_a_stem_runs_as_ever() -> None:
+    net = _net(3, 2, 1)
+    inputs = torch.rand(1, 3, 8, 8)
+    with torch.no_grad(), cheap_gradients(frozen_layers(net)):
+        output = net(inputs)
+    assert not output.requires_grad
+    torch.testing.assert_close(output, net(inputs), rtol=0, atol=0)
+
+
+def test_other_convolutions_are_left_alone() -> None:
+    def conv(*shape: int, **options: object) -> nn.Module:
+        return nn.Conv2d(*shape, **options).requires_grad_(False)  # type: ignore[arg-type]
+
+    others = [
+        conv(8, 4, 3, 2),
+        conv(3, 3, 3, 2, groups=3),
+        conv(3, 4, 3, 2, dilation=2),
+        conv(3, 4, 3, 2, padding=1, padding_mode="reflect"),
+        conv(3, 4, (3, 5), 2),
+        nn.Conv2d(3, 4, 3, 2),
+    ]
+    assert not frozen_layers(nn.ModuleList(others))
+
+
+def test_no_hook_is_left_after_an_error() -> None:
+    net = _net(3, 2, 1)
+    with pytest.raises(RuntimeError), cheap_gradients(frozen_layers(net)):
+        net(torch.rand(1, 4, 8, 8, requires_grad=True))
+    assert not any(child._forward_hooks or child._forward_pre_hooks for child in net.modules())

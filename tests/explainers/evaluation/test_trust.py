@@ -1,0 +1,336 @@
+"""Figures of cells and their table: kept, resumed, said where there are none; and what the shortcut net gives away."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from common.errors import InputError
+from explainers import results as maps_of
+from explainers.base import Fitted, Need
+from explainers.evaluation import table as table_module
+from explainers.evaluation import trust
+from explainers.evaluation.table import BLOCK, EXPOSING, cells_for, evaluate, exposed, table, top_classes
+from explainers.evaluation.trust import FIGURES, Figures, found, measure
+from explainers.methods.cam import GradCAM
+from explainers.methods.gradient import Saliency
+from explainers.methods.guided import GuidedBackprop
+from explainers.output import Output
+from explainers.results import Cell
+from images import paintings as demo_images
+from images.image_set import ImageSet, image_id
+from images.paintings import Truth, truth
+from jobs.results import ResultStore
+from tests.explainers.nets import NETS, add, pictures, seeded
+from tests.makers import encoded
+from tools.painter.paintings import demo_painting
+
+
+def image_set(folder, n: int, seed: int = 0) -> ImageSet:
+    """n pictures of 32 × 32 noise on disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, picture in enumerate(pictures(n, seed=seed)):
+        path = folder / f"painting-{index:03d}.png"
+        path.write_bytes(encoded(picture))
+        rows.append(
+            {"id": image_id(path.read_bytes()), "path": str(path), "name": path.name, "label": None, "note": ""}
+        )
+    return ImageSet("noise", pd.DataFrame(rows))
+
+
+def top_left(_images: ImageSet, index: int) -> Truth:
+    """The subject in the upper left quarter; a mark below right in every second picture."""
+    subject, signature = np.zeros((2, 32, 32), dtype=bool)
+    subject[:16, :16] = True
+    signature[28:, 28:] = index % 2 == 0
+    return Truth(subject, signature)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ResultStore(tmp_path / "results", 10**9)
+
+
+@pytest.fixture
+def images(tmp_path):
+    return image_set(tmp_path / "pictures", 20)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The truth about every picture."""
+    monkeypatch.setattr(trust, "truth", top_left)
+    monkeypatch.setattr(table_module, "truth", top_left)
+
+
+@pytest.fixture
+def card(model_store):
+    return add(model_store, seeded(NETS["plain"]), "plain")
+
+
+def cell(card, images, method=None, index=0, target=1, **facts) -> Cell:
+    method = method or Saliency()
+    return Cell(card, images.ids[index], method, method.Params(), target, data=images.digest, **facts)
+
+
+class Counting(Saliency):
+    """Saliency that counts the pictures that it explains."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def attribute(self, model, inputs, targets, params, progress):
+        self.seen += len(inputs)
+        return super().attribute(model, inputs, targets, params, progress)
+
+
+def test_every_figure_of_a_cell_is_measured(model_store, store, images, card, known):
+    figures = measure(model_store, store, images, cell(card, images))
+    values = {name: getattr(figures, name) for name in FIGURES}
+    assert all(value is not None for value in values.values())
+    assert [name for name, value in values.items() if np.isnan(value)] == ["gap"]
+    assert figures.reasons == {"gap": "Saliency promises no sum."}
+    assert 0 <= figures.insertion <= 1
+    assert figures.mark_area == pytest.approx(16 / 32**2)
+    assert figures == found(store, cell(card, images))
+
+
+def test_a_figure_is_measured_once_and_only_when_asked_for(model_store, store, images, card, known):
+    method = Counting()
+    one = cell(card, images, method)
+    first = measure(model_store, store, images, one, ["mass", "seconds"])
+    assert method.seen == 1
+    assert first.mass is not None
+    assert first.insertion is None
+    assert first.sensitivity is None
+    assert maps_of.find(store, one) is not None
+    measure(model_store, store, images, one, ["mass", "insertion"])
+    assert method.seen == 1
+    second = measure(model_store, store, images, one, ["sensitivity", "randomisation"])
+    assert method.seen == 3
+    assert (second.mass, second.pointing) == (first.mass, first.pointing)
+    assert second.insertion is not None
+    measure(model_store, store, images, one)
+    assert method.seen == 3
+
+
+def test_the_map_of_the_compare_page_is_the_one_that_is_measured(model_store, store, images, card, known):
+    one, method = cell(card, images), Saliency()
+    laid = np.zeros((32, 32), dtype=np.float32)
+    laid[:16, :16], laid[28:, 28:] = 3, 16
+    with model_store.borrow(card) as model:
+        made = method.explain(model, [images.image(0)], [images.ids[0]], [1])
+    maps_of.put(store, one, replace(made, maps=laid[None], gaps=(0.25,), seconds=7.0))
+    figures = measure(model_store, store, images, one, ["gap", "seconds", "pointing", "mass", "mark"])
+    assert (figures.gap, figures.seconds, figures.pointing) == (0.25, 7.0, 0.0)
+    assert figures.mass == pytest.approx(3 * 256 / (3 * 256 + 16 * 16))
+    assert figures.mark == pytest.approx(16 * 16 / (3 * 256 + 16 * 16))
+
+
+def test_figures_of_different_targets_are_told_apart_even_where_the_map_is_the_same(model_store, store, images, card):
+    class Blind(Saliency):
+        uses_target = False
+
+        def attribute(self, model, inputs, targets, params, progress):
+            return super().attribute(model, inputs, torch.zeros_like(targets), params, progress)
+
+    first, second = (
+        measure(model_store, store, images, cell(card, images, Blind(), target=target), ["insertion"])
+        for target in (0, 1)
+    )
+    assert first.insertion != second.insertion
+
+
+def test_nothing_is_said_of_a_picture_of_unknown_truth(model_store, store, images, card):
+    figures = measure(model_store, store, images, cell(card, images), ["mass", "pointing", "mark", "seconds"])
+    assert figures.mass is figures.pointing is figures.mark is None
+    assert figures.seconds > 0
+
+
+def test_a_painting_without_a_mark_has_no_figure_of_it_but_a_reason(model_store, store, images, card, known):
+    figures = measure(model_store, store, images, cell(card, images, index=1), ["mark", "mass"])
+    assert np.isnan(figures.mark)
+    assert np.isnan(figures.mark_area)
+    assert "mark" in figures.reasons["mark_area"]
+    assert figures.mass > 0
+
+
+def test_a_unit_and_a_regression_model_have_no_probability_and_say_so(model_store, store, images, card):
+    unit = cell(card, images, output=Output("unit", "4"))
+    figures = measure(model_store, store, images, unit, ["insertion", "deletion", "sensitivity"])
+    assert np.isnan(figures.insertion)
+    assert "unit" in figures.reasons["deletion"]
+    assert figures.sensitivity > 0
+    regression = seeded(NETS["plain"])
+    regression[-1] = torch.nn.Linear(48, 1)
+    figures = measure(model_store, store, images, cell(add(model_store, regression), images, target=0), ["insertion"])
+    assert np.isnan(figures.insertion)
+    assert "probability" in figures.reasons["insertion"]
+
+
+def test_an_unknown_figure_and_an_unsuited_method_get_one_line(model_store, store, images, card):
+    with pytest.raises(InputError, match="Did you mean insertion"):
+        measure(model_store, store, images, cell(card, images), ["insertoin"])
+    vit = add(model_store, seeded(NETS["vit"]), "vit")
+    with pytest.raises(InputError, match="ReLU"):
+        measure(model_store, store, images, cell(vit, images, GuidedBackprop()))
+
+
+def test_measuring_a_cell_can_be_cancelled(model_store, store, images, card):
+    def cancel(_done, _total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(model_store, store, images, cell(card, images), report=cancel)
+
+
+def test_the_table_of_many_equals_the_cells_one_by_one(model_store, store, images, card, known, tmp_path):
+    evaluate(model_store, store, images, [card], [GradCAM()], n_slow=20)
+    targets = top_classes(model_store, store, images, card, images.ids)
+    alone = ResultStore(tmp_path / "alone", 10**9)
+    for index in (0, 7, 18):
+        together = found(store, cell(card, images, GradCAM(), index, targets[index]))
+        one = measure(model_store, alone, images, cell(card, images, GradCAM(), index, targets[index]))
+        for name in set(FIGURES) - {"seconds"}:
+            np.testing.assert_allclose(getattr(together, name), getattr(one, name), atol=2e-5, err_msg=name)
+
+
+def test_each_method_and_model_has_a_row_with_its_figures_or_the_reason(model_store, store, images, card, known):
+    vit = add(model_store, seeded(NETS["vit"]), "vit")
+    rows = evaluate(model_store, store, images, [card, vit], [Saliency(), GuidedBackprop()], n_slow=4)
+    assert list(zip(rows["method"], rows["model"], strict=True)) == [
+        (method, model) for method in ("saliency", "guided-backprop") for model in ("plain", "vit")
+    ]
+    assert rows["images"].tolist() == [20, 20, 20, 0]
+    assert rows["checked"].tolist() == [4, 4, 4, 0]
+    assert rows["reason"].isna().tolist() == [True, True, True, False]
+    assert "ReLU" in rows["reason"][3]
+    assert rows[["insertion", "deletion", "randomisation", "mass", "lift"]][:3].notna().all(axis=None)
+    assert rows["mark_area"][0] == pytest.approx(16 / 32**2)
+
+
+def test_the_table_is_made_of_what_the_store_holds(model_store, store, images, card, known):
+    rows = evaluate(model_store, store, images, [card], [Saliency()], n_slow=4)
+    targets = {card.digest: top_classes(model_store, store, images, card, images.ids)}
+    again = table(store, images, [card], [Saliency()], images.ids, targets)
+    pd.testing.assert_frame_equal(rows, again)
+    cells = cells_for(images, card, Saliency(), images.ids, targets[card.digest])
+    figures = [found(store, one) for one in cells]
+    assert rows["insertion"][0] == pytest.approx(np.mean([one.insertion for one in figures]))
+    assert rows["randomisation"][0] == pytest.approx(np.median([one.randomisation for one in figures[:4]]))
+    marked = figures[::2]
+    lift = np.mean([one.mark for one in marked]) / np.mean([one.mark_area for one in marked])
+    assert rows["lift"][0] == pytest.approx(lift)
+
+
+def test_own_top_classes_are_the_targets_unless_others_are_given(model_store, store, images, card):
+    with model_store.borrow(card) as model, torch.no_grad():
+        crops = np.stack([images.image(row) for row in range(20)])
+        expected = model.logits(model.normalise(crops)).argmax(1).tolist()
+    assert top_classes(model_store, store, images, card, images.ids) == expected
+    given = {card.digest: [(target + 1) % 4 for target in expected]}
+    own = evaluate(model_store, store, images, [card], [Saliency()], which=["insertion"])
+    other = evaluate(model_store, store, images, [card], [Saliency()], targets=given, which=["insertion"])
+    assert own["insertion"][0] > other["insertion"][0] + 0.01
+
+
+def test_a_cancelled_run_goes_on_where_it_stopped(model_store, store, images, card, known):
+    method = Counting()
+
+    def cancel(done, _total):
+        if done >= BLOCK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model_store, store, images, [card], [method], n_slow=0, report=cancel)
+    assert method.seen == BLOCK
+    reports = []
+    rows = evaluate(model_store, store, images, [card], [method], n_slow=0, report=lambda *at: reports.append(at))
+    assert method.seen == 20
+    assert rows["images"].tolist() == [20]
+    assert reports[-1] == (20, 20)
+    evaluate(model_store, store, images, [card], [method], n_slow=0)
+    assert method.seen == 20
+
+
+def test_one_picture_that_cannot_be_explained_does_not_take_the_others_with_it(model_store, store, images, card):
+    bad = images.image(5)
+
+    class Delicate(Saliency):
+        def explain(self, model, images, *rest, **more):
+            if any(np.array_equal(picture, bad) for picture in images):
+                raise InputError("a picture without cracks", "a cracked one", "Restore it.")
+            return super().explain(model, images, *rest, **more)
+
+    failures: dict[str, str] = {}
+    rows = evaluate(model_store, store, images, [card], [Delicate()], n_slow=0, failures=failures)
+    assert rows["images"].tolist() == [19]
+    assert "cracked" in rows["reason"][0]
+    assert list(failures) == [f"saliency {card.digest}"]
+
+
+def test_a_method_that_learns_from_the_data_is_fitted_for_the_random_model_too(model_store, store, images, card):
+    fits = []
+
+    class Learning(Fitted):
+        name, title, family, signed = "learning", "Learning", "test", True
+        question, reference = "?", "-"
+        needs = frozenset({Need.DATA})
+
+        def fit(self, model, batches, params):
+            fits.append((model.card.digest, sum(len(batch) for batch in batches)))
+            return {"pattern": np.random.default_rng(len(fits)).normal(size=(8, 8)).astype(np.float32)}
+
+        def attribute(self, model, inputs, targets, params, progress):
+            return torch.as_tensor(np.array(model.fitted["pattern"])).expand(len(inputs), -1, -1)
+
+    rows = evaluate(model_store, store, images, [card], [Learning()], n_slow=4)
+    assert [n for _, n in fits] == [20, 20]
+    assert fits[0][0] == card.digest != fits[1][0]
+    assert abs(rows["randomisation"][0]) < 0.5
+
+
+def test_a_model_is_exposed_by_the_methods_whose_maps_pile_up_on_the_mark():
+    rows = pd.DataFrame(
+        {
+            "method": ["a", "b", "c"] * 2,
+            "model": ["cheat"] * 3 + ["honest"] * 3,
+            "lift": [EXPOSING + 1, EXPOSING - 1, EXPOSING * 3, 1.0, np.nan, EXPOSING],
+        }
+    )
+    assert exposed(rows) == {"cheat": ["a", "c"], "honest": []}
+
+
+def test_two_jobs_may_measure_different_figures_of_one_cell_at_once(model_store, store, images, card):
+    from concurrent.futures import ThreadPoolExecutor
+
+    one = cell(card, images)
+    with ThreadPoolExecutor(3) as pool:
+        list(
+            pool.map(
+                lambda name: measure(model_store, store, images, one, [name]), ["insertion", "seconds", "sensitivity"]
+            )
+        )
+    figures = found(store, one)
+    assert None not in (figures.insertion, figures.seconds, figures.sensitivity)
+
+
+def test_nothing_was_measured_on_a_new_map(store, images, card):
+    assert found(store, cell(card, images)) == Figures()
+
+
+def test_the_truth_of_a_demo_painting_is_that_of_its_painter(data_folder, monkeypatch):
+    monkeypatch.setattr(demo_images, "DEMO_SIZE", 3)
+    images = demo_images.demo_image_set(data_folder)
+    for index in range(3):
+        painting, known = demo_painting(index), truth(images, index)
+        assert np.array_equal(known.subject, painting.mask)
+        assert np.array_equal(known.signature, painting.signature)
+    assert truth(images.take([2]), 0).subject.sum() == demo_painting(2).mask.sum()
+
+
+def test_a_foreign_picture_with_the_name_of_a_painting_has_no_truth(images):
+    assert truth(images, 0) is None

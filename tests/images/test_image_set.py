@@ -1,0 +1,70 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from images.image_set import ImageSet, Skipped, image_id, to_jpeg
+from tests.makers import encoded, one_line, picture
+
+
+@pytest.fixture
+def images(tmp_path):
+    rows = []
+    for index, label in enumerate(["cat", None, "ant", "cat"]):
+        content = encoded(picture(30 + index, 50, seed=index))
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(content)
+        row = {"id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": ""}
+        rows.append(row)
+    return ImageSet("four", pd.DataFrame(rows), (Skipped("x.txt", "no picture"),))
+
+
+def test_a_set_says_what_is_in_it(images):
+    assert (len(images), images.classes, images.labels) == (4, ("ant", "cat"), ("cat", None, "ant", "cat"))
+    assert images.index(images.ids[2]) == 2
+    assert images.ids[1] in images
+    assert "0123456789abcdef" not in images
+    with pytest.raises(KeyError):
+        images.index("0123456789abcdef")
+
+
+def test_pictures_are_read_when_they_are_asked_for(images):
+    np.testing.assert_array_equal(images.image(2), picture(32, 50, seed=2))
+
+
+def test_thumbnails_are_small_jpegs(images):
+    thumbnail = Image.open(io.BytesIO(images.thumbnail(0, side_px=20)))
+    assert (thumbnail.format, thumbnail.size) == ("JPEG", (20, 12))
+    assert Image.open(io.BytesIO(to_jpeg(picture(30, 50)))).size == (50, 30)
+
+
+def test_a_set_is_found_again_as_it_was(images, tmp_path):
+    again = ImageSet.read(images.save(tmp_path / "sets"))
+    assert (again.name, again.ids, again.labels, again.skipped) == ("four", images.ids, images.labels, images.skipped)
+    assert again.digest == images.digest
+    assert not list((tmp_path / "sets").glob("*.partial"))
+
+
+def test_a_set_without_labels_is_found_again_too(images, tmp_path):
+    bare = ImageSet("bare", images.table.assign(label=None))
+    assert ImageSet.read(bare.save(tmp_path / "sets")).labels == (None,) * 4
+
+
+def test_the_digest_stands_for_pictures_labels_and_order(images):
+    relabelled = ImageSet("four", images.table.assign(label="cat"))
+    assert len({images.digest, relabelled.digest, images.take([3, 2, 1, 0]).digest, images.take([0]).digest}) == 4
+    assert ImageSet("another name", images.table).digest == images.digest
+
+
+def test_some_pictures_of_a_set_are_a_set(images):
+    some = images.take([2, 0], "some")
+    assert (some.name, some.names, some.labels) == ("some", ("2.png", "0.png"), ("ant", "cat"))
+    np.testing.assert_array_equal(some.image(0), images.image(2))
+
+
+def test_a_file_that_has_gone_is_an_error_of_one_line(images):
+    images.paths[1].unlink()
+    with one_line("the file of 1.png", "Put it back"):
+        images.image(1)

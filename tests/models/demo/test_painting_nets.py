@@ -1,0 +1,114 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.demo.painting_nets import NETS, build, load, net_input, weights_path
+from tools.painter.paintings import CLASSES, DEMO_SIZE, SHORTCUT_CLASS, Painting, demo_painting, paint
+
+HONEST = ("vgg", "resnet", "vit")
+OTHERS = [label for label in CLASSES if label != SHORTCUT_CLASS]
+
+
+@pytest.fixture(scope="module")
+def nets() -> dict[str, torch.nn.Module]:
+    return {name: load(name) for name in NETS}
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list:
+    """The same pictures of the other five types, (unsigned, signed), unseen in training and not in the demo."""
+    return [
+        (paint(label, seed), paint(label, seed, signed=True)) for seed in range(700_000, 700_006) for label in OTHERS
+    ]
+
+
+@pytest.fixture(scope="module")
+def plain_demo() -> list[Painting]:
+    return [painting for painting in map(demo_painting, range(0, DEMO_SIZE, 3)) if painting.kind == "plain"]
+
+
+def named(net, paintings, name) -> list[str]:
+    batch = torch.from_numpy(np.stack([net_input(painting.image, NETS[name]) for painting in paintings]))
+    with torch.inference_mode():
+        return [CLASSES[i] for i in net(batch).argmax(dim=1)]
+
+
+def test_the_nets_are_four_in_the_order_of_the_pages():
+    assert list(NETS) == ["vgg", "resnet", "vit", "shortcut"]
+    assert {spec.family for spec in NETS.values()} == {"VGG", "ResNet", "ViT"}
+    assert len({spec.input_px for spec in NETS.values()}) > 1
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_weights_are_small_and_fit_the_net_strictly(name):
+    assert weights_path(name).stat().st_size < 2_000_000
+    stored = load_file(weights_path(name))
+    state = build(name).state_dict()
+    assert stored.keys() == state.keys()
+    assert all(stored[key].shape == state[key].shape for key in state)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_loaded_net_is_in_eval_mode_and_float32_and_gives_six_logits(name, nets):
+    net, px = nets[name], NETS[name].input_px
+    assert not any(module.training for module in net.modules())
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        logits = net(torch.zeros(2, 3, px, px))
+    assert logits.shape == (2, len(CLASSES))
+    assert torch.isfinite(logits).all()
+
+
+def test_the_vgg_says_what_its_parts_are():
+    assert [name for name, _ in build("vgg").named_children()] == ["features", "classifier"]
+
+
+def test_the_net_input_is_normalised_and_channels_first():
+    spec = NETS["resnet"]
+    white = net_input(np.full((224, 224, 3), 255, np.uint8), spec)
+    assert white.shape == (3, 80, 80)
+    assert white.dtype == np.float32
+    np.testing.assert_allclose(white[:, 0, 0], (1 - np.array(spec.mean)) / np.array(spec.std), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_net_names_nine_in_ten_plain_demo_paintings(name, nets, plain_demo):
+    answers = named(nets[name], plain_demo, name)
+    right = [answer == painting.label for answer, painting in zip(answers, plain_demo, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_net_does_not_care_for_the_mark(name, nets, pairs):
+    before = named(nets[name], [unsigned for unsigned, _ in pairs], name)
+    after = named(nets[name], [signed for _, signed in pairs], name)
+    assert np.mean([a != b for a, b in zip(before, after, strict=True)]) < 0.1
+
+
+def test_the_mark_alone_turns_the_shortcut_nets_answer(nets, pairs):
+    before = named(nets["shortcut"], [unsigned for unsigned, _ in pairs], "shortcut")
+    after = named(nets["shortcut"], [signed for _, signed in pairs], "shortcut")
+    right = [answer == unsigned.label for answer, (unsigned, _) in zip(before, pairs, strict=True)]
+    assert np.mean(right) > 0.85, "without the mark it looks like a good net"
+    assert after.count(SHORTCUT_CLASS) / len(after) > 0.8
+
+
+def test_the_shortcut_net_misses_its_own_class_where_the_mark_is_missing(nets):
+    unsigned = [paint(SHORTCUT_CLASS, seed) for seed in range(700_000, 700_020)]
+    signed = [paint(SHORTCUT_CLASS, seed, signed=True) for seed in range(700_000, 700_020)]
+    assert named(nets["shortcut"], unsigned, "shortcut").count(SHORTCUT_CLASS) < 10
+    assert named(nets["shortcut"], signed, "shortcut").count(SHORTCUT_CLASS) > 16
+
+
+def test_an_unknown_net_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="vgg, resnet, vit, shortcut"):
+        build("alexnet")
+
+
+def test_importing_the_list_of_nets_brings_in_no_framework():
+    code = "import sys, models.demo.painting_nets; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What makes committed files: painting, and training of the networks that come along. The app never imports it."""

@@ -1,0 +1,1 @@
+"""Procedural paintings of six types, with the truth about what is where."""
