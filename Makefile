@@ -1,27 +1,30 @@
-# `make run` serves the app, `make test` runs every check; both set up a virtual environment first.
+# `make run` serves the app, `make test` runs every check; each sets up what it needs in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test install lint clean
+.PHONY: run test lint clean
 
-run: install
+run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
-test: install lint
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser"
 	$(BIN)/pytest -m browser
 
-lint: install
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
-install: $(VENV)/.installed
-
-$(VENV)/.installed: requirements.txt
+$(VENV)/.app: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.app
+	$(PIP) -r requirements-dev.txt
 	touch $@
 
 clean:
