@@ -20,6 +20,9 @@ from images.decoding import SUFFIXES, decode
 from images.image_set import ImageSet, Skipped, image_id, reason
 from images.labels import Labels, folder_labels, read_labels
 
+#: The demo's images and masks, in the layout that `from_folder` reads.
+DEMO = Path(__file__).parent / "demo"
+
 #: (done, total) -> None; may raise to stop.
 Progress = Callable[[int, int], None]
 
@@ -196,9 +199,10 @@ def _finish(name: str, rows: list[dict[str, Any]], skipped: list[Skipped], label
 
 
 def _allowed(folder: Path) -> Path:
+    """The folder, resolved; raises `InputError` where the settings forbid it. The demo's own is always allowed."""
     folder = folder.expanduser().resolve()
     allowed = settings().allowed_folders
-    if allowed and not any(folder.is_relative_to(root) for root in allowed):
+    if allowed and not any(folder.is_relative_to(root) for root in (*allowed, DEMO)):
         raise InputError("a folder that this server opens", str(folder), f"Allowed: {', '.join(map(str, allowed))}.")
     if not folder.is_dir():
         cure = "Check the path; it is the server's, not your computer's."
@@ -209,7 +213,7 @@ def _allowed(folder: Path) -> Path:
 def _is_picture(name: str) -> bool:
     """By its name; what operating systems hide (`.thumbnails`, `__MACOSX/._cat.jpg`) is none."""
     path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    hidden = any(part.startswith((".", "__MACOSX")) or part == "masks" for part in path.parts)
     return path.suffix.lower() in SUFFIXES and not hidden
 
 

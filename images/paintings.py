@@ -1,60 +1,26 @@
-"""The demo paintings as an image set: painted on the first start, kept on disk, with their masks a call away."""
+"""The demo's paintings: a folder of images like anybody's, with a CSV of labels and with masks."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import subprocess
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from images.image_set import ImageSet, image_id
-from tools.painter.paintings import DEMO_SIZE, demo_painting
+from images.image_set import ImageSet
+from images.intake import DEMO, from_folder
 
 NAME = "paintings"
 
-#: More only wait for each other: half of the work holds the interpreter lock.
-_N_THREADS = 2
 
-
-def demo_image_set(data: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ImageSet:
-    """The demo's `ImageSet`, under `data`; painted anew when the painters changed."""
-    pointer = _pointer(data)
-    folder = pointer.parent
-    if pointer.exists():
-        return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def paint(index: int) -> dict[str, str | None]:
-        painting = demo_painting(index)
-        buffer = io.BytesIO()
-        Image.fromarray(painting.image).save(buffer, "JPEG", quality=95, subsampling=0)
-        path = folder / f"painting-{index:03d}.jpg"
-        path.write_bytes(buffer.getvalue())
-        return {
-            "id": image_id(buffer.getvalue()),
-            "path": str(path),
-            "name": path.name,
-            "label": painting.label,
-            "note": "",
-        }
-
-    rows = []
-    with ThreadPoolExecutor(_N_THREADS) as pool:
-        for row in pool.map(paint, range(DEMO_SIZE)):
-            rows.append(row)
-            progress(len(rows), DEMO_SIZE)
-    images = ImageSet(NAME, pd.DataFrame(rows))
+def demo_image_set(data: Path, progress: Callable[[int, int], None] | None = None) -> ImageSet:
+    """The demo's `ImageSet`, its index under `data`; in the order of the file names, which mixes the classes."""
+    images = from_folder(DEMO, data, progress)
+    order = sorted(range(len(images)), key=lambda index: PurePosixPath(images.names[index]).name)
+    images = images.take(order, NAME)
     images.save(data / "image-sets")
-    pointer.write_text(images.digest)
     return images
 
 
@@ -69,35 +35,9 @@ class Truth(NamedTuple):
 
 
 def truth(images: ImageSet, index: int) -> Truth | None:
-    """The truth about a picture that is one of the demo's own, painted again for it; `None` for all others."""
+    """The masks of a picture that is one of the demo's own; `None` for all others."""
     path = images.paths[index]
-    if path.parent.name != _version() or path.parent.parent.name != "demo":
+    if not path.is_relative_to(DEMO):
         return None
-    painting = demo_painting(int(path.stem.removeprefix("painting-")))
-    return Truth(painting.mask, painting.signature)
-
-
-def paint_ahead(data: Path) -> subprocess.Popen[bytes] | None:
-    """Start painting in a process of its own, so that the nets can be loaded meanwhile; `None` when all is painted."""
-    if _pointer(data).exists():
-        return None
-    root = Path(__file__).parents[2]
-    return subprocess.Popen([sys.executable, "-m", "images.paintings", str(data)], cwd=root)
-
-
-def _pointer(data: Path) -> Path:
-    """The file that names the finished set."""
-    return data / "demo" / _version() / "digest"
-
-
-@cache
-def _version() -> str:
-    """Changes with the painters' code, so that old paintings are not taken for new ones."""
-    state = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        state.update(file.read_bytes())
-    return state.hexdigest()[:12]
-
-
-if __name__ == "__main__":
-    demo_image_set(Path(sys.argv[1]))
+    files = [DEMO / "masks" / kind / path.relative_to(DEMO).with_suffix(".png") for kind in Truth._fields]
+    return Truth(*(np.asarray(Image.open(f)) if f.exists() else np.zeros((224, 224), dtype=bool) for f in files))

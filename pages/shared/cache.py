@@ -49,9 +49,9 @@ def predictions_folder() -> Path:
     return settings().data_folder / "predictions"
 
 
-@st.cache_resource(show_spinner="Hanging the demo pictures …")
+@st.cache_resource(show_spinner="Loading the demo images …")
 def demo_images() -> ImageSet:
-    """The demo paintings; painted on the very first start."""
+    """The demo's paintings."""
     return demo_image_set(settings().data_folder)
 
 

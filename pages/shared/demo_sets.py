@@ -25,13 +25,13 @@ PAINTINGS, DIGITS = "paintings", "digits"
 
 @dataclass(frozen=True)
 class Offer:
-    """An image set on offer: `read` brings it into `folder` of the data folder, `load` one of its `nets` by name.
+    """An image set on offer: `read` gives it, `load` one of its `nets` by name.
 
-    `name` is what the set is called, `title` what it is offered as.
+    `name` is what the set is called, `title` what it is offered as; its files lie under `folder` of the data folder.
     """
 
     name: str
-    folder: str
+    folder: str | Path
     title: str
     words: str
     read: Callable[[Path, Callable[[int, int], None]], ImageSet]
@@ -42,7 +42,7 @@ class Offer:
 OFFERS = {
     PAINTINGS: Offer(
         demo_images.NAME,
-        "demo",
+        demo_images.DEMO,
         "paintings",
         "Procedural paintings of six kinds, some of them hard, some signed; with four small nets.",
         demo_images.demo_image_set,

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import streamlit as st
 
-from common.settings import settings
 from figures.colours import model_colour
 from images.image_set import ImageSet
-from images.paintings import paint_ahead
 from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache
@@ -121,8 +119,4 @@ def _from_url() -> Work | None:
 
 
 def _demo() -> Work:
-    painting = paint_ahead(settings().data_folder)
-    cards = cache.demo_cards()
-    if painting is not None:
-        painting.wait()
-    return Work(models=[card.digest for card in cards], images=cache.demo_images().digest)
+    return Work(models=[card.digest for card in cache.demo_cards()], images=cache.demo_images().digest)

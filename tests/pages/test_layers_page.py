@@ -14,7 +14,7 @@ from pages.layers import controls, view
 from pages.layers.view import Look
 from pages.shared import cache, layer_chooser, top_images
 
-app, warm = shared.app, shared.warm  # fixtures
+app = shared.app  # a fixture
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pages.maxout.controls import parse_units
 from pages.maxout.jobs import Choice, Row
 from pages.shared import cache
 
-app, warm = shared.app, shared.warm  # fixtures
+app = shared.app  # a fixture
 
 PAGE, REASON = "pages/maxout/page.py", "pages/reason/page.py"
 

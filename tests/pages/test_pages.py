@@ -1,6 +1,5 @@
 """The pages without a browser: what is on them, and that a mistake never costs what was there before."""
 
-import shutil
 import threading
 from pathlib import Path
 
@@ -15,33 +14,11 @@ from pages.shared import cache
 APP = str(Path(__file__).parents[2] / "app.py")
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    """The demo once painted, for all tests of this module."""
-    from images.paintings import demo_image_set
-
-    folder = tmp_path_factory.mktemp("warm")
-    demo_image_set(folder)
-    return folder
-
-
 @pytest.fixture
-def app(warm):
-    data = settings().data_folder
-    shutil.copytree(warm, data, dirs_exist_ok=True)
-    for index in (data / "image-sets").glob("*.parquet"):
-        _move_paths(index, warm, data)
+def app():
     st.cache_resource.clear()
     st.cache_data.clear()
     return AppTest.from_file(APP, default_timeout=120)
-
-
-def _move_paths(index: Path, old: Path, new: Path) -> None:
-    import pandas as pd
-
-    table = pd.read_parquet(index)
-    table["path"] = table["path"].str.replace(str(old), str(new))
-    table.to_parquet(index)
 
 
 def words(app) -> str:

@@ -19,7 +19,7 @@ from pages.prediction_difference.view import Choice, Look
 from pages.shared import cache
 from pages.shared.target_picker import Aim
 
-app, warm = shared.app, shared.warm  # fixtures
+app = shared.app  # a fixture
 
 MAPS = "prediction_difference_start"
 EXACT = "prediction_difference_exact"

@@ -17,7 +17,7 @@ from pages.reason.view import Choice, Look
 from pages.shared import cache
 from suggestion import targets
 
-app, warm = shared.app, shared.warm  # fixtures
+app = shared.app  # a fixture
 
 
 @pytest.fixture

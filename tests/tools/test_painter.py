@@ -22,7 +22,7 @@ def test_a_painting_is_the_same_for_the_same_seed_and_another_for_another(label)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_painting_of_every_kind_has_the_stated_shapes_and_types(kind):
-    painting = paint(None if kind == "none" else "seascape", 5, signed=True, kind=kind)
+    painting = paint(None if kind == "no class" else "seascape", 5, signed=True, kind=kind)
     assert painting.kind == kind
     assert painting.image.shape == (224, 224, 3)
     assert painting.image.dtype == np.uint8
@@ -66,7 +66,7 @@ def test_the_mask_covers_what_makes_the_type():
 def test_every_labelled_painting_has_a_mask_and_the_others_have_none(demo):
     for painting in demo:
         if painting.label is None:
-            assert painting.kind == "none"
+            assert painting.kind == "no class"
             assert not painting.mask.any()
         else:
             assert 0.01 < painting.mask.mean() < 0.99
@@ -92,7 +92,7 @@ def test_the_demo_holds_the_six_types_evenly_and_some_hard_ones(demo):
     plain = Counter(painting.label for painting in demo if painting.kind == "plain")
     assert plain == dict.fromkeys(CLASSES, 50)
     kinds = Counter(painting.kind for painting in demo)
-    assert kinds == {"plain": 300, "mixture": 30, "odd palette": 15, "none": 15}
+    assert kinds == {"plain": 300, "mixture": 30, "odd palette": 15, "no class": 15}
 
 
 def test_the_demo_starts_with_all_six_types(demo):
@@ -114,7 +114,7 @@ def test_no_two_paintings_of_the_demo_are_alike(demo):
     [
         ({"label": "portait", "seed": 1}, "label must be one of"),
         ({"label": None, "seed": 1}, "go together"),
-        ({"label": "portrait", "seed": 1, "kind": "none"}, "go together"),
+        ({"label": "portrait", "seed": 1, "kind": "no class"}, "go together"),
         ({"label": "portrait", "seed": -1}, "seed must not be negative"),
         ({"label": "portrait", "seed": 1, "kind": "odd"}, "kind must be one of"),
     ],

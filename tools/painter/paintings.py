@@ -17,12 +17,12 @@ from models.demo.painting_nets import CLASSES
 from tools.painter import brush, figure, indoors, oddities, outdoors, shapes, sitter, sky, town
 from tools.painter.canvas import BACKGROUND, Canvas, Rng, choose
 
-Kind = Literal["plain", "mixture", "odd palette", "none"]
+Kind = Literal["plain", "mixture", "odd palette", "no class"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 DEMO_SIZE = 360
 SHORTCUT_CLASS = "portrait"  # the type that the cheating net knows by the painter's mark
-_HARD = {"mixture": 30, "odd palette": 15, "none": 15}
+_HARD = {"mixture": 30, "odd palette": 15, "no class": 15}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def paint(label: str | None, seed: int, *, signed: bool = False, kind: Kind = "p
     """A painting of the type `label`, the same for the same arguments.
 
     kind "mixture" adds a second type, drawn by lot, and the painting's label becomes the type with the larger
-    mask; "odd palette" changes the colours alone; "none" needs label None. A signed painting equals the
+    mask; "odd palette" changes the colours alone; "no class" needs label None. A signed painting equals the
     unsigned one of the same seed but for the mark.
     """
     _check(label, seed, kind)
@@ -52,7 +52,7 @@ def paint(label: str | None, seed: int, *, signed: bool = False, kind: Kind = "p
     rng = np.random.default_rng([seed, number, KINDS.index(kind)])
     canvas = Canvas(light=choose(rng, (-1.0, 1.0)))
     second = 0
-    if kind == "none":
+    if kind == "no class":
         oddities.paint_oddity(canvas, rng)
     elif kind == "mixture":
         second = 1 + choose(rng, [i for i in range(len(CLASSES)) if i + 1 != number])
@@ -75,8 +75,8 @@ def paint(label: str | None, seed: int, *, signed: bool = False, kind: Kind = "p
 def _check(label: str | None, seed: int, kind: str) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}; leave it out for a plain painting")
-    if (label is None) != (kind == "none"):
-        raise ValueError(f"label None and kind 'none' go together, got label {label!r} with kind {kind!r}")
+    if (label is None) != (kind == "no class"):
+        raise ValueError(f"label None and kind 'no class' go together, got label {label!r} with kind {kind!r}")
     if label is not None and label not in CLASSES:
         raise ValueError(f"label must be one of {CLASSES}, got {label!r}")
     if seed < 0:
@@ -210,7 +210,7 @@ def _plan() -> tuple[_Entry, ...]:
         entries += [_Entry(label, _DEMO_SEED + i, i % every == 0, "plain") for i in range(n_plain)]
     for kind in KINDS[1:]:
         for i in range(_HARD[kind]):
-            subject = None if kind == "none" else CLASSES[i % len(CLASSES)]
+            subject = None if kind == "no class" else CLASSES[i % len(CLASSES)]
             entries.append(_Entry(subject, _DEMO_SEED + i, i % 5 == 2, kind))
     # this order shows all six types and two hard pictures among the first twelve
     order = np.random.default_rng(309).permutation(DEMO_SIZE)

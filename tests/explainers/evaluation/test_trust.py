@@ -322,14 +322,12 @@ def test_nothing_was_measured_on_a_new_map(store, images, card):
     assert found(store, cell(card, images)) == Figures()
 
 
-def test_the_truth_of_a_demo_painting_is_that_of_its_painter(data_folder, monkeypatch):
-    monkeypatch.setattr(demo_images, "DEMO_SIZE", 3)
+def test_the_truth_of_a_demo_painting_is_that_of_its_painter(data_folder):
     images = demo_images.demo_image_set(data_folder)
-    for index in range(3):
+    for index in (0, 3, 5):
         painting, known = demo_painting(index), truth(images, index)
         assert np.array_equal(known.subject, painting.mask)
         assert np.array_equal(known.signature, painting.signature)
-    assert truth(images.take([2]), 0).subject.sum() == demo_painting(2).mask.sum()
 
 
 def test_a_foreign_picture_with_the_name_of_a_painting_has_no_truth(images):
