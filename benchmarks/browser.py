@@ -28,17 +28,14 @@ _FLAGS = (
 
 
 @contextmanager
-def serve(data: Path, script: Path = ROOT / "app.py") -> Iterator[str]:
-    """Run a Streamlit script over the data folder `data`; yields its address."""
+def serve(data: Path, script: Path = Path("app.py")) -> Iterator[str]:
+    """Run a Streamlit script as `make run` does, on a free port and over the data folder `data`; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    options = ["--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none"]
+    command = [str(Path(sys.executable).with_name("streamlit")), "run", str(script), "--server.port", str(port)]
     environment = {**os.environ, "PARALLAX_DATA": str(data)}
-    process = subprocess.Popen(
-        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{address}/_stcore/health", process)
