@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument(
         "--any-probe", type=int, default=24, metavar="N", help="digits that are asked about all classes"
     )
-    parser.add_argument("--model", default="digits/lenet", help="the model, as in -m suggestion")
+    parser.add_argument("--model", default="digits/lenet", help="the model, as in python -m parallax")
     arguments = parser.parse_args()
     print(json.dumps(measure(arguments.digits, arguments.any_probe, arguments.model)))
 

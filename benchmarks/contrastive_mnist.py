@@ -30,7 +30,6 @@ from benchmarks.contrastive import CDEEPEX, XGEMS, contrasts, orders, third_wins
 from benchmarks.contrastive_square import compared, controls
 from common.errors import InputError
 from common.settings import settings
-from explainers.contrastive.__main__ import picture_of
 from explainers.contrastive.generator import Trained, from_arrays
 from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import GeneratorParams
@@ -47,6 +46,7 @@ from models.device import choose_device
 from models.loaders.base import Loaded
 from models.preprocessing import Preprocessing
 from models.store import ModelStore
+from parallax.contrast import image_of
 from tools.train_digit_nets import named, teach
 
 #: The paper's nets, and the pairs (answer, probe) of its figures.
@@ -136,7 +136,7 @@ def draw_pairs(
                 model_store, images, trained, [Asked(card, images.ids[row], *columns, trained.key, params)]
             )
             path = out / f"{card.name}-{true}-{probe}-{method}.png"
-            path.write_bytes(to_png(picture_of(found)))
+            path.write_bytes(to_png(image_of(found)))
 
 
 def some(title: str, test: Digits, classes: tuple[str, ...], n: int, folder: Path) -> ImageSet:

@@ -69,11 +69,13 @@ def work_out(
     failures: dict[str, str],
     report: Callable[[int, int], None] = lambda done, total: None,
     unfinished: dict[str, np.ndarray] | None = None,
+    fit_on: ImageSet | None = None,
 ) -> None:
     """Work out the cells that `store` lacks, in order, each stored as it is ready.
 
     A cell that cannot be explained puts its reason into `failures` under its key; the others go on. `unfinished` gets,
-    under the same key, the map (h, w) so far of methods that refine theirs.
+    under the same key, the map (h, w) so far of methods that refine theirs. Methods that learn from images do so from
+    `fit_on`, by default from `images`; its digest is the cells' `data`.
     """
     for done, cell in enumerate(cells):
         report(done, len(cells))
@@ -89,7 +91,7 @@ def work_out(
 
         try:
             with model_store.borrow(cell.card) as model:
-                model = ready(model, store, images, cell.method, cell.params, stay_cancellable)
+                model = ready(model, store, fit_on or images, cell.method, cell.params, stay_cancellable)
                 image = images.image(images.index(cell.image_id))
                 attribution = cell.method.explain(
                     model, [image], [cell.image_id], [cell.target], cell.params, stay_cancellable, cell.output, show

@@ -1,1 +1,1 @@
-"""The command line, `python -m parallax`."""
+"""The command line, `python -m parallax`: one file for each subcommand."""

@@ -1,21 +1,26 @@
-"""What the command lines of this room share: settings and places from texts, a line of progress, safe file names."""
+"""Settings, targets and images from the texts of a command line; what is none gets an `InputError`."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import Field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, did_you_mean
+from common.files import safe_file_name
 from common.settings import settings
-from explainers.base import Described, ExplainerParams
-from jobs.results import ResultStore
+from parallax.progress import ProgressBar, complain
+
+if TYPE_CHECKING:
+    from explainers.base import Described, ExplainerParams
+    from explainers.output import Output
+    from images.image_set import ImageSet
+    from jobs.results import ResultStore
+    from models.card import ModelCard
 
 
 def params_of(known: Described, texts: Sequence[str]) -> ExplainerParams:
-    """The method's settings from texts such as `steps=20`; raises `InputError` for a name or value that is none."""
+    """The method's settings from texts such as `steps=20`."""
     items = {item.name: item for item in fields(known.Params)}
     values: dict[str, Any] = {}
     for text in texts:
@@ -42,37 +47,72 @@ def _value(text: str, item: Field[Any]) -> Any:
         return text  # refused, with a cure, by `Params`
 
 
-class ProgressLine:
-    """A line on a terminal: how much is done, time left; what an earlier run finished does not count as speed."""
+def output_of(kind: str | None, layer: str | None, place: str | None) -> Output:
+    """What the target is a column of: a class's logit unless said otherwise, a unit where a layer is named."""
+    from explainers.output import LOGIT, UNIT, Output
 
-    def __init__(self, what: str = "maps") -> None:
-        self.what = what
-        self.started, self.first, self.shown = time.monotonic(), -1, 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        """Draw the line anew, at most twice a second."""
-        now = time.monotonic()
-        if self.first < 0:
-            self.first = done
-        if not total or (now - self.shown < 0.5 and done < total):
-            return
-        self.shown = now
-        rate = (done - self.first) / (now - self.started)
-        left = f"{(total - done) / rate:.0f} s left" if rate else "…"
-        end = "\n" if done == total else "\r"
-        print(f"{done:,} of {total:,} {self.what} · {left}      ", end=end, file=sys.stderr, flush=True)
-
-
-def store_of_settings() -> ResultStore:
-    """Where the app keeps its results too: what one has found, the other need not."""
-    return ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
+    return Output(kind or (UNIT if layer else LOGIT), layer, place_of(place))
 
 
 def place_of(text: str | None) -> tuple[int, int] | None:
-    """`3,5` -> (3, 5); raises `InputError` for anything else."""
+    """`3,5` -> (3, 5): row and column."""
     if text is None:
         return None
     row, comma, column = text.partition(",")
     if not (comma and row.strip().isdecimal() and column.strip().isdecimal()):
         raise InputError("a place as ROW,COLUMN", repr(text), "Write --place 3,5, counting from 0.")
     return int(row), int(column)
+
+
+def target_of(card: ModelCard, output: Output, text: str) -> int:
+    """The column of `output` that `text` names: a class by its name or number, a unit by its number."""
+    from explainers.output import UNIT
+
+    unit = output.kind == UNIT
+    number = None if unit else card.class_index(text)
+    if number is None and text.isdecimal():
+        number = int(text)
+    if number is None:
+        expected = "the number of a unit" if unit else f"a class of {card.name} or its number"
+        cure = "Write --target 12." if unit else did_you_mean(text, card.class_names)
+        raise InputError(expected, repr(text), cure or f"Known: {', '.join(card.class_names[:8])}.")
+    output.check(card, number)
+    return number
+
+
+def images_of(texts: Sequence[str]) -> ImageSet:
+    """The images that `texts` name as one set; files that are left out are told on stderr."""
+    from parallax.sources import open_images
+
+    with ProgressBar("images", delay_s=1.0) as progress:
+        images = open_images(*texts, progress=progress)
+    for skipped in images.skipped:
+        complain(f"{skipped.name} is left out: {skipped.reason}")
+    return images
+
+
+def rows_of(images: ImageSet, only: Sequence[str], first: int | None, rows: Sequence[int] | None = None) -> list[int]:
+    """Positions of the images called `only`, or of the `first` of all (or of `rows`)."""
+    for name in only:
+        if name not in images.names:
+            cure = did_you_mean(name, images.names) or f"The first is {images.names[0]}."
+            raise InputError(f"an image of {images.name}", repr(name), cure)
+    if only:
+        return [row for row, name in enumerate(images.names) if name in only][:first]
+    return list(range(len(images)) if rows is None else rows)[:first]
+
+
+def store_of_settings() -> ResultStore:
+    """Where the app keeps its results too: what one has found, the other need not compute."""
+    from jobs.results import ResultStore
+
+    return ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
+
+
+def stem_for(taken: set[str], words: Sequence[str], *digests: str) -> str:
+    """A file's name without its ending, made of `words`, and of digests too where it is `taken`; it is taken then."""
+    stem = "-".join(map(safe_file_name, words))
+    if stem in taken:
+        stem = "-".join([stem, *digests])
+    taken.add(stem)
+    return stem

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import pandas as pd
+
 from common.errors import InputError, did_you_mean
 from common.settings import settings
 from images import intake, mnist
@@ -15,55 +17,75 @@ from images.image_set import ImageSet
 from images.paintings import demo_image_set
 from models.card import ModelCard
 from models.demo.digit_nets import NETS as DIGIT_NETS
-from models.demo.painting_nets import NETS
+from models.demo.painting_nets import NETS as DEMO_NETS
 from models.loaders import checkpoint, demo, digits, zoo
+from models.loaders.base import Loaded
 from models.store import ModelStore
 
+#: What `open_models` takes, by form.
+MODEL_FORMS = {
+    "demo": f"the demo's models; one of them as demo/NAME: {', '.join(DEMO_NETS)}",
+    "digits": f"the models that read digits; one of them as digits/NAME: {', '.join(DIGIT_NETS)}",
+    "timm/NAME": "a pretrained architecture of timm (list architectures); timm/NAME?random for random weights",
+    "torchvision/NAME": "the same of torchvision",
+    "cifar/NAME?random": "a small ResNet for CIFAR",
+    "FILE@ARCHITECTURE": "a checkpoint, as in weights.safetensors@timm/mobilenetv2_100; creation arguments follow as "
+    "?pad_type=same&num_classes=10",
+    "FILE@config.json": "a checkpoint whose architecture is written in a file",
+}
 
-def open_models(model_store: ModelStore, text: str, class_names: Path | None = None) -> list[ModelCard]:
-    """The models that `text` names, put into the model store.
+#: What `open_images` takes, by form.
+IMAGE_FORMS = {
+    "demo": "the demo's paintings",
+    "digits": "handwritten digits of scikit-learn",
+    "digits-marked": "the same with a grey square on every 8",
+    **{name: f"{source.title}, fetched once" for name, source in mnist.SOURCES.items()},
+    "FOLDER": "a folder; class subfolders or a CSV in it give the labels",
+    "FILE.zip": "the same in a zip",
+    "FILE": "one image",
+}
 
-    - `demo`: the four demo nets; `demo/vgg`: one of them; `digits` and `digits/lenet` likewise;
-    - `timm/resnet18`, `torchvision/vgg11`: pretrained; with `?random`, random weights;
-    - `weights.safetensors@timm/mobilenetv2_100?pad_type=same`: a checkpoint on an architecture, creation arguments
-      behind `?`; or `weights.safetensors@config.json`.
 
-    Raises `InputError` for anything else.
+def open_models(model_store: ModelStore, *texts: str, class_names: Path | None = None) -> list[ModelCard]:
+    """The models that `texts` name (see `MODEL_FORMS`), put into the model store, each once.
+
+    `class_names`: a file of one name a line, or JSON, for checkpoints. Raises `InputError` for anything else.
     """
-    if text == "demo":
-        return [model_store.add(demo.load(name)) for name in NETS]
-    if text.startswith("demo/"):
-        name = text.removeprefix("demo/")
-        if name not in NETS:
-            raise InputError("a demo net", repr(text), did_you_mean(name, NETS) or f"Known: {', '.join(NETS)}.")
-        return [model_store.add(demo.load(name))]
-    if text == "digits":
-        return [model_store.add(digits.load(name)) for name in DIGIT_NETS]
-    if text.startswith("digits/"):
-        return [model_store.add(digits.load(text.removeprefix("digits/")))]
+    cards = [model_store.add(loaded) for text in texts for loaded in _loaded(text, class_names)]
+    return list({card.digest: card for card in cards}.values())
+
+
+def _loaded(text: str, class_names: Path | None) -> list[Loaded]:
+    source, _, name = text.partition("/")
+    if source == "demo":
+        return [demo.load(one) for one in ([name] if name else DEMO_NETS)]
+    if source == "digits":
+        return [digits.load(one) for one in ([name] if name else DIGIT_NETS)]
     weights, _, rest = text.rpartition("@")
     architecture, _, query = rest.partition("?")
     arguments = dict(parse_qsl(query, keep_blank_values=True))
     random = arguments.pop("random", None) is not None
     create = zoo.parse_arguments(",".join(f"{key}={value}" for key, value in arguments.items()))
     if not weights:
-        return [model_store.add(zoo.load(architecture, pretrained=not random, create=create))]
+        return [zoo.load(architecture, pretrained=not random, create=create)]
     if architecture.endswith(".json"):
         config = checkpoint.read_config(Path(architecture).read_text())
         architecture, create = config["architecture"], {**config["create"], **create}
     path = Path(weights).expanduser().resolve()
     loaded = checkpoint.load(str(path), architecture, create=create, name=path.stem)
-    if class_names is not None:
-        loaded = checkpoint.with_class_names(loaded, class_names.read_text())
-    return [model_store.add(loaded)]
+    return [loaded if class_names is None else checkpoint.with_class_names(loaded, class_names.read_text())]
 
 
-def open_images(text: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:
-    """The images that `text` names, else `InputError`.
+def open_images(*texts: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:
+    """The images that `texts` name (see `IMAGE_FORMS`) as one set; raises `InputError` for anything else."""
+    sets = [_image_set(text, progress) for text in texts]
+    if len(sets) == 1:
+        return sets[0]
+    table = pd.concat([one.table for one in sets]).drop_duplicates("id").reset_index(drop=True)
+    return ImageSet(sets[0].name, table, tuple(skipped for one in sets for skipped in one.skipped))
 
-    `demo`, `digits`, `digits-marked` (a grey square on every 8), `mnist`, `fashion-mnist`, a folder, a zip, or a
-    picture file.
-    """
+
+def _image_set(text: str, progress: Callable[[int, int], None] | None) -> ImageSet:
     data = settings().data_folder
     if text == "demo":
         return demo_image_set(data)
@@ -72,6 +94,9 @@ def open_images(text: str, progress: Callable[[int, int], None] | None = None) -
     if text in mnist.SOURCES:
         return mnist.mnist_image_set(text, data)
     path = Path(text).expanduser()
+    if not path.exists():
+        cure = did_you_mean(text, IMAGE_FORMS) or "Check the path."
+        raise InputError("demo, digits, mnist, a folder, a zip or an image file", repr(text), cure)
     if path.suffix.lower() == ".zip" and path.is_file():
         with path.open("rb") as file:
             return intake.from_zip(file, path.name, data, progress)

@@ -1,14 +1,10 @@
-"""MaxOut's pictures on disk, and its command line."""
-
-import json
+"""MaxOut's pictures on disk."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from explainers.maxout import keeping
-from explainers.maxout.__main__ import main
 from explainers.maxout.ascent import Ascent
 from explainers.maxout.keeping import AT_ONCE, Asked, batches, find, go_on, work_out
 from explainers.maxout.method import MaxOutParams
@@ -135,42 +131,6 @@ def test_grey_pictures_are_shown_as_grey(model_store, store):
     red, green, blue = np.moveaxis(find(store, asked_of(card)).pictures, 3, 0)
     assert np.array_equal(red, green)
     assert np.array_equal(red, blue)
-
-
-def test_the_command_writes_pictures_and_their_facts(tmp_path, capsys):
-    out = tmp_path / "out"
-    texts = ["--model", "demo/shortcut", "--class", "portrait", "1", "--out", str(out), "--set", "iterations=3"]
-    assert main(texts) == 0
-    facts = json.loads((out / "facts.json").read_text())
-    assert [fact["title"] for fact in facts] == ["portrait", "landscape"]
-    assert facts[0]["steps"] == 3
-    with Image.open(out / facts[0]["files"][0]) as picture:
-        assert picture.size == (64, 64)
-    assert "portrait" in capsys.readouterr().out
-    units = ["--model", "demo/vgg", "--layer", "features.5", "--units", "0", "7", "--out", str(out)]
-    assert main([*units, "--set", "iterations=2", "pictures=2"]) == 0
-    facts = json.loads((out / "facts.json").read_text())
-    assert [len(fact["files"]) for fact in facts] == [2, 2]
-    assert facts[0]["taken_for"] == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("texts", "words"),
-    [
-        (["--class", "portrat"], "Did you mean portrait"),
-        (["--class", "17"], "0 to 5"),
-        (["--layer", "features.5", "--units", "99"], "0 to 15"),
-        (["--units", "3"], "--layer"),
-        (["--layer", "features.5", "--class", "portrait"], "both"),
-        (["--set", "iteration=3"], "Did you mean iterations"),
-        (["--set", "tv_weight=101"], "between 0.0 and 100.0"),
-    ],
-)
-def test_mistakes_on_the_command_line_get_one_line(tmp_path, capsys, texts, words):
-    assert main(["--model", "demo/vgg", "--out", str(tmp_path), *texts]) == 2
-    printed = capsys.readouterr().err
-    assert words in printed
-    assert printed.count("\n") == 1
 
 
 def test_the_notebook_lines_of_the_ascent_run(model_store, tiny_card):

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from common.errors import InputError
-from explainers.__main__ import main
 from explainers.output import Output
 from explainers.prediction_difference import keeping
 from explainers.prediction_difference.keeping import Asked, go_on
@@ -170,14 +169,3 @@ def test_more_samples_are_added_where_there_were_fewer(model_store, store, card,
     survey = go_on(model_store, store, images, many)
     assert set(np.unique(survey.samples)) == {0, 12}
     assert set(np.unique(go_on(model_store, store, images, few).samples)) == {0, 12}  # and none are lost again
-
-
-def test_a_long_run_on_the_command_line_is_kept(tmp_path, monkeypatch, capsys, images):
-    monkeypatch.setenv("PARALLAX_DATA", str(tmp_path / "data"))
-    texts = ["--model", "demo/vgg", "--image", str(tmp_path), "--first", "12", "--method", "prediction-difference"]
-    texts += ["--set", "window=8", "stride=8", "samples=4", "--out", str(tmp_path / "maps")]
-    assert main(texts) == 0
-    assert "windows" in capsys.readouterr().err
-    with np.load(next((tmp_path / "maps").glob("*.npz"))) as stored:
-        assert stored["map"].shape == (64, 64)
-        assert np.isfinite(stored["error"]).all()

@@ -1,0 +1,57 @@
+"""`parallax score`: models × images -> a table of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.settings import settings
+from parallax.arguments import images_of
+from parallax.command_line import DONE, SOME_FAILED
+from parallax.options import Images, Models
+from parallax.progress import ProgressBar, complain
+
+
+def score(
+    *,
+    models: Models,
+    images: Images,
+    class_names: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names of checkpoints: one a line, or JSON.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file to write.")],
+) -> int:
+    """Score images with models and write the predictions.
+
+    \b
+    Example:
+      python -m parallax score --models demo timm/resnet18 --images demo --out predictions.parquet
+    """
+    from models.store import ModelStore
+    from parallax.sources import open_models
+    from suggestion import scoring
+    from suggestion.views import accuracy, agreement
+
+    model_store = ModelStore()
+    cards = open_models(model_store, *models, class_names=class_names)
+    image_set = images_of(images)
+    folder = settings().data_folder / "predictions"
+    with ProgressBar("predictions") as progress:
+        failed = scoring.score(model_store, cards, image_set, folder, progress)
+    for card in cards:
+        if card.digest in failed:
+            complain(f"{card.name} is left out: {failed[card.digest]}")
+    table = scoring.load([card for card in cards if card.digest not in failed], image_set, folder)
+    if table is None:
+        return SOME_FAILED
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.save(out, image_set.names)
+    shares, counts = accuracy(table)
+    for name, share, count in zip(table.model_names, shares, counts, strict=True):
+        print(f"{name}: right on {share:.1%} of {count:,} labelled images" if count else f"{name}: no label it knows")
+    if len(table.models) > 1:
+        print(f"Any two models agree on at least {agreement(table).min():.1%} of the images.")
+    print(f"{len(table):,} images × {len(table.models)} models -> {out}")
+    return SOME_FAILED if failed else DONE
