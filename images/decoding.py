@@ -1,11 +1,13 @@
-"""One picture file to `(H, W, 3) uint8` RGB, whatever the file holds, or one line that says why not."""
+"""One image file to `(H, W, 3) uint8` RGB, or a mask to `(H, W) bool`, or one line that says why not."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -28,6 +30,12 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+#: Masks of lossy formats are cut here: what was black is no longer quite black.
+_HALF = 128
+
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A picture, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames")."""
@@ -41,11 +49,27 @@ def decode(source: Path | bytes, name: str = "") -> Decoded:
 
     Raises `InputError` for a file that is no picture, is cut short, or is larger than the settings allow.
     """
+    return _open(source, name, _to_rgb)
+
+
+def decode_mask(source: Path | bytes, name: str = "") -> np.ndarray:
+    """Decode a mask, turned upright (EXIF): (H, W) bool, True inside.
+
+    - What is not black is inside: 1 bit, grey with 0/1 or 0/255 or the numbers of classes, 16 bits, palettes, RGB.
+    - In a lossy file (JPEG, WebP), what is at least half as bright as white.
+    - Where some pixels are transparent (RGBA, cut-outs), what is at least half opaque, whatever its colour.
+
+    Raises `InputError` as `decode` does.
+    """
+    return _open(source, name, _to_mask)
+
+
+def _open(source: Path | bytes, name: str, convert: Callable[[Image.Image], T]) -> T:
     name = name or (source.name if isinstance(source, Path) else "the file")
     try:
         with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_FORMATS) as picture:
             _check_size(picture, name)
-            return _to_rgb(picture)
+            return convert(picture)
     except UnidentifiedImageError as error:
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
@@ -96,6 +120,21 @@ def _to_rgb(picture: Image.Image) -> Decoded:
             notes.append("transparency on white")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     return Decoded(np.asarray(upright.convert("RGB")), tuple(notes))
+
+
+def _to_mask(picture: Image.Image) -> np.ndarray:
+    lossy = picture.format in ("JPEG", "WEBP")
+    picture.load()
+    upright: Image.Image = ImageOps.exif_transpose(picture) if _is_turned(picture) else picture
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+        if alpha.min() < 255:
+            return alpha >= _HALF
+    if not (upright.mode in ("1", "L", "I", "F") or upright.mode.startswith("I;16")):
+        upright = upright.convert("RGB")
+    values = np.asarray(upright)
+    inside: np.ndarray = np.asarray(values >= _HALF) if lossy else np.nan_to_num(values) != 0
+    return np.asarray(inside if inside.ndim == 2 else inside.any(axis=2))
 
 
 def _is_turned(picture: Image.Image) -> bool:

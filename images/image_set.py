@@ -1,4 +1,4 @@
-"""`ImageSet`: pictures with stable ids and optional labels, decoded one at a time and never all held in memory."""
+"""`ImageSet`: images with stable ids, optional labels, metadata and masks; decoded one at a time, never all held."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from PIL import Image
 
 from common.errors import InputError
 from common.files import atomic_write
-from images.decoding import decode
+from images.decoding import decode, decode_mask
+
+#: Columns of the table: the true class, a further column of the user's CSV, a mask's file, the digest of its content.
+LABEL, META, MASK, MASK_ID = "label", "meta:", "mask:", "mask_id:"
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,15 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures of one data set.
+    """Images of one data set.
 
-    `table` has one row per picture: `id` (16 hex digits of the content's SHA-256), `path`, `name`, `label` (a class
-    name or missing) and `note` (what decoding had to do). `digest` stands for ids and labels together.
+    `table` has one row per image: `id` (16 hex digits of the content's SHA-256), `path`, `name`, `label` (a class
+    name or missing) and `note` (what decoding had to do); `meta:COLUMN` (text or missing) for each further column of
+    the user's CSV; `mask:KIND` (a file or missing) and `mask_id:KIND` (digest of its content) for each kind of mask.
+
+    Example:
+        >>> images.mask_kinds, images.mask(0, "subject").shape, images.metadata["signed"][0]
+        (('signature', 'subject'), (224, 224), 'no')
     """
 
     name: str
@@ -43,10 +51,13 @@ class ImageSet:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over ids and labels, in order."""
+        """16 hex digits over ids, labels and masks, in order; the figures of evaluation depend on all of them."""
         state = hashlib.sha256()
         for image_id, label in zip(self.ids, self.labels, strict=True):
             state.update(f"{image_id}\t{label}\n".encode())
+        for kind in self.mask_kinds:
+            for index in range(len(self)):
+                state.update(f"{kind}\t{self.mask_ids(index).get(kind)}\n".encode())
         return state.hexdigest()[:16]
 
     @cached_property
@@ -73,6 +84,39 @@ class ImageSet:
     def classes(self) -> tuple[str, ...]:
         """The true classes that occur, sorted."""
         return tuple(sorted({label for label in self.labels if label is not None}))
+
+    @cached_property
+    def metadata(self) -> pd.DataFrame:
+        """The further columns of the user's CSV, under their own names; one row per image, text or missing."""
+        columns = {name: name.removeprefix(META) for name in self.table if name.startswith(META)}
+        return self.table[list(columns)].rename(columns=columns)
+
+    @cached_property
+    def mask_kinds(self) -> tuple[str, ...]:
+        """What the masks mark, such as `subject`; sorted, those that occur."""
+        columns = [name for name in self.table if name.startswith(MASK) and self.table[name].notna().any()]
+        return tuple(sorted(name.removeprefix(MASK) for name in columns))
+
+    def mask(self, index: int, kind: str) -> np.ndarray | None:
+        """(H, W) bool in the image's own pixels, read from disk now; `None` where the image has none of this kind."""
+        path = self.table[f"{MASK}{kind}"].iloc[index] if kind in self.mask_kinds else None
+        if path is None or pd.isna(path):
+            return None
+        if not Path(path).exists():
+            cure = "Put it back, or add the images again."
+            raise InputError(f"the mask of {self.names[index]}", f"nothing at {path}", cure)
+        return decode_mask(Path(path))
+
+    def mask_ids(self, index: int) -> dict[str, str]:
+        """Content digests of an image's masks by kind."""
+        return self._mask_ids[index]
+
+    @cached_property
+    def _mask_ids(self) -> list[dict[str, str]]:
+        columns = {kind: self.table[f"{MASK_ID}{kind}"].tolist() for kind in self.mask_kinds}
+        return [
+            {kind: ids[index] for kind, ids in columns.items() if not pd.isna(ids[index])} for index in range(len(self))
+        ]
 
     @cached_property
     def _positions(self) -> dict[str, int]:

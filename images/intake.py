@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -16,9 +16,10 @@ import pandas as pd
 from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
-from images.decoding import SUFFIXES, decode
-from images.image_set import ImageSet, Skipped, image_id, reason
-from images.labels import Labels, folder_labels, read_labels
+from images.decoding import SUFFIXES, decode, decode_mask
+from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason
+from images.labels import folder_labels, read_annotations
+from images.masks import assign, in_mask_folder
 
 #: The demo's images and masks, in the layout that `from_folder` reads.
 DEMO = Path(__file__).parent / "demo"
@@ -26,8 +27,8 @@ DEMO = Path(__file__).parent / "demo"
 #: (done, total) -> None; may raise to stop.
 Progress = Callable[[int, int], None]
 
-#: What the check of a picture finds; a set's table has the label instead of the file's stamp.
-_ROW = ["id", "path", "name", "note", "stamp"]
+#: What the check of a file finds, and is remembered until its stamp (size and time) changes.
+_ROW = ["id", "path", "name", "note", "stamp", "height", "width"]
 _COLUMNS = ["id", "path", "name", "label", "note"]
 _N_THREADS = 2
 
@@ -40,46 +41,65 @@ _HARMLESS_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class _Source:
-    """A picture on its way in: its name inside the upload, how to read it, and where it lies if it stays there."""
+    """A file on its way in: its name inside the upload, how to read it, and where it lies if it stays there."""
 
     name: str
     read: Callable[[], bytes]
     path: Path | None = None
 
 
+class _Upload:
+    """The files of an upload, sorted out: `pictures`, `masks`, and what its `tables` (CSV files) say of them.
+
+    Every file in a `masks` folder counts as a mask, and every one that a mask column names.
+    """
+
+    def __init__(self, files: Sequence[_Source], tables: Sequence[_Source]) -> None:
+        self.annotations, self.unread = read_annotations(
+            [(table.name, table.read) for table in tables], {file.name for file in files}
+        )
+        named = self.annotations.mask_files
+        self.masks = [file for file in files if file.name in named or in_mask_folder(file.name)]
+        masks = {mask.name for mask in self.masks}
+        self.pictures = [file for file in files if file.name not in masks]
+
+
 def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> ImageSet:
     """The pictures under a server folder, where they lie; class subfolders or a CSV give the labels.
 
-    A second visit reads only what changed: the index remembers size and time of every file.
+    Masks come from a `masks` folder or a mask column, see `images.masks`. A second visit reads only what changed: the
+    index remembers size and time of every file.
     """
     folder = _allowed(folder)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    pictures = [_Source(name, (folder / name).read_bytes, folder / name) for name in names if _is_picture(name)]
-    if not pictures:
-        raise InputError(f"pictures in {folder}", "none", f"Parallax reads {' '.join(SUFFIXES)}.")
-    labels, unread = read_labels(
-        (name, (folder / name).read_bytes) for name in names if _is_table(name) and "/" not in name
+    files = [_Source(name, (folder / name).read_bytes, folder / name) for name in names]
+    upload = _Upload(
+        [file for file in files if _may_be_used(file.name)],
+        [file for file in files if _is_table(file.name) and "/" not in file.name],
     )
+    if not upload.pictures:
+        raise InputError(f"pictures in {folder}", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
-    kept, skipped = _take_in(pictures, None, _remembered(memory), progress)
-    _remember(memory, kept)
-    return _finish(folder.name, kept, [*unread, *skipped], labels, data)
+    images, rows = _take_in(folder.name, upload, data, None, _remembered(memory), progress)
+    _remember(memory, rows)
+    return images
 
 
 def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Progress | None = None) -> ImageSet:
-    """Uploaded files, each copied into `data` under its content's digest; a CSV among them gives the labels."""
-    named = list(files)
-    pictures = [_Source(name, file.read) for name, file in named if not _is_table(name)]
-    if not pictures:
-        raise InputError("pictures", "none", f"Parallax reads {' '.join(SUFFIXES)}.")
-    labels, unread = read_labels((name, file.read) for name, file in named if _is_table(name))
-    kept, skipped = _take_in(pictures, data / "images", {}, progress)
-    title = kept[0]["name"] if len(kept) == 1 else f"{len(kept)} files"
-    return _finish(title, kept, [*unread, *skipped], labels, data)
+    """Uploaded files, each copied into `data` under its content's digest; labels and masks as in `from_folder`.
+
+    Names may hold folders, as those of an uploaded directory do.
+    """
+    sources = [_Source(name, file.read) for name, file in files if not _hidden(name)]
+    tables = [source for source in sources if _is_table(source.name)]
+    upload = _Upload([source for source in sources if not _is_table(source.name)], tables)
+    if not upload.pictures:
+        raise InputError("pictures", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
+    return _take_in(None, upload, data, data, {}, progress)[0]
 
 
 def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = None) -> ImageSet:
-    """The pictures in a zip, unpacked within bounds; class folders or a CSV inside give the labels.
+    """The pictures in a zip, unpacked within bounds; labels and masks as in `from_folder`.
 
     Raises `InputError` for a file that is no zip, holds no picture, reaches outside itself with `../`, or unpacks
     to more than the settings allow.
@@ -91,14 +111,18 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
     with archive:
         entries = {e.filename.replace("\\", "/"): e for e in archive.infolist() if not e.is_dir()}
         _check_zip(entries, name)
-        readers = {path: functools.partial(_read_entry, archive, entry) for path, entry in entries.items()}
-        pictures = [_Source(path, read) for path, read in readers.items() if _is_picture(path)]
-        if not pictures:
-            received = f"{name}, which holds none" if entries else f"{name}, which is empty"
+        files = [_Source(path, functools.partial(_read_entry, archive, entry)) for path, entry in entries.items()]
+        upload = _Upload(
+            [file for file in files if _may_be_used(file.name)], [file for file in files if _is_table(file.name)]
+        )
+        if not upload.pictures:
+            received = f"{name}, which holds {_none(upload)}" if entries else f"{name}, which is empty"
             raise InputError("a zip of pictures", received, f"Parallax reads {' '.join(SUFFIXES)}.")
-        labels, unread = read_labels((path, read) for path, read in readers.items() if _is_table(path))
-        kept, skipped = _take_in(pictures, data / "images", {}, progress)
-    return _finish(Path(name).stem, kept, [*unread, *skipped], labels, data)
+        return _take_in(Path(name).stem, upload, data, data, {}, progress)[0]
+
+
+def _none(upload: _Upload) -> str:
+    return f"{len(upload.masks)} in a folder of masks, and none else" if upload.masks else "none"
 
 
 def _check_zip(entries: dict[str, zipfile.ZipInfo], name: str) -> None:
@@ -135,27 +159,96 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _take_in(
-    sources: list[_Source], store: Path | None, known: dict[str, dict[str, Any]], progress: Progress | None
-) -> tuple[list[dict[str, Any]], list[Skipped]]:
-    """Check every picture by decoding it, name it by its content, and keep it under `store` (or where it lies)."""
+    title: str | None,
+    upload: _Upload,
+    data: Path,
+    store: Path | None,
+    known: dict[str, dict[str, Any]],
+    progress: Progress | None,
+) -> tuple[ImageSet, list[dict[str, Any]]]:
+    """Check every file by decoding it, keep it under `store` (or where it lies), and save the index of the set.
+
+    `known` are rows of an earlier visit by path. Returns the set and the rows of this one.
+    """
+    n_total = len(upload.pictures) + len(upload.masks)
     kept: dict[str, dict[str, Any]] = {}
-    skipped: list[Skipped] = []
-    for done, row in enumerate(_checked(sources, store, known), start=1):
+    masks: dict[str, dict[str, Any]] = {}
+    skipped: list[Skipped] = [*upload.unread]
+    pictures = _checked(upload.pictures, _picture_facts, store and store / "images", known)
+    for done, row in enumerate(
+        chain(pictures, _checked(upload.masks, _mask_facts, store and store / "masks", known)), 1
+    ):
         if isinstance(row, Skipped):
             skipped.append(row)
+        elif done > len(upload.pictures):
+            masks[row["name"]] = row
         elif row["id"] in kept:
             skipped.append(Skipped(row["name"], f"The same picture as {kept[row['id']]['name']}."))
         else:
             kept[row["id"]] = row
-        if progress is not None and (done % _BATCH == 0 or done == len(sources)):
-            progress(done, len(sources))
-    return list(kept.values()), skipped
+        if progress is not None and (done % _BATCH == 0 or done == n_total):
+            progress(done, n_total)
+    if not kept:
+        first = skipped[-1]
+        raise InputError("at least one picture", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
+    rows = list(kept.values())
+    table, unused = _table(rows, masks, upload)
+    title = title or (rows[0]["name"] if len(rows) == 1 else f"{len(rows)} files")
+    images = ImageSet(title, table, (*skipped, *unused))
+    images.save(data / "image-sets")
+    return images, [*rows, *masks.values()]
+
+
+def _table(
+    rows: list[dict[str, Any]], masks: dict[str, dict[str, Any]], upload: _Upload
+) -> tuple[pd.DataFrame, list[Skipped]]:
+    """The set's table, and the masks that found no place in it. `masks` are the rows of those that can be read."""
+    names = [row["name"] for row in rows]
+    annotations = {name: upload.annotations.of(name) for name in names}
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table["label"] = (
+        [annotations[name].get(LABEL) for name in names] if upload.annotations.has_labels else folder_labels(names)
+    )
+    for column in dict.fromkeys(column for facts in annotations.values() for column in facts):
+        if column.startswith(META):
+            table[column] = [annotations[name].get(column) for name in names]
+    assigned, unused = assign([mask.name for mask in upload.masks], names, annotations)
+    unreadable = {mask.name for mask in upload.masks} - masks.keys()  # these have their line already
+    skipped = [one for one in unused if one.name not in unreadable]
+    sizes = {row["name"]: f"{row['width']} × {row['height']} pixels" for row in [*rows, *masks.values()]}
+    found: dict[str, dict[str, str]] = {}
+    for mask in assigned:
+        if mask.file in unreadable:
+            continue
+        if sizes[mask.file] == sizes[mask.image]:
+            found.setdefault(f"{MASK}{mask.kind}", {})[mask.image] = masks[mask.file]["path"]
+            found.setdefault(f"{MASK_ID}{mask.kind}", {})[mask.image] = masks[mask.file]["id"]
+        else:
+            expected, cure = f"a mask of {sizes[mask.image]}, as {mask.image} has", "Export it at the image's own size."
+            skipped.append(Skipped(mask.file, str(InputError(expected, sizes[mask.file], cure))))
+    for column in sorted(found):
+        table[column] = [found[column].get(name) for name in names]
+    return table, skipped
+
+
+def _picture_facts(content: bytes, name: str) -> dict[str, Any]:
+    decoded = decode(content, name)
+    height, width = decoded.image.shape[:2]
+    return {"note": ", ".join(decoded.notes), "height": height, "width": width}
+
+
+def _mask_facts(content: bytes, name: str) -> dict[str, Any]:
+    height, width = decode_mask(content, name).shape
+    return {"note": "", "height": height, "width": width}
 
 
 def _checked(
-    sources: list[_Source], store: Path | None, known: dict[str, dict[str, Any]]
+    sources: Sequence[_Source],
+    facts: Callable[[bytes, str], dict[str, Any]],
+    store: Path | None,
+    known: dict[str, dict[str, Any]],
 ) -> Iterator[dict[str, Any] | Skipped]:
-    """A row for each picture, or why it was left out; a few are decoded at a time, and none of them is held."""
+    """A row for each file, or why it was left out; a few are decoded at a time, and none of them is held."""
 
     def check(source: _Source) -> dict[str, Any] | Skipped:
         try:
@@ -163,12 +256,11 @@ def _checked(
             if source.path is not None and (row := known.get(str(source.path))) and row["stamp"] == stamp:
                 return dict(row, name=source.name)
             content = source.read()
-            decoded = decode(content, source.name)
+            found = facts(content, source.name)
         except (InputError, OSError) as error:
             return Skipped(source.name, reason(error))
         path = source.path or _store(content, store, PurePosixPath(source.name).suffix.lower())
-        note = ", ".join(decoded.notes)
-        return {"id": image_id(content), "path": str(path), "name": source.name, "note": note, "stamp": stamp}
+        return {"id": image_id(content), "path": str(path), "name": source.name, "stamp": stamp, **found}
 
     waiting = iter(sources)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="intake") as pool:
@@ -177,25 +269,13 @@ def _checked(
 
 
 def _store(content: bytes, store: Path | None, suffix: str) -> Path:
-    """Write a picture under its content's digest, once."""
+    """Write a file under its content's digest, once."""
     assert store is not None  # uploads have no place of their own
     path = store / f"{image_id(content)}{suffix}"
     if not path.exists():
         with atomic_write(path) as partial:
             partial.write_bytes(content)
     return path
-
-
-def _finish(name: str, rows: list[dict[str, Any]], skipped: list[Skipped], labels: Labels, data: Path) -> ImageSet:
-    if not rows:
-        first = skipped[-1]
-        raise InputError("at least one picture", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
-    names = [row["name"] for row in rows]
-    table = pd.DataFrame(rows, columns=_COLUMNS)
-    table["label"] = [labels.of(name) for name in names] if labels else folder_labels(names)
-    images = ImageSet(name, table, tuple(skipped))
-    images.save(data / "image-sets")
-    return images
 
 
 def _allowed(folder: Path) -> Path:
@@ -210,15 +290,18 @@ def _allowed(folder: Path) -> Path:
     return folder
 
 
-def _is_picture(name: str) -> bool:
-    """By its name; what operating systems hide (`.thumbnails`, `__MACOSX/._cat.jpg`) is none."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) or part == "masks" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+def _hidden(name: str) -> bool:
+    """What operating systems hide (`.thumbnails`, `__MACOSX/._cat.jpg`)."""
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _may_be_used(name: str) -> bool:
+    """Pictures by their suffix, and whatever lies in a folder of masks: what cannot be read there is worth a line."""
+    return not _hidden(name) and (name.lower().endswith(SUFFIXES) or (in_mask_folder(name) and not _is_table(name)))
 
 
 def _is_table(name: str) -> bool:
-    return name.lower().endswith(".csv") and not PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(".csv") and not _hidden(name)
 
 
 def _stamp(path: Path) -> str:

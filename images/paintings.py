@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from images.image_set import ImageSet
 from images.intake import DEMO, from_folder
@@ -36,8 +35,7 @@ class Truth(NamedTuple):
 
 def truth(images: ImageSet, index: int) -> Truth | None:
     """The masks of a picture that is one of the demo's own; `None` for all others."""
-    path = images.paths[index]
-    if not path.is_relative_to(DEMO):
+    if not images.paths[index].is_relative_to(DEMO):
         return None
-    files = [DEMO / "masks" / kind / path.relative_to(DEMO).with_suffix(".png") for kind in Truth._fields]
-    return Truth(*(np.asarray(Image.open(f)) if f.exists() else np.zeros((224, 224), dtype=bool) for f in files))
+    masks = (images.mask(index, kind) for kind in Truth._fields)
+    return Truth(*(np.zeros((224, 224), dtype=bool) if mask is None else mask for mask in masks))

@@ -301,8 +301,8 @@ def test_a_csv_that_says_nothing_costs_the_labels_but_no_picture(tmp_path, data_
 
 def test_csv_cells_are_read_as_they_stand():
     rows = parse_csv(b"Label , FILE\nnone,a.png\nNA, b.png \n007,c.png\n", "l.csv")
-    assert rows == [("a.png", "none"), ("b.png", "NA"), ("c.png", "007")]
-    assert parse_csv("\ufefffile\tlabel\na.png\tcat\n".encode(), "l.csv") == [("a.png", "cat")]
+    assert rows == [("a.png", {"label": "none"}), ("b.png", {"label": "NA"}), ("c.png", {"label": "007"})]
+    assert parse_csv("\ufefffile\tlabel\na.png\tcat\n".encode(), "l.csv") == [("a.png", {"label": "cat"})]
 
 
 def test_a_folder_that_is_not_there_or_holds_no_picture_is_an_error_of_one_line(tmp_path, data_folder):
