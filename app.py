@@ -1,41 +1,55 @@
-"""Parallax: see where several image classifiers disagree on a data set, and why."""
+"""Parallax: see where several image classifiers disagree on a data set, and why.
+
+This is the server. What a visitor sees begins in `pages/shared/navigation.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Thread
 
 import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.shared import last_drawing, session, sidebar, theme
 
-st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
-st.logo("pages/shared/logo.svg", size="large")
+class SafeHeaders:
+    """Browsers do not guess at the type of what they get, nor tell other sites where a visitor came from."""
 
-page = st.navigation(
-    {
-        "Set up": [st.Page("pages/upload/page.py", title="Upload", icon=":material/upload:", default=True)],
-        "Find": [
-            st.Page(
-                "pages/suggestion/page.py", title="Suggestion", icon=":material/scatter_plot:", url_path="suggestion"
-            )
-        ],
-        "Explain": [
-            st.Page("pages/compare/page.py", title="Compare", icon=":material/compare:", url_path="compare"),
-            st.Page("pages/reason/page.py", title="Reason", icon=":material/layers:", url_path="reason"),
-            st.Page(
-                "pages/prediction_difference/page.py",
-                title="Prediction difference",
-                icon=":material/difference:",
-                url_path="prediction_difference",
-            ),
-            st.Page("pages/contrast/page.py", title="Contrast", icon=":material/contrast:", url_path="contrast"),
-            st.Page("pages/trust/page.py", title="Trust", icon=":material/balance:", url_path="trust"),
-        ],
-        "Inside": [
-            st.Page("pages/maxout/page.py", title="MaxOut", icon=":material/auto_awesome:", url_path="maxout"),
-            st.Page("pages/layers/page.py", title="Layers", icon=":material/grid_view:", url_path="layers"),
-        ],
-    }
-)
-theme.steady()
-session.remember()
-with sidebar.beside():
-    page.run()
-with st.sidebar:
-    last_drawing.keep()
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the headers to its answer."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "same-origin"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+@asynccontextmanager
+async def lifespan(_app: st.App) -> AsyncIterator[None]:
+    """Load what takes seconds while the first visitor's browser still loads the page."""
+    Thread(target=load, name="load", daemon=True).start()
+    yield
+
+
+def load() -> None:
+    """Libraries, the model store and the demo."""
+    from models.libraries import import_libraries
+
+    import_libraries()
+    from pages.shared import cache  # its caches need the server that has started by now
+
+    cache.demo_images()
+    cache.demo_cards()
+
+
+app = st.App("pages/shared/navigation.py", lifespan=lifespan, middleware=[Middleware(SafeHeaders)])

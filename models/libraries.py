@@ -10,9 +10,9 @@ _guard = threading.Lock()
 def import_libraries() -> None:
     """Import torchvision and timm, unless that is done.
 
-    They take over a second, so no module imports them at its top: the app's first page need not wait for them. But two
-    threads that meet inside them, each with a submodule that the other wants, fail with a deadlock error or find a
-    module half made. Whoever may be first among threads calls this.
+    They take over a second, so no module imports them at its top: `app.py` imports them while the first visitor's
+    browser loads the page. But two threads that meet inside them, each with a submodule that the other wants, fail with
+    a deadlock error or find a module half made. Whoever may be first among threads calls this.
     """
     with _guard:
         import timm  # noqa: F401

@@ -10,7 +10,7 @@ import streamlit as st
 from explainers.layers.maps import DIFFER, NUMBER, ORDERS, PEAK, STRONGEST
 from models.card import Layer, ModelCard
 from pages.layers.view import Look, Units
-from pages.shared import layer_chooser, session
+from pages.shared import layer_chooser, session, site_map
 
 KEY = "layers"
 
@@ -130,4 +130,4 @@ def to_maxout(units: Units) -> None:
     digest = units.asked.card.digest
     if st.button("MaxOut this unit", icon=":material/arrow_forward:", key=f"layers_maxout_{digest}"):
         session.work().maxout_target = (digest, units.layer.name, units.chosen)
-        st.switch_page("pages/maxout/page.py")
+        site_map.go("maxout")

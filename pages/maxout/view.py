@@ -18,11 +18,9 @@ from figures.maps import data_uri, to_png
 from figures.maxout import N_IMAGES, Band, Curve, Tile, curves_figure
 from pages.maxout import jobs as working
 from pages.maxout.jobs import Choice
-from pages.shared import cache, session, top_images
+from pages.shared import cache, session, site_map, top_images
 from pages.shared.theme import ink
 from suggestion import activations
-
-_REASON = "pages/reason/page.py"
 
 #: Side of the images beside the pictures, in pixels, and how many of them become picks where there are none.
 _THUMB_PX, _N_PICKS = 72, 6
@@ -138,7 +136,7 @@ def to_reason(asked: Asked) -> None:
         st.session_state[f"reason_targets_{digest}"] = [target]
     else:
         st.session_state[f"reason_targets_{digest}"] = [asked.target]
-    st.switch_page(_REASON)
+    site_map.go("reason")
 
 
 @st.dialog("Full resolution", width="large")

@@ -11,7 +11,7 @@ import streamlit as st
 from figures.compare import Panel, single_figure
 from images.image_set import ImageSet
 from jobs.queue import Job, State
-from pages.shared import cache, scoring_job, session
+from pages.shared import cache, scoring_job, session, site_map
 from pages.shared.job_progress import progress_words, run_and_wait
 from pages.shared.page_end import end_page
 from suggestion.table import Predictions
@@ -46,7 +46,7 @@ def need_picks(table: Predictions, key: str) -> None:
             mine.pick(six_to_look_at(table, images))
             st.rerun()
         if st.button("Go to suggestions", key=f"{key}_suggestions"):
-            st.switch_page("pages/suggestion/page.py")
+            site_map.go("suggestion")
     end_page()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from images.image_set import ImageSet
-from pages.shared import cache, session
+from pages.shared import cache, session, site_map
 from suggestion.table import Predictions
 
 
@@ -22,7 +22,7 @@ def picks_bar(images: ImageSet) -> None:
             disabled=not mine.picks,
         ):
             mine.at = 0
-            st.switch_page("pages/compare/page.py")
+            site_map.go("compare")
         names = "\n".join(images.names[images.index(image_id)] for image_id in mine.picks)
         st.download_button("Save list", names, "picks.txt", key="gallery_save", disabled=not mine.picks)
         st.button("Clear", key="gallery_clear", disabled=not mine.picks, on_click=mine.picks.clear)

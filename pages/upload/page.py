@@ -10,7 +10,7 @@ from common.settings import settings
 from images import intake
 from images.image_set import ImageSet
 from jobs.queue import Job, State
-from pages.shared import cache, demo_sets, scoring_job, session
+from pages.shared import cache, demo_sets, scoring_job, session, site_map
 from pages.shared.job_progress import wait_for
 from pages.upload import model_cards
 
@@ -164,4 +164,4 @@ if st.button(
     disabled=not mine.active,
 ):
     scoring_job.submit()
-    st.switch_page("pages/suggestion/page.py")
+    site_map.go("suggestion")

@@ -26,7 +26,7 @@ from pages.contrast import view
 from pages.contrast.jobs import Choice, Scene
 from pages.shared import cache
 
-PAGE = "pages/contrast/page.py"
+PAGE = "../contrast/page.py"
 
 #: Settings of the search.
 SHORT = {"restarts": 1, "inversion_steps": 40}
@@ -242,7 +242,7 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
 def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one_line(start, monkeypatch):
     monkeypatch.setattr(mnist, "answers", lambda url: False)
     page = start(40)
-    page.switch_page("pages/upload/page.py").run()
+    page.switch_page("../upload/page.py").run()
     page.selectbox(key="upload_set").set_value("digits-marked").run()
     page.button(key="upload_set_use").click().run()
     finish(page)

@@ -23,7 +23,7 @@ def page(app):
     app.run()
     mine = app.session_state["work"]
     mine.switched_off |= {mine.models[1], mine.models[2]}
-    app.switch_page("pages/layers/page.py").run()
+    app.switch_page("../layers/page.py").run()
     shared.wait_for_table(app)
     app.button(key="layers_six").click().run()
     finish(app)
@@ -194,7 +194,7 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/layers/page.py").run()
+    app.switch_page("../layers/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 

@@ -21,7 +21,7 @@ from pages.shared import cache
 
 app = shared.app  # a fixture
 
-PAGE, REASON = "pages/maxout/page.py", "pages/reason/page.py"
+PAGE, REASON = "../maxout/page.py", "../reason/page.py"
 
 
 @pytest.fixture

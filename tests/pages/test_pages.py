@@ -11,7 +11,7 @@ from common.settings import settings
 from jobs.queue import Job, State
 from pages.shared import cache
 
-APP = str(Path(__file__).parents[2] / "app.py")
+APP = str(Path(__file__).parents[2] / "pages/shared/navigation.py")
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_switching_every_model_off_leaves_no_dead_end(app):
     app.run()
     assert not app.exception
     assert app.button(key="upload_score").disabled
-    app.switch_page("pages/suggestion/page.py").run()
+    app.switch_page("../suggestion/page.py").run()
     assert "No classifier is switched on" in app.info[0].value
-    app.switch_page("pages/compare/page.py").run()
+    app.switch_page("../compare/page.py").run()
     assert "No model is switched on" in app.info[0].value
 
 
@@ -55,7 +55,7 @@ def test_a_page_that_ends_early_keeps_the_jobs_in_the_sidebar(app):
     over = threading.Event()
     cache.jobs().submit(Job("Long work", lambda job: over.wait(60)), "background")
     try:
-        app.switch_page("pages/compare/page.py").run()
+        app.switch_page("../compare/page.py").run()
         assert not app.exception
         assert "No model is switched on" in app.info[0].value
         assert "Jobs" in " ".join(element.value for element in app.sidebar.markdown)
@@ -65,7 +65,7 @@ def test_a_page_that_ends_early_keeps_the_jobs_in_the_sidebar(app):
 
 def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
     app.run()
-    app.switch_page("pages/suggestion/page.py").run()
+    app.switch_page("../suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -77,7 +77,7 @@ def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
 
 def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
     app.run()
-    app.switch_page("pages/compare/page.py").run()
+    app.switch_page("../compare/page.py").run()
     wait_for_table(app)
     app.button(key="compare_six").click().run()
     assert not app.exception
@@ -92,7 +92,7 @@ def test_compare_offers_pictures_when_none_are_picked_and_shows_reasons(app):
 
 def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(app):
     app.run()
-    app.switch_page("pages/compare/page.py").run()
+    app.switch_page("../compare/page.py").run()
     wait_for_table(app)
     app.button(key="compare_six").click().run()
     assert "What it cannot tell" in words(app)
@@ -120,12 +120,12 @@ def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
     mine.add_model(cache.model_store().add(loaded).digest)
     for digest in mine.models[1:4]:
         mine.switched_off.add(digest)
-    app.switch_page("pages/suggestion/page.py").run()
+    app.switch_page("../suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
     assert "Left: the model is sure of the true class" in words(app)  # one classifier is left
-    app.switch_page("pages/compare/page.py").run()
+    app.switch_page("../compare/page.py").run()
     app.button(key="compare_six").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -136,7 +136,7 @@ def test_one_model_gets_its_histogram_without_a_scatter(app):
     app.run()
     for box in app.sidebar.checkbox[1:]:
         box.uncheck()
-    app.switch_page("pages/suggestion/page.py").run()
+    app.switch_page("../suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
@@ -188,7 +188,7 @@ def test_one_visitors_many_maps_keep_nobody_else_waiting():
 
 def test_trust_measures_methods_and_shows_a_model_that_forgets(app):
     app.run()
-    app.switch_page("pages/trust/page.py").run()
+    app.switch_page("../trust/page.py").run()
     wait_for_table(app)
     assert "Nothing is measured yet" in app.info[0].value
     app.multiselect(key="trust_methods").set_value(["saliency", "lime", "legrad"]).run()

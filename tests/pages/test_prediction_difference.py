@@ -31,7 +31,7 @@ def page(app):
     app.run()
     mine = app.session_state["work"]
     mine.switched_off |= set(mine.models[1:3])
-    app.switch_page("pages/prediction_difference/page.py").run()
+    app.switch_page("../prediction_difference/page.py").run()
     shared.wait_for_table(app)
     app.button(key="prediction_difference_six").click().run()
     app.number_input(key="prediction_difference_window").set_value(8).run()
@@ -316,7 +316,7 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/prediction_difference/page.py").run()
+    app.switch_page("../prediction_difference/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 

@@ -24,7 +24,7 @@ app = shared.app  # a fixture
 def page(app):
     """The page with six pictures picked and all maps worked out."""
     app.run()
-    app.switch_page("pages/reason/page.py").run()
+    app.switch_page("../reason/page.py").run()
     shared.wait_for_table(app)
     app.button(key="reason_six").click().run()
     shared.wait_for_table(app)
@@ -102,7 +102,7 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
     app.run()
     vgg = app.session_state["work"].models[0]
     app.session_state[f"reason_targets_{vgg}"] = [0, 2]
-    app.switch_page("pages/reason/page.py").run()
+    app.switch_page("../reason/page.py").run()
     shared.wait_for_table(app)
     app.button(key="reason_six").click().run()
     shared.wait_for_table(app)
@@ -118,7 +118,7 @@ def test_without_a_model_there_is_no_dead_end(app):
     for box in app.sidebar.checkbox:
         box.uncheck()
     app.run()
-    app.switch_page("pages/reason/page.py").run()
+    app.switch_page("../reason/page.py").run()
     assert "No model is switched on" in app.info[0].value
     assert not app.exception
 
