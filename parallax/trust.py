@@ -25,7 +25,8 @@ def trust(
 ) -> int:
     """Measure how far to believe methods on models.
 
-    The table has insertion, deletion, randomisation, sensitivity, pointing game, relevance mass and others.
+    The table has insertion, deletion, randomisation, sensitivity and others; where the images have masks, pointing game
+    and relevance mass for each kind of mask.
 
     \b
     Example:
@@ -59,10 +60,9 @@ def trust(
         figures.to_csv(out, index=False)
     with pd.option_context("display.max_rows", None, "display.max_columns", None, "display.width", 220):
         print(figures.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}", max_colwidth=60))
-    for model, by in exposed(figures).items():
-        print(
-            f"{model}: the painter's mark holds over {EXPOSING:g} × an even share in {len(by)} methods {', '.join(by)}"
-        )
+    for kind, by_model in exposed(figures).items():
+        for model, by in by_model.items():
+            print(f"{model}: {kind} holds over {EXPOSING:g} × an even share in {len(by)} methods {', '.join(by)}")
     names = {card.digest: card.name for card in cards}
     for row, reason in failures.items():
         name, digest = row.split()

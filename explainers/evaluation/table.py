@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,19 @@ import torch
 
 from common.errors import first_line
 from explainers.base import Explainer, out_of_memory
-from explainers.evaluation.trust import FIGURES, OF_TRUTH, SLOW, Report, Work, check_names, found, lacking_figures
+from explainers.evaluation.trust import (
+    FIGURES,
+    SLOW,
+    Figures,
+    OnMask,
+    Report,
+    Work,
+    check_names,
+    found,
+    lacking_figures,
+)
 from explainers.results import Cell
 from images.image_set import ImageSet
-from images.paintings import Truth, truth
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
 from models.store import ModelStore
@@ -23,9 +32,9 @@ from models.store import ModelStore
 #: Images that are explained together, and whose figures are kept at once.
 BLOCK = 16
 
-#: A model is exposed by a method when the painter's mark holds this many times the relevance that a map which says the
-#: same everywhere would lay on it. Set before any figure was seen: five times even is no accident of a soft map or of
-#: the mark's bright edges, and even a map of 4 × 4 cells can reach it.
+#: A method shows that a model leans on what a mask marks when the mask holds this many times the relevance that a map
+#: which says the same everywhere would lay on it. Set before any figure was seen, for the painter's mark in the demo:
+#: five times even is no accident of a soft map or of the mark's bright edges, and even 4 × 4 cells can reach it.
 EXPOSING = 5.0
 
 #: What the table makes of the images' figures: medians where few maps go astray by far, else means, as in the papers.
@@ -35,12 +44,12 @@ IN_TABLE = {
     "deletion": "mean",
     "randomisation": "median",
     "sensitivity": "median",
-    "pointing": "mean",
-    "mass": "mean",
-    "mark": "mean",
-    "mark_area": "mean",
     "seconds": "mean",
 }
+
+#: Figures on masks, each a column `FIGURE:KIND` with the mean over the images that have such a mask.
+ON_MASKS = tuple(item.name for item in fields(OnMask))
+LIFT = "lift"
 
 
 def top_classes(
@@ -113,11 +122,6 @@ def evaluate(
         else top_classes(model_store, store, images, card, ids, stay_cancellable)
         for card in cards
     }
-    truths: dict[str, Truth | None] = {}
-    if OF_TRUTH & set(which):
-        for image_id in ids:
-            stay_cancellable(0, 0)
-            truths[image_id] = truth(images, images.index(image_id))
     quick = [name for name in which if name not in SLOW]
     rows = []
     for method, card in pairs:
@@ -126,11 +130,11 @@ def evaluate(
             stay_cancellable(0, 0)
             waiting: dict[frozenset[str], list[Cell]] = {}
             for at, cell in enumerate(cells[start : start + BLOCK], start):
-                lacking = lacking_figures(store, cell, which if at < n_slow else quick, truths)
+                lacking = lacking_figures(store, images, cell, which if at < n_slow else quick)
                 waiting.setdefault(lacking, []).append(cell)
             for lacking, group in waiting.items():
                 if lacking:
-                    _work_through(model_store, store, images, group, lacking, truths, stay_cancellable, failures)
+                    _work_through(model_store, store, images, group, lacking, stay_cancellable, failures)
             done += len(cells[start : start + BLOCK])
         rows.append(_line(store, images, card, method, ids, chosen, failures))
         show(pd.DataFrame(rows))
@@ -144,14 +148,13 @@ def _work_through(
     images: ImageSet,
     cells: Sequence[Cell],
     lacking: frozenset[str],
-    truths: Mapping[str, Truth | None],
     progress: Report,
     failures: dict[str, str],
 ) -> None:
     """Measure cells of one method and model together; where that fails, in halves, so that one cannot harm the rest."""
     try:
         with model_store.borrow(cells[0].card) as model:
-            work = Work(model, store, images, cells, truths, progress)
+            work = Work(model, store, images, cells, progress)
             work.measure(work.explain(), lacking)
     except (ValueError, RuntimeError) as error:  # a method's own algebra may fail as well as its input
         if len(cells) == 1:
@@ -161,7 +164,7 @@ def _work_through(
             return
         middle = len(cells) // 2
         for half in (cells[:middle], cells[middle:]):
-            _work_through(model_store, store, images, half, lacking, truths, progress, failures)
+            _work_through(model_store, store, images, half, lacking, progress, failures)
 
 
 def _row(method: Explainer, card: ModelCard) -> str:
@@ -180,9 +183,10 @@ def table(
     """One row per method × model, from what `store` holds.
 
     `images`: how many were measured; each figure over the images that have it, as `IN_TABLE` says (mean or median);
-    `checked`: how many were explained again for the slow ones; `lift`: how many times more relevance the painter's
-    mark holds than a map that says the same everywhere would lay on it, over the pictures that carry it; `reason`: why
-    the method does not apply, or what failed.
+    `checked`: how many were explained again for the slow ones; for each kind of mask that the set has, `pointing:KIND`,
+    `mass:KIND` and `area:KIND` over the images with such a mask, and `lift:KIND`: how many times more relevance the
+    masks hold than a map that says the same everywhere would lay on them; `reason`: why the method does not apply, or
+    what failed.
     """
     rows = [
         _line(store, images, card, method, image_ids, targets, failures or {}) for method in methods for card in cards
@@ -201,23 +205,41 @@ def _line(
 ) -> dict[str, Any]:
     reason = method.applies(card)
     cells = [] if reason else cells_for(images, card, method, image_ids, targets[card.digest])
-    figures = pd.DataFrame([asdict(found(store, cell)) for cell in cells], columns=FIGURES, dtype=float)
+    summaries = IN_TABLE | {f"{name}:{kind}": "mean" for kind in images.mask_kinds for name in ON_MASKS}
+    measured = [_columns(found(store, images, cell)) for cell in cells]
+    figures = pd.DataFrame(measured, columns=list(summaries), dtype=float)
     line: dict[str, Any] = {
         "method": method.name,
         "model": card.name,
         "images": int(figures.notna().any(axis=1).sum()),
         "checked": int(figures[sorted(SLOW)].notna().any(axis=1).sum()),
     }
-    line |= {name: float(figures[name].agg(how)) for name, how in IN_TABLE.items()}
-    marked = figures.dropna(subset=["mark", "mark_area"])
-    line["lift"] = float(marked["mark"].mean() / marked["mark_area"].mean()) if len(marked) else float("nan")
+    line |= {name: float(figures[name].agg(how)) for name, how in summaries.items()}
+    for kind in images.mask_kinds:
+        both = figures[[f"mass:{kind}", f"area:{kind}"]].dropna().mean()
+        line[f"{LIFT}:{kind}"] = float(both[f"mass:{kind}"] / both[f"area:{kind}"])
     line["reason"] = reason or failures.get(_row(method, card))
     return line
 
 
-def exposed(figures: pd.DataFrame) -> dict[str, list[str]]:
-    """By model of a `table`: the methods that show it to rest on the painter's mark (`lift` above `EXPOSING`)."""
+def _columns(figures: Figures) -> dict[str, float | None]:
+    """One map's figures by the columns of the table."""
+    on_masks = {f"{name}:{kind}": value for kind, one in figures.masks.items() for name, value in asdict(one).items()}
+    return {name: getattr(figures, name) for name in IN_TABLE} | on_masks
+
+
+def exposed(figures: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """By kind of mask and by model of a `table`: the methods that show the model to lean on what the masks mark.
+
+    That is a lift above `EXPOSING`. Kinds of masks so large that no map can reach it are left out.
+    """
+    kinds = [column.removeprefix(f"{LIFT}:") for column in figures if column.startswith(f"{LIFT}:")]
     return {
-        str(model): rows.loc[rows["lift"] > EXPOSING, "method"].tolist()
-        for model, rows in figures.groupby("model", sort=False)
+        kind: {
+            str(model): rows.loc[rows[f"{LIFT}:{kind}"] > EXPOSING, "method"].tolist()
+            for model, rows in figures.groupby("model", sort=False)
+            if rows[f"{LIFT}:{kind}"].notna().any()
+        }
+        for kind in kinds
+        if figures[f"area:{kind}"].mean() * EXPOSING < 1
     }

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from explainers.evaluation.randomisation import randomisation_check
 from explainers.output import UNIT
 from explainers.results import Cell, ready
 from images.image_set import ImageSet
-from images.paintings import Truth, truth
 from jobs.results import ResultStore, key_of
 from models.store import ModelHandle, ModelStore
 
@@ -39,6 +39,19 @@ _keeping = threading.Lock()
 
 
 @dataclass(frozen=True)
+class OnMask:
+    """How a map lies on one mask; NaN where nothing in the map speaks for the target, or the model saw nothing of it.
+
+    `pointing`: 1 where the map's maximum lies on the mask; `mass`: share of the positive relevance on it; `area`: share
+    of what the model saw that it covers, which is the mass of a map that says the same everywhere.
+    """
+
+    pointing: float
+    mass: float
+    area: float
+
+
+@dataclass(frozen=True)
 class Figures:
     """What was measured on one map; `None` is not measured (yet), NaN cannot be, and `reasons` says why.
 
@@ -46,9 +59,8 @@ class Figures:
     - `insertion` (high is good), `deletion` (low is good): areas under the target's probability, in [0, 1];
     - `randomisation`: rank correlation with the map of an all random model (low is good; see `randomisation.KEEPS`);
     - `sensitivity`: change of the map when the picture moves by `SHIFT_PX` pixels of the model's (0: none);
-    - `pointing`: 1 where the map's maximum lies on the subject; `mass`: share of the positive relevance on it;
-    - `mark`: share of the positive relevance on the painter's mark; `mark_area`: share of the picture it covers;
-    - `seconds`: time for the map, as a share of its batch.
+    - `seconds`: time for the map, as a share of its batch;
+    - `masks`: how the map lies on each mask of the image, by kind.
     """
 
     gap: float | None = None
@@ -56,25 +68,30 @@ class Figures:
     deletion: float | None = None
     randomisation: float | None = None
     sensitivity: float | None = None
-    pointing: float | None = None
-    mass: float | None = None
-    mark: float | None = None
-    mark_area: float | None = None
     seconds: float | None = None
+    masks: dict[str, OnMask] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-#: Every figure by name.
+#: Every figure by name; those on masks have one name for all.
+MASKS = "masks"
 FIGURES = tuple(item.name for item in fields(Figures) if item.name != "reasons")
-#: Figures that need the truth about a picture, and figures that cost another explanation each.
-OF_TRUTH = frozenset({"pointing", "mass", "mark", "mark_area"})
+#: Figures that cost another explanation each.
 SLOW = frozenset({"randomisation", "sensitivity"})
 
 
-def found(store: ResultStore, cell: Cell) -> Figures:
-    """What has been measured on the cell's map."""
+def found(store: ResultStore, images: ImageSet, cell: Cell) -> Figures:
+    """What has been measured on the cell's map; of masks, on those that the image has in this set."""
+    record = _record(store, cell)
+    kinds = images.mask_ids(images.index(cell.image_id))
+    masks = {kind: OnMask(**record[MASKS][mask]) for kind, mask in kinds.items() if mask in record[MASKS]}
+    return Figures(**{**record, MASKS: masks})
+
+
+def _record(store: ResultStore, cell: Cell) -> dict[str, Any]:
+    """What is stored of a cell: `Figures` as plain data, but masks by the digests of their contents."""
     record = store.get(_key(cell))
-    return Figures() if record is None else Figures(**json.loads(str(record["figures"])))
+    return {MASKS: {}, "reasons": {}} if record is None else json.loads(str(record["figures"]))
 
 
 def _key(cell: Cell) -> str:
@@ -82,11 +99,19 @@ def _key(cell: Cell) -> str:
     return key_of(what="trust", cell=cell.key, target=cell.target, **settings)
 
 
-def _keep(store: ResultStore, cell: Cell, values: Mapping[str, float], reasons: Mapping[str, str]) -> None:
+def _keep(
+    store: ResultStore,
+    cell: Cell,
+    values: Mapping[str, float],
+    reasons: Mapping[str, str],
+    masks: Mapping[str, OnMask],
+) -> None:
+    """Add to what is stored of a cell; `masks` by the digests of their contents."""
     with _keeping:  # two jobs may measure different figures of one map
-        known = asdict(found(store, cell))
-        reasons = {**known["reasons"], **reasons}
-        store.put(_key(cell), figures=np.array(json.dumps({**known, **values, "reasons": reasons})))
+        known = _record(store, cell)
+        known["reasons"] |= reasons
+        known[MASKS] |= {mask: asdict(figures) for mask, figures in masks.items()}
+        store.put(_key(cell), figures=np.array(json.dumps({**known, **values})))
 
 
 def measure(
@@ -102,18 +127,17 @@ def measure(
     Raises `InputError` for a figure that there is none of, or when the method cannot explain the model.
     """
     check_names(which)
-    known_truth = {cell.image_id: truth(images, images.index(cell.image_id))} if OF_TRUTH & set(which) else {}
-    lacking = lacking_figures(store, cell, which, known_truth)
+    lacking = lacking_figures(store, images, cell, which)
     if lacking:
         attribution = maps_of.find(store, cell)
         with model_store.borrow(cell.card) as model:
-            work = Work(model, store, images, [cell], known_truth, lambda done, total: report(0, 1))
+            work = Work(model, store, images, [cell], lambda done, total: report(0, 1))
             if attribution is None:
                 attribution = work.explain()
                 maps_of.put(store, cell, attribution)
             work.measure(attribution, lacking)
     report(1, 1)
-    return found(store, cell)
+    return found(store, images, cell)
 
 
 def check_names(which: Sequence[str]) -> None:
@@ -124,13 +148,13 @@ def check_names(which: Sequence[str]) -> None:
             raise InputError("a figure of trust", repr(name), cure)
 
 
-def lacking_figures(
-    store: ResultStore, cell: Cell, which: Sequence[str], truths: Mapping[str, Truth | None]
-) -> frozenset[str]:
-    """The figures `which` that are not measured yet and can be: nothing is said of a picture of unknown truth."""
-    known = found(store, cell)
-    possible = set(which) if truths.get(cell.image_id) is not None else set(which) - OF_TRUTH
-    return frozenset(name for name in possible if getattr(known, name) is None)
+def lacking_figures(store: ResultStore, images: ImageSet, cell: Cell, which: Sequence[str]) -> frozenset[str]:
+    """The figures `which` that are not measured yet; `MASKS` where a mask of the image is not."""
+    known = found(store, images, cell)
+    lacking = {name for name in which if getattr(known, name) is None}
+    if MASKS in which and images.mask_ids(images.index(cell.image_id)).keys() - known.masks.keys():
+        lacking.add(MASKS)
+    return frozenset(lacking)
 
 
 class Work:
@@ -142,7 +166,6 @@ class Work:
         store: ResultStore,
         images: ImageSet,
         cells: Sequence[Cell],
-        truths: Mapping[str, Truth | None],
         progress: Report,
     ) -> None:
         self.cells, self.store, self.images, self.progress = cells, store, images, progress
@@ -151,7 +174,6 @@ class Work:
         self.pictures = [images.image(images.index(cell.image_id)) for cell in cells]
         self.ids = [cell.image_id for cell in cells]
         self.targets = [cell.target for cell in cells]
-        self.truths = [truths.get(image_id) for image_id in self.ids]
 
     def _prepare(self, model: ModelHandle) -> ModelHandle:
         return ready(model, self.store, self.images, self.first.method, self.first.params, self.progress)
@@ -170,7 +192,6 @@ class Work:
             ({"gap"}, self._gap),
             ({"seconds"}, self._seconds),
             ({"insertion", "deletion"}, self._curves),
-            (OF_TRUTH, self._places),
             ({"randomisation"}, self._randomisation),
             ({"sensitivity"}, self._sensitivity),
         ):
@@ -178,7 +199,9 @@ class Work:
                 taken |= take(attribution)
         for row, cell in enumerate(self.cells):
             values = {name: float(column[row]) for name, (column, _) in taken.items()}
-            _keep(self.store, cell, values, {name: why for name, (_, why) in taken.items() if np.isnan(values[name])})
+            reasons = {name: why for name, (_, why) in taken.items() if np.isnan(values[name])}
+            masks = self._on_masks(row, attribution.maps[row]) if MASKS in lacking else {}
+            _keep(self.store, cell, values, reasons, masks)
 
     def _nothing(self, why: str, *names: str) -> _Taken:
         return {name: ([float("nan")] * len(self.cells), why) for name in names}
@@ -202,22 +225,17 @@ class Work:
         curves = insertion_deletion(self.model, inputs, attribution.maps, targets, STEPS, DELETED, self.progress)
         return {name: (column, "The model's answer is not finite.") for name, column in curves._asdict().items()}
 
-    def _places(self, attribution: Attribution) -> _Taken:
-        rows = []
-        for picture, flat, known in zip(self.pictures, attribution.maps, self.truths, strict=True):
-            subject, signature = known if known is not None else (np.zeros(picture.shape[:2], dtype=bool),) * 2
-            laid = self.model.card.preprocessing.to_image(flat, *picture.shape[:2])
-            found = (pointing_game(laid, subject), relevance_mass(laid, subject), relevance_mass(laid, signature))
-            rows.append((*found, share_seen(laid, signature) or float("nan")))
-        pointing, mass, mark, area = zip(*rows, strict=True)
-        empty = "Nothing in the map speaks for the target, or the model saw nothing of {}."
-        subject_lacks, mark_lacks = empty.format("the subject"), empty.format("a painter's mark")
-        return {
-            "pointing": (pointing, subject_lacks),
-            "mass": (mass, subject_lacks),
-            "mark": (mark, mark_lacks),
-            "mark_area": (area, "The model saw nothing of a painter's mark."),
-        }
+    def _on_masks(self, row: int, flat: np.ndarray) -> dict[str, OnMask]:
+        """The map of one cell against each mask of its image, by the masks' digests."""
+        index = self.images.index(self.ids[row])
+        placed = self.model.card.preprocessing.to_image(flat, *self.pictures[row].shape[:2])
+        figures = {}
+        for kind, mask_id in self.images.mask_ids(index).items():
+            mask = self.images.mask(index, kind)
+            assert mask is not None  # it has an id
+            area = share_seen(placed, mask) or float("nan")
+            figures[mask_id] = OnMask(pointing_game(placed, mask), relevance_mass(placed, mask), area)
+        return figures
 
     def _randomisation(self, attribution: Attribution) -> _Taken:
         method, params, output = self.first.method, self.first.params, self.first.output

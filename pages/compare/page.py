@@ -58,7 +58,7 @@ def pager(choice: Choice, table: Predictions) -> str:
                 st.markdown(about(METHODS[name]))
         with st.popover("Trust", icon=":material/balance:", type="tertiary"):
             measure = st.button("Measure the maps on show", type="primary", key="compare_measure")
-            trust_figures.meanings()
+            trust_figures.meanings(images)
     if measure:
         grid_view.measure(choice, cards, images, image_id, table)
     return image_id

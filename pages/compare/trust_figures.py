@@ -50,7 +50,7 @@ def submit(cells: Sequence[Cell], images: ImageSet) -> None:
 
             stay_cancellable(0, 1)
             try:
-                trust.measure(model_store, store, images, cell, tuple(MEANINGS), stay_cancellable)
+                trust.measure(model_store, store, images, cell, (*MEANINGS, trust.MASKS), stay_cancellable)
             except (InputError, RuntimeError) as error:
                 job.note = str(error).splitlines()[0]
         job.report(len(cells), len(cells))
@@ -60,22 +60,33 @@ def submit(cells: Sequence[Cell], images: ImageSet) -> None:
     session.work().jobs["trust"] = cache.jobs().submit(job, "interactive")
 
 
-def words(cell: Cell) -> str:
-    """`ins 0.81 · del 0.12 · random 0.30`: what has been measured on the cell's map so far."""
-    figures = trust.found(cache.store(), cell)
-    return " · ".join(
+def words(images: ImageSet, cell: Cell) -> tuple[str, str]:
+    """`ins 0.81 · del 0.12 · random 0.30` and `subject 62 % (peak in)`: what has been measured on a map so far."""
+    figures = trust.found(cache.store(), images, cell)
+    on_map = " · ".join(
         f"{short} {_figure(name, value)}"
         for name, (short, _) in MEANINGS.items()
         if (value := getattr(figures, name)) is not None and not isnan(value)
     )
+    on_masks = " · ".join(
+        f"{kind} {one.mass:.0%} (peak {'in' if one.pointing >= 0.5 else 'out'})"
+        for kind, one in figures.masks.items()
+        if not isnan(one.mass)
+    )
+    return on_map, on_masks
 
 
 def _figure(name: str, value: float) -> str:
     return f"{value:.1%}" if name == "gap" else f"{value:.2f}"
 
 
-def meanings() -> None:
+def meanings(images: ImageSet) -> None:
     """What the figures mean, for a popover."""
     for short, meaning in MEANINGS.values():
         st.markdown(f"**{short}** · {meaning}")
+    if images.mask_kinds:
+        st.markdown(
+            f"**{', '.join(images.mask_kinds)}** · Share of the map's positive relevance on the mask of that name, and "
+            "whether the map's highest value lies in it."
+        )
     st.caption("None of them is the truth: each asks one question of the map, and says nothing of the others.")

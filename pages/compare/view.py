@@ -115,7 +115,8 @@ def build(
         maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
         shared = map_scale(list(maps.values())) if choice.shared_scale else None
         panels = tuple(
-            _panel(cells[name, card.digest], maps.get(card.digest), shared, view, beneath, size) for card in cards
+            _panel(images, cells[name, card.digest], maps.get(card.digest), shared, view, beneath, size)
+            for card in cards
         )
         question = f"{method.question} ⚠ {method.warning}" if method.warning else method.question
         rows.append(Row(method.title, question, method.signed, panels))
@@ -131,6 +132,7 @@ def _maps(cells: dict[str, Cell | str], size: tuple[int, int]) -> dict[str, np.n
 
 
 def _panel(
+    images: ImageSet,
     cell: Cell | str,
     attribution: np.ndarray | None,
     shared: float | None,
@@ -155,13 +157,13 @@ def _panel(
         words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
         return Panel(picture, words=words)
     scale = shared or map_scale([attribution])
-    caption = _caption(cell, scale)
+    caption = _caption(images, cell, scale)
     if view == "picture":
         return Panel(picture, caption=caption)
     return Panel(beneath, cache.overlay_uri(cell.key, scale, view, signed, attribution), caption=caption)
 
 
-def _caption(cell: Cell, scale: float) -> str:
+def _caption(images: ImageSet, cell: Cell, scale: float) -> str:
     """Beneath a map: layer, scale and time; then how complete it is, and what else is worth a note."""
     facts = [f"{'±' if cell.method.signed else '0 to '}{scale:.2g}"]
     if hasattr(cell.params, "layer"):
@@ -170,8 +172,9 @@ def _caption(cell: Cell, scale: float) -> str:
     if found is None:
         return " · ".join(facts)
     facts.append(f"{found.seconds:.2f} s")
-    measured = trust_figures.words(cell) or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
-    return "\n".join(line for line in (" · ".join(facts), measured, *found.notes) if line)
+    on_map, on_masks = trust_figures.words(images, cell)
+    on_map = on_map or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
+    return "\n".join(line for line in (" · ".join(facts), on_map, on_masks, *found.notes) if line)
 
 
 def _column(table: Predictions, row: int, card: ModelCard) -> Column:

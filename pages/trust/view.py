@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from explainers.evaluation import cascades
-from explainers.evaluation.table import EXPOSING, evaluate, exposed
+from explainers.evaluation.table import EXPOSING, LIFT, evaluate, exposed
 from explainers.registry import METHODS
 from explainers.results import Cell
 from figures.maps import colour_map, grey, has_evidence, map_scale, over
@@ -30,11 +30,13 @@ COLUMNS = {
     "deletion": ("Deletion ↓", "%.2f", "Mean probability while the strongest pixels go first; low is good."),
     "randomisation": ("Random ↓", "%.2f", "Median rank correlation with the maps of the net with random weights."),
     "sensitivity": ("Shift ↓", "%.2f", "Median change of the map when the picture moves by two pixels."),
-    "pointing": ("Pointing ↑", "%.0f %%", "Share of maps whose strongest place lies on the painting's subject."),
-    "mass": ("Mass ↑", "%.0f %%", "Share of the positive relevance that lies on the painting's subject."),
-    "mark": ("On the mark", "%.1f %%", "Share of the positive relevance on the painter's mark, where there is one."),
-    "lift": ("Lift", "%.1f ×", "Relevance on the mark, against that of a map that says the same everywhere."),
     "seconds": ("s / image", "%.3f", "Time for one map."),
+}
+#: The same for each kind of mask.
+MASK_COLUMNS = {
+    "pointing": ("Pointing: {}", "%.0f %%", "Share of maps whose strongest place lies on the mask “{}”."),
+    "mass": ("Mass: {}", "%.1f %%", "Share of the positive relevance that lies on the mask “{}”."),
+    "lift": ("Lift: {}", "%.1f ×", "Relevance on “{}”, against that of a map that says the same everywhere."),
 }
 
 
@@ -60,16 +62,21 @@ def draw_table(rows: pd.DataFrame) -> None:
 
     What does not suit, or failed, is told beneath.
     """
+    columns = COLUMNS | {
+        f"{name}:{kind}": (title.format(kind), form, meaning.format(kind))
+        for kind in _kinds(rows)
+        for name, (title, form, meaning) in MASK_COLUMNS.items()
+    }
     titled = rows.assign(method=[METHODS[name].title for name in rows["method"]])
     shown = titled[titled["images"] > 0]
-    shown = shown[[name for name in COLUMNS if name in shown and shown[name].notna().any()]]
-    shares = [name for name in shown if "%%" in (COLUMNS[name][1] or "")]
+    shown = shown[[name for name in columns if name in shown and shown[name].notna().any()]]
+    shares = [name for name in shown if "%%" in (columns[name][1] or "")]
     shown = shown.assign(**{name: 100 * shown[name] for name in shares})
     config = {
         name: st.column_config.TextColumn(title, help=meaning, width={"method": 150, "model": 84}.get(name))
         if form is None
         else st.column_config.NumberColumn(title, help=meaning, format=form)
-        for name, (title, form, meaning) in COLUMNS.items()
+        for name, (title, form, meaning) in columns.items()
     }
     height = min(36 * (len(shown) + 1), 620)
     st.dataframe(shown, column_config=config, hide_index=True, height=height, placeholder="–")
@@ -81,21 +88,23 @@ def draw_table(rows: pd.DataFrame) -> None:
 
 
 def draw_exposed(rows: pd.DataFrame) -> None:
-    """Which models lean on the painter's mark, and by how many methods that shows."""
-    if not rows["lift"].notna().any():
-        return
-    st.markdown(
-        f"**Who leans on the painter's mark?** A method exposes a model when the mark holds more than "
-        f"{EXPOSING:.0f} times the relevance of a map that says the same everywhere."
-    )
-    measured = rows[rows["lift"].notna()].groupby("model", sort=False)["lift"]
-    for model, names in exposed(rows).items():
-        if model not in measured.groups:
+    """Which models lean on what the masks mark, and by how many methods that shows."""
+    for kind, by_model in exposed(rows).items():
+        if not by_model:
             continue
-        titles = ", ".join(METHODS[name].title for name in names)
-        n_methods = len(measured.get_group(model))
-        found = f"exposed by {len(names)} of {n_methods} methods: {titles}" if names else f"by none of {n_methods}"
-        st.markdown(f"- **{model}**: {found}")
+        st.markdown(
+            f"**Which models lean on the {kind}?** A method shows it when the mask “{kind}” holds more than "
+            f"{EXPOSING:.0f} times the relevance of a map that says the same everywhere."
+        )
+        measured = rows[rows[f"{LIFT}:{kind}"].notna()].groupby("model", sort=False).size()
+        for model, names in by_model.items():
+            titles = ", ".join(METHODS[name].title for name in names)
+            found = f"shown by {len(names)} of {measured[model]} methods: {titles}" if names else None
+            st.markdown(f"- **{model}**: {found or f'by none of {measured[model]}'}")
+
+
+def _kinds(rows: pd.DataFrame) -> list[str]:
+    return [name.removeprefix(f"{LIFT}:") for name in rows if name.startswith(f"{LIFT}:")]
 
 
 def submit_strip(cell: Cell, images: ImageSet) -> Job:

@@ -1,52 +1,44 @@
 """Figures of cells and their table: kept, resumed, said where there are none; and what the shortcut net gives away."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from common.errors import InputError
 from explainers import results as maps_of
 from explainers.base import Fitted, Need
-from explainers.evaluation import table as table_module
-from explainers.evaluation import trust
 from explainers.evaluation.table import BLOCK, EXPOSING, cells_for, evaluate, exposed, table, top_classes
-from explainers.evaluation.trust import FIGURES, Figures, found, measure
+from explainers.evaluation.trust import FIGURES, MASKS, Figures, found, measure
 from explainers.methods.cam import GradCAM
 from explainers.methods.gradient import Saliency
 from explainers.methods.guided import GuidedBackprop
 from explainers.output import Output
 from explainers.results import Cell
-from images import paintings as demo_images
-from images.image_set import ImageSet, image_id
-from images.paintings import Truth, truth
+from images.image_set import ImageSet
+from images.intake import from_folder
 from jobs.results import ResultStore
 from tests.explainers.nets import NETS, add, pictures, seeded
-from tests.makers import encoded
-from tools.painter.paintings import demo_painting
 
 
-def image_set(folder, n: int, seed: int = 0) -> ImageSet:
-    """n pictures of 32 × 32 noise on disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for index, picture in enumerate(pictures(n, seed=seed)):
-        path = folder / f"painting-{index:03d}.png"
-        path.write_bytes(encoded(picture))
-        rows.append(
-            {"id": image_id(path.read_bytes()), "path": str(path), "name": path.name, "label": None, "note": ""}
-        )
-    return ImageSet("noise", pd.DataFrame(rows))
-
-
-def top_left(_images: ImageSet, index: int) -> Truth:
-    """The subject in the upper left quarter; a mark below right in every second picture."""
-    subject, signature = np.zeros((2, 32, 32), dtype=bool)
+def image_set(folder, data, n: int, with_masks: bool) -> ImageSet:
+    """n images of 32 × 32 noise; the subject in the upper left quarter, a mark below right in every second one."""
+    subject, mark = np.zeros((2, 32, 32), dtype=bool)
     subject[:16, :16] = True
-    signature[28:, 28:] = index % 2 == 0
-    return Truth(subject, signature)
+    mark[28:, 28:] = True
+    for index, picture in enumerate(pictures(n)):
+        files = {f"{index:03d}.png": picture}
+        if with_masks:
+            files[f"masks/subject/{index:03d}.png"] = subject
+        if with_masks and index % 2 == 0:
+            files[f"masks/mark/{index:03d}.png"] = mark
+        for name, pixels in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / name)
+    return from_folder(folder, data)
 
 
 @pytest.fixture
@@ -55,15 +47,13 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def images(tmp_path):
-    return image_set(tmp_path / "pictures", 20)
+def images(tmp_path, data_folder):
+    return image_set(tmp_path / "images", data_folder, 20, with_masks=True)
 
 
 @pytest.fixture
-def known(monkeypatch):
-    """The truth about every picture."""
-    monkeypatch.setattr(trust, "truth", top_left)
-    monkeypatch.setattr(table_module, "truth", top_left)
+def unmasked(tmp_path, data_folder):
+    return image_set(tmp_path / "unmasked", data_folder, 20, with_masks=False)
 
 
 @pytest.fixture
@@ -87,47 +77,49 @@ class Counting(Saliency):
         return super().attribute(model, inputs, targets, params, progress)
 
 
-def test_every_figure_of_a_cell_is_measured(model_store, store, images, card, known):
+def test_every_figure_of_a_cell_is_measured(model_store, store, images, card):
     figures = measure(model_store, store, images, cell(card, images))
-    values = {name: getattr(figures, name) for name in FIGURES}
+    values = {name: getattr(figures, name) for name in FIGURES if name != MASKS}
     assert all(value is not None for value in values.values())
     assert [name for name, value in values.items() if np.isnan(value)] == ["gap"]
     assert figures.reasons == {"gap": "Saliency promises no sum."}
     assert 0 <= figures.insertion <= 1
-    assert figures.mark_area == pytest.approx(16 / 32**2)
-    assert figures == found(store, cell(card, images))
+    assert figures.masks.keys() == {"subject", "mark"}
+    assert figures.masks["mark"].area == pytest.approx(16 / 32**2)
+    assert figures == found(store, images, cell(card, images))
 
 
-def test_a_figure_is_measured_once_and_only_when_asked_for(model_store, store, images, card, known):
+def test_a_figure_is_measured_once_and_only_when_asked_for(model_store, store, images, card):
     method = Counting()
     one = cell(card, images, method)
-    first = measure(model_store, store, images, one, ["mass", "seconds"])
+    first = measure(model_store, store, images, one, [MASKS, "seconds"])
     assert method.seen == 1
-    assert first.mass is not None
+    assert first.masks
     assert first.insertion is None
     assert first.sensitivity is None
     assert maps_of.find(store, one) is not None
-    measure(model_store, store, images, one, ["mass", "insertion"])
+    measure(model_store, store, images, one, [MASKS, "insertion"])
     assert method.seen == 1
     second = measure(model_store, store, images, one, ["sensitivity", "randomisation"])
     assert method.seen == 3
-    assert (second.mass, second.pointing) == (first.mass, first.pointing)
+    assert second.masks == first.masks
     assert second.insertion is not None
     measure(model_store, store, images, one)
     assert method.seen == 3
 
 
-def test_the_map_of_the_compare_page_is_the_one_that_is_measured(model_store, store, images, card, known):
+def test_the_map_of_the_compare_page_is_the_one_that_is_measured(model_store, store, images, card):
     one, method = cell(card, images), Saliency()
     laid = np.zeros((32, 32), dtype=np.float32)
     laid[:16, :16], laid[28:, 28:] = 3, 16
     with model_store.borrow(card) as model:
         made = method.explain(model, [images.image(0)], [images.ids[0]], [1])
     maps_of.put(store, one, replace(made, maps=laid[None], gaps=(0.25,), seconds=7.0))
-    figures = measure(model_store, store, images, one, ["gap", "seconds", "pointing", "mass", "mark"])
-    assert (figures.gap, figures.seconds, figures.pointing) == (0.25, 7.0, 0.0)
-    assert figures.mass == pytest.approx(3 * 256 / (3 * 256 + 16 * 16))
-    assert figures.mark == pytest.approx(16 * 16 / (3 * 256 + 16 * 16))
+    figures = measure(model_store, store, images, one, ["gap", "seconds", MASKS])
+    subject, mark = figures.masks["subject"], figures.masks["mark"]
+    assert (figures.gap, figures.seconds, subject.pointing, mark.pointing) == (0.25, 7.0, 0.0, 1.0)
+    assert subject.mass == pytest.approx(3 * 256 / (3 * 256 + 16 * 16))
+    assert mark.mass == pytest.approx(16 * 16 / (3 * 256 + 16 * 16))
 
 
 def test_figures_of_different_targets_are_told_apart_even_where_the_map_is_the_same(model_store, store, images, card):
@@ -144,18 +136,34 @@ def test_figures_of_different_targets_are_told_apart_even_where_the_map_is_the_s
     assert first.insertion != second.insertion
 
 
-def test_nothing_is_said_of_a_picture_of_unknown_truth(model_store, store, images, card):
-    figures = measure(model_store, store, images, cell(card, images), ["mass", "pointing", "mark", "seconds"])
-    assert figures.mass is figures.pointing is figures.mark is None
-    assert figures.seconds > 0
+def test_nothing_is_said_of_masks_that_an_image_does_not_have(model_store, store, images, unmasked, card):
+    assert measure(model_store, store, images, cell(card, images, index=1)).masks.keys() == {"subject"}
+    method = Counting()
+    bare = cell(card, unmasked, method)
+    assert measure(model_store, store, unmasked, bare, [MASKS]).masks == {}
+    assert method.seen == 0
+    rows = evaluate(model_store, store, unmasked, [card], [Saliency()], n_slow=0)
+    assert not [name for name in rows if ":" in name]
 
 
-def test_a_painting_without_a_mark_has_no_figure_of_it_but_a_reason(model_store, store, images, card, known):
-    figures = measure(model_store, store, images, cell(card, images, index=1), ["mark", "mass"])
-    assert np.isnan(figures.mark)
-    assert np.isnan(figures.mark_area)
-    assert "mark" in figures.reasons["mark_area"]
-    assert figures.mass > 0
+def test_a_map_that_says_nothing_for_the_target_has_no_figure_on_a_mask(model_store, store, images, card):
+    one, method = cell(card, images), Saliency()
+    with model_store.borrow(card) as model:
+        made = method.explain(model, [images.image(0)], [images.ids[0]], [1])
+    maps_of.put(store, one, replace(made, maps=np.zeros_like(made.maps)))
+    figures = measure(model_store, store, images, one, [MASKS])
+    assert np.isnan([figures.masks["mark"].mass, figures.masks["mark"].pointing]).all()
+    assert figures.masks["mark"].area > 0
+
+
+def test_another_mask_of_the_same_image_is_measured_anew(model_store, store, images, card, tmp_path, data_folder):
+    first = measure(model_store, store, images, cell(card, images), [MASKS])
+    Image.fromarray(np.eye(32, dtype=bool)).save(tmp_path / "images/masks/subject/000.png")
+    redrawn = from_folder(tmp_path / "images", data_folder)
+    second = measure(model_store, store, redrawn, cell(card, redrawn), [MASKS])
+    assert second.masks["mark"] == first.masks["mark"]
+    assert second.masks["subject"].area == 1 / 32 < first.masks["subject"].area
+    assert found(store, images, cell(card, images)) == first
 
 
 def test_a_unit_and_a_regression_model_have_no_probability_and_say_so(model_store, store, images, card):
@@ -187,18 +195,20 @@ def test_measuring_a_cell_can_be_cancelled(model_store, store, images, card):
         measure(model_store, store, images, cell(card, images), report=cancel)
 
 
-def test_the_table_of_many_equals_the_cells_one_by_one(model_store, store, images, card, known, tmp_path):
+def test_the_table_of_many_equals_the_cells_one_by_one(model_store, store, images, card, tmp_path):
     evaluate(model_store, store, images, [card], [GradCAM()], n_slow=20)
     targets = top_classes(model_store, store, images, card, images.ids)
     alone = ResultStore(tmp_path / "alone", 10**9)
     for index in (0, 7, 18):
-        together = found(store, cell(card, images, GradCAM(), index, targets[index]))
+        together = found(store, images, cell(card, images, GradCAM(), index, targets[index]))
         one = measure(model_store, alone, images, cell(card, images, GradCAM(), index, targets[index]))
-        for name in set(FIGURES) - {"seconds"}:
+        for name in set(FIGURES) - {"seconds", MASKS}:
             np.testing.assert_allclose(getattr(together, name), getattr(one, name), atol=2e-5, err_msg=name)
+        for kind, figures in one.masks.items():
+            np.testing.assert_allclose(astuple(together.masks[kind]), astuple(figures), atol=2e-5, err_msg=kind)
 
 
-def test_each_method_and_model_has_a_row_with_its_figures_or_the_reason(model_store, store, images, card, known):
+def test_each_method_and_model_has_a_row_with_its_figures_or_the_reason(model_store, store, images, card):
     vit = add(model_store, seeded(NETS["vit"]), "vit")
     rows = evaluate(model_store, store, images, [card, vit], [Saliency(), GuidedBackprop()], n_slow=4)
     assert list(zip(rows["method"], rows["model"], strict=True)) == [
@@ -208,22 +218,22 @@ def test_each_method_and_model_has_a_row_with_its_figures_or_the_reason(model_st
     assert rows["checked"].tolist() == [4, 4, 4, 0]
     assert rows["reason"].isna().tolist() == [True, True, True, False]
     assert "ReLU" in rows["reason"][3]
-    assert rows[["insertion", "deletion", "randomisation", "mass", "lift"]][:3].notna().all(axis=None)
-    assert rows["mark_area"][0] == pytest.approx(16 / 32**2)
+    assert rows[["insertion", "deletion", "randomisation", "mass:subject", "lift:mark"]][:3].notna().all(axis=None)
+    assert rows["area:mark"][0] == pytest.approx(16 / 32**2)
 
 
-def test_the_table_is_made_of_what_the_store_holds(model_store, store, images, card, known):
+def test_the_table_is_made_of_what_the_store_holds(model_store, store, images, card):
     rows = evaluate(model_store, store, images, [card], [Saliency()], n_slow=4)
     targets = {card.digest: top_classes(model_store, store, images, card, images.ids)}
     again = table(store, images, [card], [Saliency()], images.ids, targets)
     pd.testing.assert_frame_equal(rows, again)
     cells = cells_for(images, card, Saliency(), images.ids, targets[card.digest])
-    figures = [found(store, one) for one in cells]
+    figures = [found(store, images, one) for one in cells]
     assert rows["insertion"][0] == pytest.approx(np.mean([one.insertion for one in figures]))
     assert rows["randomisation"][0] == pytest.approx(np.median([one.randomisation for one in figures[:4]]))
-    marked = figures[::2]
-    lift = np.mean([one.mark for one in marked]) / np.mean([one.mark_area for one in marked])
-    assert rows["lift"][0] == pytest.approx(lift)
+    marked = [one.masks["mark"] for one in figures[::2]]
+    lift = np.mean([one.mass for one in marked]) / np.mean([one.area for one in marked])
+    assert rows["lift:mark"][0] == pytest.approx(lift)
 
 
 def test_own_top_classes_are_the_targets_unless_others_are_given(model_store, store, images, card):
@@ -237,7 +247,7 @@ def test_own_top_classes_are_the_targets_unless_others_are_given(model_store, st
     assert own["insertion"][0] > other["insertion"][0] + 0.01
 
 
-def test_a_cancelled_run_goes_on_where_it_stopped(model_store, store, images, card, known):
+def test_a_cancelled_run_goes_on_where_it_stopped(model_store, store, images, card):
     method = Counting()
 
     def cancel(done, _total):
@@ -298,10 +308,13 @@ def test_a_model_is_exposed_by_the_methods_whose_maps_pile_up_on_the_mark():
         {
             "method": ["a", "b", "c"] * 2,
             "model": ["cheat"] * 3 + ["honest"] * 3,
-            "lift": [EXPOSING + 1, EXPOSING - 1, EXPOSING * 3, 1.0, np.nan, EXPOSING],
+            "lift:mark": [EXPOSING + 1, EXPOSING - 1, EXPOSING * 3, 1.0, np.nan, EXPOSING],
+            "area:mark": 0.01,
+            "lift:subject": 1.5,
+            "area:subject": 0.4,
         }
     )
-    assert exposed(rows) == {"cheat": ["a", "c"], "honest": []}
+    assert exposed(rows) == {"mark": {"cheat": ["a", "c"], "honest": []}}
 
 
 def test_two_jobs_may_measure_different_figures_of_one_cell_at_once(model_store, store, images, card):
@@ -314,21 +327,9 @@ def test_two_jobs_may_measure_different_figures_of_one_cell_at_once(model_store,
                 lambda name: measure(model_store, store, images, one, [name]), ["insertion", "seconds", "sensitivity"]
             )
         )
-    figures = found(store, one)
+    figures = found(store, images, one)
     assert None not in (figures.insertion, figures.seconds, figures.sensitivity)
 
 
 def test_nothing_was_measured_on_a_new_map(store, images, card):
-    assert found(store, cell(card, images)) == Figures()
-
-
-def test_the_truth_of_a_demo_painting_is_that_of_its_painter(data_folder):
-    images = demo_images.demo_image_set(data_folder)
-    for index in (0, 3, 5):
-        painting, known = demo_painting(index), truth(images, index)
-        assert np.array_equal(known.subject, painting.mask)
-        assert np.array_equal(known.signature, painting.signature)
-
-
-def test_a_foreign_picture_with_the_name_of_a_painting_has_no_truth(images):
-    assert truth(images, 0) is None
+    assert found(store, images, cell(card, images)) == Figures()
