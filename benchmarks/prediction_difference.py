@@ -141,7 +141,7 @@ class Case:
         """The same by Algorithm 1: whole pictures, `at_once` windows in a batch, all samples of each."""
         preprocessing = self.model.card.preprocessing
         picture = pixels(self.inputs, preprocessing)
-        mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+        mean, std = preprocessing.mean_and_std()
         size, found = self.grid.size, []
         with torch.no_grad():
             clean = self.model.logits(self.inputs[None])[0]

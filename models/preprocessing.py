@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from common.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -79,6 +83,13 @@ class Preprocessing:
     def channels(self) -> int:
         """3 for colour, 1 for grey models."""
         return len(self.mean)
+
+    def mean_and_std(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """`mean` and `std` as tensors (channels, 1, 1) float32, which broadcast over pictures (..., channels, H, W)."""
+        import torch  # late: cards are read where nothing is computed
+
+        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
+        return mean, std
 
     def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
         """A copy with some fields changed, as a form or a JSON file gives them: lists for tuples, one side for two.

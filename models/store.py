@@ -69,7 +69,7 @@ class ModelHandle:
 def normalise(crops: np.ndarray, preprocessing: Preprocessing, device: torch.device | str = "cpu") -> Tensor:
     """(N, h, w, C) uint8 -> (N, C, h, w) float32 in channels-last memory: scaled to [0, 1], minus mean, over std."""
     pixels = torch.tensor(crops, device=device).permute(0, 3, 1, 2)
-    mean, std = (torch.tensor(x, device=device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    mean, std = preprocessing.mean_and_std(device)
     return pixels.float().div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 

@@ -48,10 +48,7 @@ def contrast(
 
 def _probabilities(model: ModelHandle, pictures: Tensor) -> Tensor:
     """Softmax (N, classes) of pictures (N, C, H, W) in [0, 1]."""
-    preprocessing = model.card.preprocessing
-    mean, std = (
-        torch.tensor(v, device=model.device).view(1, -1, 1, 1) for v in (preprocessing.mean, preprocessing.std)
-    )
+    mean, std = model.card.preprocessing.mean_and_std(model.device)
     return model.logits((pictures - mean) / std).softmax(1)
 
 

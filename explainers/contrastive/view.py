@@ -25,7 +25,7 @@ class View:
     def __init__(self, model: ModelHandle, height: int, width: int) -> None:
         self.preprocessing = model.card.preprocessing
         self.frame = self.preprocessing.frame(height, width)
-        self._std = torch.tensor(self.preprocessing.std, device=model.device).view(1, -1, 1, 1)
+        _mean, self._std = self.preprocessing.mean_and_std(model.device)
         self._luma = torch.tensor(_LUMA, device=model.device).view(1, 3, 1, 1)
 
     def __call__(self, made: Tensor) -> Tensor:

@@ -1,19 +1,18 @@
-"""Attention in the open: the weights of each head and block, caught while a vision transformer runs."""
+"""The attention weights of each head and block, read or replaced while a vision transformer runs."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from common.errors import InputError
-from explainers.engines.relu import called
+from explainers.engines.interception import FunctionCall, Interception
 from models.card import TOKENS, Layer, ModelCard
 
 _MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
@@ -36,37 +35,21 @@ def windowed(card: ModelCard) -> bool:
     return any("Window" in fact for fact in card.facts)
 
 
-class OpenAttention(TorchFunctionMode):
-    """Inside the block, self-attention over `grid`'s tokens that runs in this thread shows its weights to `meet`.
+class AttentionWeights(Interception):
+    """Inside the block, the weights of self-attention over `grid`'s tokens go through `change`.
 
     softmax(Q K^T / sqrt(d) + mask) (N, heads, L, L), a query in each row, is worked out as such, also where the model
-    would have run a fused kernel, and what `meet` gives back goes on through the model: the same weights, or a leaf
-    that cuts the graph. Modules, functions and graphs end in the few torch functions that are caught here; no module is
-    touched. `n_met` counts the blocks.
+    would have run a fused kernel, and what `change` gives back goes on through the model: the same weights, or a leaf
+    that cuts the graph. `n_met` counts the blocks.
     """
 
-    def __init__(self, card: ModelCard, n_images: int, grid: Layer, meet: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, card: ModelCard, n_images: int, grid: Layer, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.card = card
         self.shape = (n_images, grid.shape[0])
-        self.meet = meet
+        self.change = change
         self.n_met = 0
         self._others = False
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        match called(func).lstrip("_"):
-            case "scaled_dot_product_attention":
-                return self._attend(*args, **kwargs)
-            case "multi_head_attention_forward":
-                return self._multi_head(func, args, kwargs)
-            case "softmax":
-                weights = func(*args, **kwargs)
-                joins = weights.ndim == 4 and weights.shape[2] == weights.shape[3]
-                return self._show(weights) if joins else weights
-        return func(*args, **kwargs)
 
     def check(self) -> None:
         """Raise `InputError` when attention ran unseen, or over other tokens than the grid's."""
@@ -85,7 +68,7 @@ class OpenAttention(TorchFunctionMode):
         if weights.shape[2] != n_tokens:
             return weights  # a single query that pools the tokens at the end
         self.n_met += 1
-        return self.meet(weights)
+        return self.change(weights)
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
@@ -107,19 +90,34 @@ class OpenAttention(TorchFunctionMode):
             scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
         return self._show(scores.softmax(3)) @ value
 
-    def _multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """torch's multi-head attention in its parts, since inside it no function is caught.
+    def _softmax(self, call: FunctionCall) -> Tensor:
+        weights = call.run()
+        joins = weights.ndim == 4 and weights.shape[2] == weights.shape[3]
+        return self._show(weights) if joins else weights
+
+    def _multi_head(self, call: FunctionCall) -> Any:
+        """torch's multi-head attention in its parts, since inside it no function is met.
 
         Queries, keys and values come from one tensor (L, N, C), as in every vision transformer; other uses run unseen.
         """
-        call = _MULTI_HEAD.bind(*args, **kwargs).arguments
-        tokens, n_heads, weight = call["query"], call["num_heads"], call["in_proj_weight"]
+        given = _MULTI_HEAD.bind(*call.args, **call.kwargs).arguments
+        tokens, n_heads, weight = given["query"], given["num_heads"], given["in_proj_weight"]
         special = ("key_padding_mask", "attn_mask", "bias_k", "static_k", "static_v", "add_zero_attn", "is_causal")
-        alone = call["key"] is tokens and call["value"] is tokens and weight is not None and tokens.ndim == 3
-        if not alone or call.get("need_weights", True) or any(call.get(name) not in (None, False) for name in special):
+        alone = given["key"] is tokens and given["value"] is tokens and weight is not None and tokens.ndim == 3
+        if (
+            not alone
+            or given.get("need_weights", True)
+            or any(given.get(name) not in (None, False) for name in special)
+        ):
             self._others = True
-            return func(*args, **kwargs)
-        projected = F.linear(tokens, weight, call["in_proj_bias"])
+            return NotImplemented
+        projected = F.linear(tokens, weight, given["in_proj_bias"])
         query, key, value = projected.unflatten(2, (3, n_heads, -1)).permute(2, 1, 3, 0, 4)  # (N, heads, L, d) each
         joined = self._attend(query, key, value).permute(2, 0, 1, 3).flatten(2)
-        return F.linear(joined, call["out_proj_weight"], call["out_proj_bias"]), None
+        return F.linear(joined, given["out_proj_weight"], given["out_proj_bias"]), None
+
+    rules: ClassVar = {
+        "scaled_dot_product_attention": lambda mode, call: mode._attend(*call.args, **call.kwargs),
+        "multi_head_attention_forward": _multi_head,
+        "softmax": _softmax,
+    }

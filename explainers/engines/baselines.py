@@ -26,7 +26,7 @@ def baseline(kind: str, inputs: Tensor, preprocessing: Preprocessing, seed: int 
         return torch.zeros_like(inputs[:1]).expand_as(inputs)
     if kind == "blurred":
         return blurred(inputs)
-    mean, std = (torch.tensor(x, device=inputs.device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    mean, std = preprocessing.mean_and_std(inputs.device)
     pixels = torch.zeros(inputs.shape[1:])
     if kind == "noise":
         pixels = torch.rand(inputs.shape[1:], generator=torch.Generator().manual_seed(seed))

@@ -1,29 +1,27 @@
-"""DeepLIFT's multipliers for whatever a model does: a run of the picture, with a run of its baseline beside it.
+"""DeepLIFT for any model: the run of the picture, with the run of its baseline beside it.
 
-Every torch function that meets a followed tensor is run a second time, on the values that the baseline has there, and
-its multiplier takes the place of its derivative (see `differences`). One backward pass then gives the multipliers m
+Every torch function that gets a followed tensor is run a second time, on the values that the baseline has there, and
+its multiplier takes the place of its derivative (see `deeplift_rules`). One backward pass then gives the multipliers m
 of the whole model, and these are complete: sum m · (x - x') = score(x) - score(x').
 
-No module is touched. Modules, functions, operators, in place or used again are all the same, and no axis is taken for
-the batch. What the model decides by the data, it decides by the picture. An operation without a rule is refused, if
-the answer depends on it.
+No axis is taken for the batch. Where the model branches on its data, it branches by the picture's. An operation without
+a rule is refused, if the answer depends on it.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from common.errors import InputError
 from explainers.engines.deeplift_rules import (
-    Call,
+    DeepLIFTCall,
     elementwise,
     linear,
     mark_of,
@@ -33,38 +31,23 @@ from explainers.engines.deeplift_rules import (
     product,
     quotient,
     softmax,
+)
+from explainers.engines.interception import (
+    CONVOLUTIONS,
+    DROPOUTS,
+    ELEMENTWISE,
+    LINEAR,
+    PRODUCTS,
+    TRANSPOSED,
+    FunctionCall,
+    Interception,
     tensors_in,
 )
 
-#: Linear (or affine) in all followed tensors together: the derivative is the multiplier already.
-_LINEAR = frozenset((
-    "__getitem__", "__rsub__", "__setitem__", "T", "_to_copy", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d", "add", "alias", "as_strided", "avg_pool1d", "avg_pool2d", "avg_pool3d", "broadcast_to",
-    "cat", "channel_shuffle", "chunk", "clone", "concat", "concatenate", "constant_pad_nd", "contiguous", "copy",
-    "cumsum", "diagonal", "diff", "dsplit", "dstack", "expand", "expand_as", "flatten", "flip", "float", "fold",
-    "gather", "getitem", "hsplit", "hstack", "identity", "index", "index_select", "interpolate", "mH", "mT",
-    "masked_fill", "mean", "moveaxis", "movedim", "narrow", "neg", "negative", "pad", "permute", "pixel_shuffle",
-    "pixel_unshuffle", "positive", "ravel", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll", "rot90",
-    "rsub", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "sub", "subtract", "sum", "swapaxes",
-    "swapdims", "t", "take_along_dim", "tensor_split", "tile", "to", "transpose", "tril", "triu", "type_as",
-    "unbind", "unflatten", "unfold", "unsqueeze", "upsample", "upsample_bilinear2d", "upsample_nearest2d", "view",
-    "view_as", "vsplit", "vstack", "where",
-))  # fmt: skip
-
 #: Of degree two at most in the followed tensors.
-_PRODUCTS = frozenset((
-    "__matmul__", "__rmatmul__", "__rmul__", "addbmm", "addcmul", "addmm", "addmv", "baddbmm", "bmm", "conv1d",
-    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "dot", "einsum",
-    "inner", "lerp", "linear", "matmul", "mm", "mul", "multiply", "mv", "outer", "tensordot",
-))  # fmt: skip
-
-#: One number in, one number out.
-_ELEMENTWISE = frozenset((
-    "__pow__", "abs", "atan", "celu", "clamp", "clamp_max", "clamp_min", "clip", "cos", "elu", "erf", "exp", "expm1",
-    "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log", "log1p", "logsigmoid", "mish",
-    "pow", "prelu", "reciprocal", "relu", "relu6", "rsqrt", "selu", "sigmoid", "silu", "sin", "softplus",
-    "softshrink", "softsign", "sqrt", "square", "tanh", "tanhshrink", "threshold",
-))  # fmt: skip
+_PRODUCTS = PRODUCTS | CONVOLUTIONS | TRANSPOSED | {
+    "addbmm", "addmm", "addmv", "dot", "inner", "lerp", "linear", "mv", "outer", "rmatmul",
+}  # fmt: skip
 
 #: What they give is the same in both runs, or taken for a constant on purpose.
 _CONSTANT = frozenset((
@@ -73,7 +56,7 @@ _CONSTANT = frozenset((
 ))  # fmt: skip
 
 
-class Multipliers(TorchFunctionMode):
+class DeepLIFTMode(Interception):
     """Inside the block, what is made of `follow`ed tensors hands back multipliers in place of gradients."""
 
     def follow(self, x: Tensor, value_at_baseline: Tensor) -> None:
@@ -87,32 +70,30 @@ class Multipliers(TorchFunctionMode):
             cure = "Take integrated gradients, which suit any net."
             raise InputError("operations with a rule for differences", f"{mark}, which has none", cure)
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        call = Call(self, func, args, dict(kwargs or {}))
+    def meet(self, call: FunctionCall) -> Any:
+        """Run the call in both runs, by its rule; mark what it gives with its name where there is none."""
         marks = [mark for part in call.tensors() if (mark := mark_of(part)) is not None]
         if not marks or call.name in _CONSTANT or not torch.is_grad_enabled():
-            return call.run()
+            return NotImplemented
         unknown = next((mark for mark in marks if isinstance(mark, str)), None)
         rule = _RULES.get(call.name) if unknown is None and call.kwargs.get("out") is None else None
-        output = rule(call) if rule is not None else NotImplemented
+        output = rule(DeepLIFTCall(self, call)) if rule is not None else NotImplemented
         if output is NotImplemented:  # no harm in that, unless the answer comes to depend on it
             output = call.run()
-            for part in tensors_in((output, args[:1] if call.in_place else ())):
+            for part in tensors_in((output, call.args[:1] if call.in_place else ())):
                 marked(part, unknown or call.name)
         return output
 
 
-def _in_evaluation(training: int, default: bool) -> Callable[[Call], Any]:
+def _in_evaluation(training: int, default: bool) -> Callable[[DeepLIFTCall], Any]:
     """Linear, unless the argument `training` at this place says that it draws or uses the batch's own statistics."""
     return lambda call: NotImplemented if call.argument(training, "training", default) else linear(call)
 
 
-def _in_steps(steps: Callable[[Call], Any]) -> Callable[[Call], Any]:
+def _in_steps(steps: Callable[[DeepLIFTCall], Any]) -> Callable[[DeepLIFTCall], Any]:
     """A rule that writes the operation in other ones, which are followed in turn."""
 
-    def rule(call: Call) -> Any:
+    def rule(call: DeepLIFTCall) -> Any:
         with call.mode:
             return steps(call)
 
@@ -124,13 +105,13 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-def _layer_norm(call: Call) -> Tensor:
+def _layer_norm(call: DeepLIFTCall) -> Tensor:
     x, shape = call.argument(0, "input"), call.argument(1, "normalized_shape")
     x = normalised(x, call, shape, call.argument(4, "eps", 1e-5))
     return _scaled(x, call.argument(2, "weight"), call.argument(3, "bias"))
 
 
-def _group_norm(call: Call) -> Tensor:
+def _group_norm(call: DeepLIFTCall) -> Tensor:
     x, groups = call.argument(0, "input"), call.argument(1, "num_groups")
     weight, bias = (
         part if part is None else part.view(-1, *(1,) * (x.ndim - 2))
@@ -141,7 +122,7 @@ def _group_norm(call: Call) -> Tensor:
     return _scaled(grouped.flatten(1, 2), weight, bias)
 
 
-def _rms_norm(call: Call) -> Tensor:
+def _rms_norm(call: DeepLIFTCall) -> Tensor:
     """x / sqrt(mean of x² + eps)."""
     x, shape, weight, eps = (
         call.argument(i, name) for i, name in enumerate(("input", "normalized_shape", "weight", "eps"))
@@ -150,7 +131,7 @@ def _rms_norm(call: Call) -> Tensor:
     return _scaled(x / (x.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).sqrt(), weight, None)
 
 
-def _norm(call: Call) -> Any:
+def _norm(call: DeepLIFTCall) -> Any:
     """Euclidean length."""
     order, dim = call.argument(1, "p", call.kwargs.get("ord", 2)), call.argument(2, "dim")
     if order not in (2, "fro") or dim is None:
@@ -158,7 +139,7 @@ def _norm(call: Call) -> Any:
     return call.argument(0, "input").square().sum(dim, keepdim=call.argument(3, "keepdim", False)).sqrt()
 
 
-def _normalize(call: Call) -> Any:
+def _normalize(call: DeepLIFTCall) -> Any:
     x, p, dim = call.argument(0, "input"), call.argument(1, "p", 2.0), call.argument(2, "dim", 1)
     if p != 2:
         return NotImplemented
@@ -166,12 +147,12 @@ def _normalize(call: Call) -> Any:
     return x / length.clamp_min(call.argument(3, "eps", 1e-12))
 
 
-def _gated(call: Call) -> Tensor:
+def _gated(call: DeepLIFTCall) -> Tensor:
     a, gate = call.argument(0, "input").chunk(2, call.argument(1, "dim", -1))
     return a * gate.sigmoid()
 
 
-def _attention(call: Call) -> Any:
+def _attention(call: DeepLIFTCall) -> Any:
     """softmax(q k^T · scale + mask) v."""
     query, key, value = (call.argument(i, name) for i, name in enumerate(("query", "key", "value")))
     mask, dropout, causal = (call.argument(*x) for x in ((3, "attn_mask"), (4, "dropout_p"), (5, "is_causal")))
@@ -191,7 +172,7 @@ def _attention_weights(query: Tensor, key: Tensor, scale: float, mask: Tensor | 
     return scores.softmax(-1)
 
 
-def _multi_head_attention(call: Call) -> Any:
+def _multi_head_attention(call: DeepLIFTCall) -> Any:
     """PyTorch's attention layer in one function: (length, N, width), projected, per head, projected back."""
     given = inspect.signature(F.multi_head_attention_forward).bind(*call.args, **call.kwargs)
     given.apply_defaults()
@@ -218,17 +199,17 @@ def _multi_head_attention(call: Call) -> Any:
     return output, shares.mean(1) if it["average_attn_weights"] else shares
 
 
-_RULES: dict[str, Callable[[Call], Any]] = {
-    **dict.fromkeys(_LINEAR, linear),
+_RULES: dict[str, Callable[[DeepLIFTCall], Any]] = {
+    **dict.fromkeys(LINEAR, linear),
     **dict.fromkeys(_PRODUCTS, product),
-    **dict.fromkeys(_ELEMENTWISE, elementwise),
+    **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(("softmax", "log_softmax"), softmax),
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), max_pool),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), max_pool),
-    **dict.fromkeys(("div", "divide", "true_divide", "__truediv__"), quotient),
-    **dict.fromkeys(("__rdiv__", "__rtruediv__"), _in_steps(lambda call: call.args[0].reciprocal() * call.args[1])),
+    "div": quotient,
+    "rdiv": _in_steps(lambda call: call.args[0].reciprocal() * call.args[1]),
+    **dict.fromkeys(DROPOUTS, _in_evaluation(2, False)),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d"), _in_evaluation(2, True)),
-    **dict.fromkeys(("alpha_dropout", "feature_alpha_dropout", "feature_dropout"), _in_evaluation(2, False)),
     "batch_norm": _in_evaluation(5, False),
     "layer_norm": _in_steps(_layer_norm),
     "rms_norm": _in_steps(_rms_norm),
@@ -238,5 +219,5 @@ _RULES: dict[str, Callable[[Call], Any]] = {
     "glu": _in_steps(_gated),
     "scaled_dot_product_attention": _in_steps(_attention),
     "multi_head_attention_forward": _in_steps(_multi_head_attention),
-    "__iter__": _in_steps(lambda call: iter(call.args[0].unbind(0))),
+    "iter": _in_steps(lambda call: iter(call.args[0].unbind(0))),
 }

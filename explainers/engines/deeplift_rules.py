@@ -1,22 +1,22 @@
-"""The mathematics of DeepLIFT's multipliers: how a difference between two runs passes through one operation.
+"""DeepLIFT's rules: how a difference between the run of a picture and that of its baseline passes one operation.
 
-One run is the picture's, the other its baseline's. A multiplier m says what becomes of a difference between them:
-Δout = sum m · Δin. Each rule here puts one operation's multiplier where the backward pass expects its derivative, and
-works out the operation's value in the baseline's run beside it.
+The multiplier m of an operation says what becomes of a difference, Δout = sum m · Δin (Shrikumar et al. 2017, eq. 1).
+Each rule puts it where the backward pass expects the operation's derivative, and works out the operation's value in
+the baseline's run beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-from explainers.engines.relu import called
+from explainers.engines.interception import FunctionCall, Interception, mapped, tensors_in
 
 #: Below this difference a quotient of differences is rounding error, and the derivative is taken.
 _TINY = 1e-6
@@ -47,66 +47,25 @@ def at_baseline(part: Tensor) -> Tensor:
     return cast(Tensor, mark_of(part))
 
 
-def tensors_in(value: object) -> Iterator[Tensor]:
-    """The tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from tensors_in(part)
+class DeepLIFTCall(FunctionCall):
+    """One call of a torch function in the two runs that `mode` follows."""
 
-
-def _swap(value: Any, table: Mapping[int, Any]) -> Any:
-    """Nested arguments with some of their parts exchanged, by identity."""
-    if isinstance(value, dict):
-        return {key: _swap(part, table) for key, part in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(_swap(part, table) for part in value)
-    return table.get(id(value), value)
-
-
-class Call:
-    """One call of a torch function, under a mode that follows differences."""
-
-    def __init__(
-        self, mode: TorchFunctionMode, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self.mode, self.func, self.args, self.kwargs = mode, func, args, kwargs
-        name = called(func)
-        if name == "__get__":  # of a property
-            name = getattr(getattr(func, "__self__", None), "__name__", name)
-        changes = name.endswith("_") and not name.endswith("__")
-        self.name = name[:-1] if changes else name
-        self.in_place = changes or name == "__setitem__" or kwargs.get("inplace") is True
+    def __init__(self, mode: Interception, call: FunctionCall) -> None:
+        super().__init__(call.func, call.args, call.kwargs)
+        self.mode = mode
         self.value: Any = None  # in the baseline's run, where an autograd function leaves it
 
-    def argument(self, place: int, name: str, default: Any = None) -> Any:
-        """An argument, whether it came by place or by name."""
-        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
-
-    def tensors(self) -> list[Tensor]:
-        """All tensors among the arguments, as often as they occur."""
-        return list(tensors_in((self.args, self.kwargs)))
-
     def followed(self) -> list[Tensor]:
-        """Those that may differ between the two runs."""
+        """Those of its tensors that may differ between the two runs, as often as they occur."""
         return [part for part in self.tensors() if mark_of(part) is not None]
-
-    def run(self) -> Any:
-        """The call itself."""
-        return self.func(*self.args, **self.kwargs)
-
-    def run_with(self, table: Mapping[int, Any]) -> Any:
-        """The call with some of its tensors exchanged, by identity."""
-        return self.func(*_swap(self.args, table), **_swap(self.kwargs, table))
 
     def run_at_baseline(self) -> Any:
         """The same call in the baseline's run."""
         with torch.no_grad():
-            return self.run_with({id(part): mark_of(part) for part in self.followed()})
+            return self.run_with(lambda part: part if mark_of(part) is None else mark_of(part))
 
 
-def linear(call: Call) -> Any:
+def linear(call: DeepLIFTCall) -> Any:
     """Linear or affine in what is followed: its derivative is its multiplier."""
     subject = call.args[0] if call.args else None
     constant = isinstance(subject, Tensor) and mark_of(subject) is None
@@ -119,7 +78,7 @@ def linear(call: Call) -> Any:
     return output
 
 
-def elementwise(call: Call) -> Any:
+def elementwise(call: DeepLIFTCall) -> Any:
     """One number in, one number out: Δout / Δin, the rescale rule (Shrikumar et al. 2017, section 3.5)."""
     x, *others = call.tensors()
     fits = all(torch.broadcast_shapes(x.shape, other.shape) == x.shape for other in others if call.name != "prelu")
@@ -131,7 +90,7 @@ def elementwise(call: Call) -> Any:
 
 class _Rescale(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Call, in_place: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: DeepLIFTCall, in_place: bool) -> Tensor:
         x_0 = at_baseline(x)
         before, before_0 = (x.clone(), x_0.clone()) if in_place else (x, x_0)
         output, call.value = call.run(), call.run_at_baseline()
@@ -156,7 +115,7 @@ _EXACT: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def _slope(call: Call, x: Tensor, x_0: Tensor, y: Tensor, y_0: Tensor) -> Tensor:
+def _slope(call: DeepLIFTCall, x: Tensor, x_0: Tensor, y: Tensor, y_0: Tensor) -> Tensor:
     """Δy / Δx; the derivative where Δx is next to nothing."""
     if call.name in _EXACT and (call.name != "pow" or call.argument(1, "exponent") == 2):
         return _EXACT[call.name](x, x_0, y, y_0)
@@ -176,14 +135,15 @@ def _slope(call: Call, x: Tensor, x_0: Tensor, y: Tensor, y_0: Tensor) -> Tensor
     return slope
 
 
-def _derivative(call: Call, x: Tensor) -> Tensor:
+def _derivative(call: DeepLIFTCall, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        output = call.run_with({id(call.tensors()[0]): x.clone()})  # a copy may be changed in place
+        subject = call.tensors()[0]
+        output = call.run_with(lambda part: x.clone() if part is subject else part)  # a copy may be changed in place
         return torch.autograd.grad(output.sum(), x)[0]
 
 
-def product(call: Call) -> Any:
+def product(call: DeepLIFTCall) -> Any:
     """Of degree two in what is followed: xy - x'y' = (y + y')/2 Δx + (x + x')/2 Δy, the gradient at the midpoint."""
     followed = call.followed()
     if len(followed) == 1:
@@ -193,13 +153,20 @@ def product(call: Call) -> Any:
     return marked(_Midpoint.apply(call, *{id(part): part for part in followed}.values()), call.value)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where one of the followed tensors was among a call's arguments."""
+
+    number: int
+
+
 class _Midpoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: Call, *parts: Tensor) -> Tensor:
-        # the call itself must not be kept: it holds what autograd has to free
-        ctx.places = [object() for _ in parts]
-        table = {id(part): place for part, place in zip(parts, ctx.places, strict=True)}
-        ctx.again = Call(call.mode, call.func, _swap(call.args, table), _swap(call.kwargs, table))
+    def forward(ctx: Any, call: DeepLIFTCall, *parts: Tensor) -> Tensor:
+        # the call itself must not be kept, since it holds what autograd has to free: places stand in for its tensors
+        places = {id(part): _Place(number) for number, part in enumerate(parts)}
+        args, kwargs = mapped((call.args, call.kwargs), lambda part: places.get(id(part), part))
+        ctx.again, ctx.in_place = FunctionCall(call.func, args, kwargs), call.in_place
         ctx.save_for_backward(*(torch.lerp(part, at_baseline(part), 0.5) for part in parts))
         output, call.value = call.run(), call.run_at_baseline()
         if call.in_place:
@@ -210,12 +177,12 @@ class _Midpoint(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         middles = [middle.detach().requires_grad_() for middle in ctx.saved_tensors]
         with torch.enable_grad():
-            parts = [middle.clone() if ctx.again.in_place else middle for middle in middles]
-            output = ctx.again.run_with({id(place): part for place, part in zip(ctx.places, parts, strict=True)})
+            parts = [middle.clone() if ctx.in_place else middle for middle in middles]
+            output = ctx.again.run_with(lambda place: parts[place.number], _Place)
         return None, *torch.autograd.grad(output, middles, gradients[0])
 
 
-def quotient(call: Call) -> Any:
+def quotient(call: DeepLIFTCall) -> Any:
     """y = a / b, so that Δa = (b + b')/2 Δy + (y + y')/2 Δb; solved for Δy, which stays small where one b is."""
     a, b = call.args[:2]
     if call.kwargs.get("rounding_mode"):
@@ -230,7 +197,7 @@ def quotient(call: Call) -> Any:
 
 class _Quotient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, call: Call) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, call: DeepLIFTCall) -> Tensor:
         ctx.shapes = a.shape, b.shape
         middle = torch.lerp(b, at_baseline(b), 0.5)
         output, call.value = call.run(), call.run_at_baseline()
@@ -246,7 +213,7 @@ class _Quotient(torch.autograd.Function):
         return to_a.sum_to_size(ctx.shapes[0]), -(to_a * middle).sum_to_size(ctx.shapes[1]), None
 
 
-def softmax(call: Call) -> Any:
+def softmax(call: DeepLIFTCall) -> Any:
     """p = softmax(z), or log p: its Jacobian, with mean probabilities in place of p.
 
     log p_i - log p'_i = Δz_i - Δlse, and Δp_i = l_i (log p_i - log p'_i) with the logarithmic mean l_i of p_i and
@@ -258,7 +225,7 @@ def softmax(call: Call) -> Any:
 
 class _Softmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, call: Call, dim: int, log: bool) -> Tensor:
+    def forward(ctx: Any, z: Tensor, call: DeepLIFTCall, dim: int, log: bool) -> Tensor:
         log_p, log_p_0 = z.log_softmax(dim), at_baseline(z).log_softmax(dim)
         p, p_0 = log_p.exp(), log_p_0.exp()
         step = log_p - log_p_0
@@ -276,7 +243,7 @@ class _Softmax(torch.autograd.Function):
         return direct - share * direct.sum(ctx.dim, keepdim=True), None, None, None
 
 
-def max_pool(call: Call) -> Any:
+def max_pool(call: DeepLIFTCall) -> Any:
     """Δout of a window goes to the pixel that is the larger of the two runs' maxima.
 
     That pixel's Δin has the sign of Δout and is at least as large, so that the multiplier Δout / Δin is in [0, 1].
@@ -294,7 +261,9 @@ def max_pool(call: Call) -> Any:
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Call, pool: Callable[..., tuple[Tensor, Tensor]], n_dims: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, call: DeepLIFTCall, pool: Callable[..., tuple[Tensor, Tensor]], n_dims: int
+    ) -> Tensor:
         x_0 = at_baseline(x)
         y, y_0 = pool(x)[0], pool(x_0)[0]
         place, place_0 = pool(_coarse(x, n_dims))[1], pool(_coarse(x_0, n_dims))[1]
@@ -304,9 +273,9 @@ class _MaxPool(torch.autograd.Function):
             for i in (place.flatten(-n_dims), place_0.flatten(-n_dims))
         )
         rises, small = step >= 0, torch.minimum(_TIE * (y.abs() + y_0.abs()), 0.01 * step.abs())
-        takes = rises ^ ((torch.where(rises, other, own) - step).abs() <= small)  # the picture's maximum it is
+        takes = rises ^ ((torch.where(rises, other, own) - step).abs() <= small)  # the the maximum is the picture's
         place, difference = torch.where(takes, place, place_0), torch.where(takes, own, other)
-        slope = (step / difference).clamp_(0, 1)  # a tie may lie a hair beyond
+        slope = (step / difference).clamp_(0, 1)  # rounding may leave a tie just beyond
         ctx.save_for_backward(torch.where(difference.abs() < _TINY, 1.0, slope), place)
         ctx.shape, ctx.n_dims = x.shape, n_dims
         call.value = y_0
@@ -327,7 +296,7 @@ def _coarse(x: Tensor, n_dims: int) -> Tensor:
     return (x * (1 / (_TIE * size))).round_()
 
 
-def normalised(x: Tensor, call: Call, shape: Sequence[int], eps: float) -> Tensor:
+def normalised(x: Tensor, call: DeepLIFTCall, shape: Sequence[int], eps: float) -> Tensor:
     """y = c / s over the last dimensions, of this `shape`: c = x - mean, s² = mean of c² + eps.
 
     Δs = mean of (c + c')/2 Δc / ((s + s')/2) exactly, and then Δy as `quotient` has it.
@@ -337,7 +306,7 @@ def normalised(x: Tensor, call: Call, shape: Sequence[int], eps: float) -> Tenso
 
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Call, shape: Sequence[int], eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: DeepLIFTCall, shape: Sequence[int], eps: float) -> Tensor:
         y, _, rate = torch.native_layer_norm(x, shape, None, None, eps)
         y_0, _, rate_0 = torch.native_layer_norm(at_baseline(x), shape, None, None, eps)
         ctx.save_for_backward(y, y_0, rate.reciprocal(), rate_0.reciprocal())

@@ -1,87 +1,82 @@
-"""The gradient at a picture through layers whose weights want none, cheaper than the library's own.
+"""The gradient at a model's input, through layers whose weights want none, faster than PyTorch's own backward pass.
 
 Two kinds of layer gain by it. The gradient at the input of a convolution is a transposed convolution, which CPU kernels
 do badly for the three channels of a picture: in a ResNet it took more than a third of a step. The same numbers come
 from a plain convolution that works out blocks of b × b pixels as 3 b² channels, which are then interleaved (Shi et al.
-2016, eq. 4). And a BatchNorm in evaluation mode only scales each channel, where the library's way back reads the
+2016, eq. 4). And a BatchNorm in evaluation mode only scales each channel, where PyTorch's backward pass reads the
 layer's input once more, which it keeps for that, and works out sums for the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-#: More channels than pictures have are no first layer, and the library's kernels do well there.
+from explainers.engines.interception import FunctionCall, Interception, batch_norm_arguments
+
+#: A convolution of more channels than pictures have is no first layer, and PyTorch's kernels do well there.
 _CHANNELS = 4
 
 
-class Stem(NamedTuple):
-    """A square convolution of `stride` that pads so much on each side, with its kernel as `kernel_of` has it.
+class FastInputGradient(Interception):
+    """Inside the block, the layers that gain by it get the faster backward pass; all outputs are what they were.
 
-    A block of pixels is `step` strides wide.
+    They are 2-D convolutions that see few channels, as pictures have, and batch norms by running statistics, both of
+    weights that require no gradient.
     """
 
-    kernel: Tensor
-    stride: int
-    padding: int
-    step: int
+    def _convolution(self, call: FunctionCall) -> Any:
+        """Square kernels without groups or dilation, padded by zeros."""
+        weight, bias = call.argument(1, "weight"), call.argument(2, "bias")
+        if not _wants_input_gradient(call, weight, bias) or weight.ndim != 4 or weight.shape[1] > _CHANNELS:
+            return NotImplemented
+        stride, padding, dilation = (
+            _pair(call.argument(place, name, default))
+            for place, name, default in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
+        )
+        square = all(pair is not None and pair[0] == pair[1] for pair in (weight.shape[2:], stride, padding, dilation))
+        if not square or dilation[0] != 1 or call.argument(6, "groups", 1) != 1 or call.args[0].ndim != 4:
+            return NotImplemented
+        height, width = call.args[0].shape[2:]
 
-    @classmethod
-    def of(cls, conv: nn.Conv2d) -> Stem:
-        """With blocks of at least two pixels: one by one they are no better off than with the library."""
-        stride = conv.stride[0]
-        step = 2 if stride == 1 else 1
-        return cls(kernel_of(conv.weight, stride, step), stride, int(conv.padding[0]), step)
+        def back(gradient: Tensor) -> Tensor:
+            return convolution_input_gradient(gradient, weight, stride[0], padding[0], (height, width))
 
-    def back(self, gradient: Tensor, size: torch.Size) -> Tensor:
-        """(N, o, i, j) -> (N, c, *size): what lies beyond the last whole stride gets none."""
-        height, width = size
-        blocks = F.conv2d(gradient, self.kernel, stride=self.step, padding=self.kernel.shape[2] - 1)
-        start = self.stride * (self.step - 1) + self.padding
-        pixels = F.pixel_shuffle(blocks, self.stride * self.step)[..., start:, start:][..., :height, :width]
-        return F.pad(pixels, (0, width - pixels.shape[3], 0, height - pixels.shape[2]))
+        return _with_backward(call, back)
 
+    def _batch_norm(self, call: FunctionCall) -> Any:
+        """y = x · scale + shift for each channel."""
+        _x, mean, var, weight, bias, training, _momentum, eps = batch_norm_arguments(call)
+        if training or var is None or not _wants_input_gradient(call, weight, bias, mean, var):
+            return NotImplemented
+        scale = (var + eps).rsqrt() if weight is None else (var + eps).rsqrt() * weight
+        return _with_backward(call, lambda gradient: gradient * scale.view(-1, *[1] * (gradient.ndim - 2)))
 
-class Norm(NamedTuple):
-    """A BatchNorm by running statistics: y = x · scale + shift for each channel."""
-
-    scale: Tensor
-
-    def back(self, gradient: Tensor, size: torch.Size) -> Tensor:
-        """(N, c, *size) -> the same."""
-        return gradient * self.scale.view(-1, *[1] * len(size))
+    rules: ClassVar = {"conv2d": _convolution, "batch_norm": _batch_norm}
 
 
-def frozen_layers(module: nn.Module) -> dict[nn.Module, Stem | Norm]:
-    """Those layers of a model that have a cheaper way back; none whose weights want a gradient.
+def convolution_input_gradient(
+    gradient: Tensor, weight: Tensor, stride: int, padding: int, size: tuple[int, int]
+) -> Tensor:
+    """Gradient (N, o, i, j) at a convolution's output -> (N, c, *size) at its input.
 
-    They are convolutions that see few channels, as pictures have, and BatchNorms in evaluation mode.
+    `weight` (o, c, k, k). Blocks of at least two pixels: one by one they are no faster than PyTorch's own. What lies
+    beyond the last whole stride gets zero.
     """
-    found: dict[nn.Module, Stem | Norm] = {}
-    for child in module.modules():
-        if any(weight.requires_grad for weight in child.parameters(recurse=False)):
-            continue
-        if type(child) is nn.Conv2d and _fits(child):
-            found[child] = Stem.of(child)
-        elif type(child) is nn.BatchNorm2d and not child.training and child.running_var is not None:
-            scale = (child.running_var + child.eps).rsqrt()
-            found[child] = Norm(scale if child.weight is None else scale * child.weight)
-    return found
+    height, width = size
+    step = 2 if stride == 1 else 1  # a block of pixels is so many strides wide
+    kernel = _block_kernel(weight, stride, step)
+    blocks = F.conv2d(gradient, kernel, stride=step, padding=kernel.shape[2] - 1)
+    start = stride * (step - 1) + padding
+    pixels = F.pixel_shuffle(blocks, stride * step)[..., start:, start:][..., :height, :width]
+    return F.pad(pixels, (0, width - pixels.shape[3], 0, height - pixels.shape[2]))
 
 
-def _fits(conv: nn.Conv2d) -> bool:
-    square = all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
-    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
-    return square and plain and not isinstance(conv.padding, str) and conv.in_channels <= _CHANNELS
-
-
-def kernel_of(weight: Tensor, stride: int, step: int) -> Tensor:
+def _block_kernel(weight: Tensor, stride: int, step: int) -> Tensor:
     """Weights (o, c, k, k) of a convolution of stride s -> (c b², o, t, t) of that which leads back to blocks of b².
 
     b = s · step and t = ⌈k / s⌉ + step - 1.
@@ -94,38 +89,35 @@ def kernel_of(weight: Tensor, stride: int, step: int) -> Tensor:
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
-@contextmanager
-def cheap_gradients(layers: Mapping[nn.Module, Stem | Norm]) -> Iterator[None]:
-    """Within the block, gradients go through `layers` the cheap way; their outputs are what they were."""
-    given: dict[nn.Module, Tensor] = {}
-
-    def before(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor] | None:
-        if not (torch.is_grad_enabled() and len(inputs) == 1 and inputs[0].requires_grad):
-            return None
-        given[layer] = inputs[0]
-        return (inputs[0].detach(),)
-
-    def after(layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        seen = given.pop(layer, None)
-        return output if seen is None else _Through.apply(seen, output, layers[layer])
-
-    with ExitStack() as stack:
-        for layer in layers:
-            stack.callback(layer.register_forward_pre_hook(before).remove)
-            stack.callback(layer.register_forward_hook(after).remove)
-        yield
+def _pair(value: Any) -> Any:
+    """One number for both axes as two of it; `None` for a padding in words."""
+    if isinstance(value, str):
+        return None
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
-class _Through(torch.autograd.Function):
-    """Hands a layer's output on, and the gradient back to its input."""
+def _wants_input_gradient(call: FunctionCall, *constants: Tensor | None) -> bool:
+    """Whether a gradient is wanted at the first argument, and at none of `constants`."""
+    x = call.args[0]
+    wanted = torch.is_grad_enabled() and x.requires_grad
+    return wanted and not any(constant is not None and constant.requires_grad for constant in constants)
+
+
+def _with_backward(call: FunctionCall, back: Callable[[Tensor], Tensor]) -> Tensor:
+    """The output of `call`, with `back` in place of its backward pass to its first argument."""
+    x = call.args[0]
+    return _Backward.apply(x, call.applied_to(x.detach()), back)
+
+
+class _Backward(torch.autograd.Function):
+    """Hands `output` on, and `back` of its gradient to `x`."""
 
     @staticmethod
-    def forward(ctx: Any, seen: Tensor, output: Tensor, layer: Stem | Norm) -> Tensor:
-        ctx.layer, ctx.size = layer, seen.shape[2:]
+    def forward(ctx: Any, x: Tensor, output: Tensor, back: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.back = back
         ctx.mark_dirty(output)  # so that an in-place ReLU may follow
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient at the output -> that at the input."""
-        return ctx.layer.back(gradient, ctx.size), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.back(gradients[0]), None, None

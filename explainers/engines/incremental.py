@@ -1,9 +1,9 @@
 """Incremental inference: pictures that differ from one only in a window cost what the window reaches, no more.
 
-A `Patch` stands for B such pictures and goes through the model's own forward in their place. A convolution or pooling
-hands on the part of its output that the window reaches, made from the clean picture's values around it; what sees the
-whole picture (a linear layer, attention, squeeze-and-excitation) gets the whole pictures, and all behind it runs in
-full. Exact but for rounding, for any model; worth the while where local layers come first.
+A `WindowPatch` stands for B such pictures and goes through the model's own forward in their place. A convolution or
+pooling hands on the part of its output that the window reaches, made from the clean picture's values around it; what
+sees the whole picture (a linear layer, attention, squeeze-and-excitation) gets the whole pictures, and all behind it
+runs in full. Exact but for rounding, for any model; it pays where local layers come first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from explainers.engines.window_patch import Call, Flat, Patch, Run, Span
+from explainers.engines.window_patch import CallRecord, ForwardPass, LazyBatch, Span, WindowPatch
 from explainers.engines.window_rules import RULES
 from models.store import ModelHandle, batch_for
 
@@ -36,8 +36,8 @@ class Incremental:
 
     def __init__(self, model: ModelHandle, picture: Tensor, window: tuple[int, int]) -> None:
         """`picture` (C, H, W) float32, normalised; windows are about `window` (height, width) pixels."""
-        self._loan, self._picture = model, picture[None]
-        self._kept: list[Call] = []
+        self._model, self._picture = model, picture[None]
+        self._records: list[CallRecord] = []
         (top, height), (left, width) = (
             ((side - size) // 2, size) for side, size in zip(picture.shape[1:], window, strict=True)
         )
@@ -62,18 +62,20 @@ class Incremental:
     def saving(self) -> float:
         """How many times fewer floating-point operations a window in the middle takes than a whole picture."""
         with torch.no_grad(), _Flops() as whole:
-            self._loan.scores(self._picture)
+            self._model.scores(self._picture)
         with _Flops() as part:
             self.scores(self._window, *self._middle)
         return whole.total / max(1, part.total)
 
-    def _pass(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> tuple[Tensor, Run]:
-        run = Run(self._kept, RULES)
+    def _pass(self, values: Tensor, rows: np.ndarray, columns: np.ndarray) -> tuple[Tensor, ForwardPass]:
+        forward_pass = ForwardPass(self._records, RULES)
         values = values.clone(memory_format=torch.channels_last)  # a model may write into its input
-        x = Patch.of(values, self._picture, Span(rows, values.shape[2]), Span(columns, values.shape[3]), run)
+        x = WindowPatch.of(
+            values, self._picture, Span(rows, values.shape[2]), Span(columns, values.shape[3]), forward_pass
+        )
         with torch.no_grad():
-            found = self._loan.scores(x)
-        return (found.whole() if isinstance(found, Patch | Flat) else found), run
+            found = self._model.scores(x)
+        return (found.whole() if isinstance(found, LazyBatch) else found), forward_pass
 
 
 class _Flops(TorchDispatchMode):

@@ -61,12 +61,12 @@ class Layer:
         return change(self.bias.view(-1, *(1,) * (self.weight.ndim - 2)) if self.convolves else self.bias)
 
 
-#: Linear maps of the input that relevance goes through. With y the layer's output behind any activation, R = y c, so
-#: that y / divisor is what c is multiplied by before each (`None`: one).
-Ways = list[tuple[Tensor, Tensor | None]]
+#: Linear maps of the layer's input whose backward passes relevance takes, each with a divisor. With y the layer's
+#: output behind any activation, R = y c, so that c is multiplied by y / divisor before each (`None`: by one).
+BackwardPasses = list[tuple[Tensor, Tensor | None]]
 
-#: (layer, z, size of z where it matters, whether that is nowhere below zero) -> ways
-Rule = Callable[[Layer, Tensor, Tensor, bool], Ways]
+#: (layer, z, z as its activation leaves it, whether that is nowhere below zero) -> backward passes
+Rule = Callable[[Layer, Tensor, Tensor, bool], BackwardPasses]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Epsilon:
 
     epsilon: float = EPSILON
 
-    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> Ways:
+    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> BackwardPasses:
         """The layer's own backward pass."""
         return [(z, value + self.epsilon if rectified else stabilised(value, self.epsilon))]
 
@@ -89,7 +89,7 @@ class AlphaBeta:
 
     alpha: float = 1.0
 
-    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> Ways:
+    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> BackwardPasses:
         """One pass over the positive contributions, one over the negative where they count."""
         positive = layer.through(lambda weight: weight.clamp(min=0))
         if self.alpha == 1:
@@ -109,7 +109,7 @@ class Gamma:
 
     gamma: float
 
-    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> Ways:
+    def __call__(self, layer: Layer, z: Tensor, value: Tensor, rectified: bool) -> BackwardPasses:
         """One pass over changed weights; the weights' own pass completes it where negative units carry relevance."""
         favoured = layer.through(self._favour)
         above = favoured.detach() + layer.changed_bias(self._favour)
@@ -123,16 +123,16 @@ class Gamma:
         return weight + self.gamma * weight.clamp(min=0)
 
 
-def flat(layer: Layer, seen: Tensor) -> Ways:
+def flat(layer: Layer, seen: Tensor) -> BackwardPasses:
     """R_i = sum_j R_j / n_j over the n_j inputs that unit j sees (Lapuschkin et al. 2019), whatever their values."""
-    counted = layer.run(carried(layer.x, (seen != 0).to(seen.dtype)), torch.ones_like(layer.weight))
+    counted = layer.run(relevance_of(layer.x, (seen != 0).to(seen.dtype)), torch.ones_like(layer.weight))
     return [(counted, stabilised(counted.detach()))]
 
 
-def box(layer: Layer, low: Tensor, high: Tensor) -> Ways:
+def box(layer: Layer, low: Tensor, high: Tensor) -> BackwardPasses:
     """R_i = sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) / sum_i (the same) · R_j (Montavon et al. 2017, section 4)."""
-    from_high = layer.run(carried(layer.x, layer.x.detach() - high), layer.weight)  # w- = w - w+ saves a pass
-    width = layer.run(carried(layer.x, high - low), layer.weight.clamp(min=0))
+    from_high = layer.run(relevance_of(layer.x, layer.x.detach() - high), layer.weight)  # w- = w - w+ saves a pass
+    width = layer.run(relevance_of(layer.x, high - low), layer.weight.clamp(min=0))
     divisor = stabilised((from_high + width).detach())
     return [(from_high, divisor), (width, divisor)]
 
@@ -147,12 +147,12 @@ class Rules:
 
     convolution: Rule
     dense: Rule
-    first: Callable[..., Ways] | None = None
+    first: Callable[..., BackwardPasses] | None = None
     references: tuple[Tensor, ...] = ()
     excited: bool = False
     activated: bool = True
 
-    def settle(
+    def apply_rule(
         self,
         layer: Layer,
         z: Tensor,
@@ -167,37 +167,39 @@ class Rules:
         if activation is not None and ceiling is not None:
             value = value.relu() if ceiling < math.inf else activation(value)
         if layer.references and self.first is not None:
-            ways = self.first(layer, *layer.references)
+            passes = self.first(layer, *layer.references)
         else:
-            ways = (self.convolution if layer.convolves else self.dense)(layer, z, value, ceiling is not None)
+            passes = (self.convolution if layer.convolves else self.dense)(layer, z, value, ceiling is not None)
         if activation is not None:
             output = value if ceiling == math.inf else activation(output)
-        return recast(output, [(source, None if divisor is None else output / divisor) for source, divisor in ways])
+        return with_sources(
+            output, [(source, None if divisor is None else output / divisor) for source, divisor in passes]
+        )
 
 
-def recast(value: Tensor | None, sources: list[tuple[Tensor, Tensor | None]]) -> Tensor:
-    """A tensor that has `value`, but another past: c times a factor (`None`: one) goes to each of the `sources`.
+def with_sources(value: Tensor | None, sources: list[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """`value` with another backward pass: c times a factor (`None`: one) goes to each of the `sources`.
 
-    `None` stands for the value of the only source, which has been worked on in place.
+    A `value` of `None` stands for that of the only source, which has been changed in place.
     """
     parts, factors = zip(*sources, strict=True)
-    return _Recast.apply(None if value is None else (value,), factors, *parts)
+    return _WithSources.apply(None if value is None else (value,), factors, *parts)
 
 
-def carried(x: Tensor, reference: Tensor) -> Tensor:
-    """`reference`, in the graph of the picture `x`: c of the one becomes R = reference · c of the other."""
-    return _Carry.apply(x, reference)
+def relevance_of(x: Tensor, reference: Tensor) -> Tensor:
+    """`reference` in place of the picture `x`: what comes back as c goes on to `x` as relevance, reference · c."""
+    return _RelevanceOf.apply(x, reference)
 
 
-def centred(x: Tensor, value: Tensor, factors: tuple[Tensor, ...], grouped: tuple[int, ...], n_dims: int) -> Tensor:
+def norm_of(x: Tensor, value: Tensor, factors: tuple[Tensor, ...], grouped: tuple[int, ...], n_dims: int) -> Tensor:
     """`value`, the norm of `x`, whose `factors` are constants and whose mean is not.
 
     c · factors goes back, minus its mean over the last `n_dims` of `grouped`, the shape in which the norm sees `x`.
     """
-    return _Centred.apply(x, (value,), factors, grouped, tuple(range(-n_dims, 0)))
+    return _NormOf.apply(x, (value,), factors, grouped, tuple(range(-n_dims, 0)))
 
 
-class _Recast(torch.autograd.Function):
+class _WithSources(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: tuple[Tensor] | None, factors: tuple[Tensor | None, ...], *sources: Tensor) -> Tensor:
         ctx.factors = factors
@@ -212,7 +214,7 @@ class _Recast(torch.autograd.Function):
         return None, None, first, *(other if other.any() else None for other in others)  # None: no need to go there
 
 
-class _Carry(torch.autograd.Function):
+class _RelevanceOf(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, reference: Tensor) -> Tensor:
         ctx.reference = reference
@@ -223,7 +225,7 @@ class _Carry(torch.autograd.Function):
         return relevance[0] * ctx.reference, None
 
 
-class _Centred(torch.autograd.Function):
+class _NormOf(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, value: tuple[Tensor], factors: tuple[Tensor, ...], grouped: tuple[int, ...], dims: Any

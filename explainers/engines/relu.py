@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from explainers.engines.interception import FunctionCall
 from models.card import ModelCard
+
+#: Torch functions that are a ReLU, some of them with the right arguments only: see `ceiling`.
+RELUS = ("clamp", "hardtanh", "relu", "relu6")
 
 #: Activations that are no ReLU, as modules and functions are called, in small letters and without underscores.
 _OTHERS = frozenset((
@@ -29,11 +31,6 @@ _NOT_RELU = {
 }
 
 
-def called(func: Callable[..., Any]) -> str:
-    """A torch function's plain name: `add` for `Tensor.add` and for `aten.add.Tensor`."""
-    return getattr(func, "__name__", type(func).__name__).split(".")[0]
-
-
 def is_other_activation(name: str) -> bool:
     """Whether a module class or a function of this name is an activation, but no ReLU."""
     return name.replace("_", "").lower() in _OTHERS
@@ -44,19 +41,18 @@ def other_activations(card: ModelCard) -> tuple[str, ...]:
     return tuple(name for name in card.facts if is_other_activation(name))
 
 
-def ceiling(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
+def ceiling(call: FunctionCall) -> float | None:
     """The value at which a ReLU stops growing: infinity, 6 for ReLU6; `None` when this call is no ReLU.
 
-    All ways to write a ReLU end in one of the functions named here: modules, `torch.relu`, in place or not.
+    All ways to write a ReLU end in one of the `RELUS`: modules, `torch.relu`, in place or not.
     """
-    name = called(func).rstrip("_")
-    if name == "relu":
+    if call.name == "relu":
         return math.inf
-    if name == "relu6":
+    if call.name == "relu6":
         return 6.0
-    if name in ("hardtanh", "clamp", "clip"):
-        keywords = ("min_val", "max_val") if name == "hardtanh" else ("min", "max")
-        low, high = (kwargs.get(key, args[i] if len(args) > i else None) for i, key in enumerate(keywords, 1))
+    if call.name in ("hardtanh", "clamp"):
+        keywords = ("min_val", "max_val") if call.name == "hardtanh" else ("min", "max")
+        low, high = (call.argument(place, keyword) for place, keyword in enumerate(keywords, 1))
         if isinstance(low, int | float) and low == 0:
             return math.inf if high is None else float(high)
     return None

@@ -43,7 +43,7 @@ def segments(inputs: Tensor, kind: str, n: int, preprocessing: Preprocessing) ->
     """
     if kind == "grid":
         return _grid(inputs.shape[2], inputs.shape[3], n).expand(len(inputs), -1, -1)
-    mean, std = (torch.tensor(x, device=inputs.device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    mean, std = preprocessing.mean_and_std(inputs.device)
     pictures = (inputs * std + mean).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
     return torch.stack([_slic(picture, n) for picture in pictures])
 

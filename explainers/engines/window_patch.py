@@ -1,8 +1,8 @@
-"""Patches: many pictures that differ from one only in a window each, kept as that one and the windows."""
+"""Batches of pictures that differ from one only in a window each, held as that clean picture and the windows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explainers.engines.relu import called
+from explainers.engines.interception import FunctionCall, tensors_in
 
 
 class Span(NamedTuple):
@@ -58,11 +58,12 @@ class Window(NamedTuple):
 
 
 @dataclass
-class Call:
+class CallRecord:
     """What is kept of one call of a function from batch to batch.
 
-    Its clean output, clean inputs as `Patch.crop` has them, and whether it gets the whole pictures. That is decided
-    once, by a batch of two: in a batch of one, what was made of the picture looks like what is the same for all.
+    Its clean output, clean inputs as `WindowPatch.crop` has them, and whether it gets the whole pictures. That is
+    decided once, by a batch of two: in a batch of one, what was made of the picture looks like what is the same for
+    all.
     """
 
     clean: Any = None
@@ -70,54 +71,58 @@ class Call:
     sources: dict[int, Tensor] = field(default_factory=dict)
 
 
-class Run:
-    """One pass of a batch: the model's calls in turn, and the most numbers that one picture needs at once."""
+class ForwardPass:
+    """One forward pass of a batch: the records of its calls in turn, and the most numbers that a picture needs at once.
 
-    def __init__(self, kept: list[Call], rules: Mapping[str, Callable[..., Any]]) -> None:
-        """`rules` say by name what a function makes of patches, from its `Call` and arguments; see `patch_rules`."""
-        self._kept, self._next, self.largest, self.rules = kept, 0, 0, rules
+    `rules` say by a function's name what it makes of patches; see `window_rules`.
+    """
 
-    def call(self) -> Call:
-        """What is kept of the next call; the first batch writes it down, the next ones find it."""
-        if self._next == len(self._kept):
-            self._kept.append(Call())
+    def __init__(self, records: list[CallRecord], rules: Mapping[str, Callable[..., Any]]) -> None:
+        self._records, self._next, self.largest, self.rules = records, 0, 0, rules
+
+    def next_record(self) -> CallRecord:
+        """What is kept of the next call; the first batch fills it, the later ones read it."""
+        if self._next == len(self._records):
+            self._records.append(CallRecord())
         self._next += 1
-        return self._kept[self._next - 1]
+        return self._records[self._next - 1]
 
     def needs(self, pictures: Tensor) -> None:
         """Take note of the memory for `pictures` (B, ...)."""
         self.largest = max(self.largest, pictures.numel() // len(pictures))
 
 
-class Hollow(Tensor):
-    """Many pictures, or rows made of them, in shape, kind and device alone: there is no memory for them.
+class LazyBatch(Tensor):
+    """Many pictures, or rows made of them: a tensor in shape, dtype and device alone, whose values are made on demand.
 
-    Torch functions without a rule get the whole pictures.
+    Torch functions follow the rule of their name; those without one get the whole pictures.
     """
 
-    run: Run
+    forward_pass: ForwardPass
+
+    def whole(self) -> Tensor:
+        """The values themselves."""
+        raise NotImplementedError
 
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kwargs = dict(kwargs or {})
         with torch._C.DisableTorchFunctionSubclass():
-            name = called(func)
-            if name in _FACTS or (name == "__get__" and func.__self__.__name__ not in _VIEWS):  # type: ignore[attr-defined]
-                return func(*args, **kwargs)
-            patches = list(patches_in((args, kwargs)))
-            rule = patches[0].run.rules.get(name.strip("_"))
-            call = patches[0].run.call()
-            if rule is not None and not call.whole:
-                output = rule(call, func, *args, **kwargs)
+            call = FunctionCall(func, args, kwargs)
+            if call.asks_a_fact:
+                return call.run()
+            forward_pass = next(part.forward_pass for part in call.tensors() if isinstance(part, LazyBatch))
+            rule, record = forward_pass.rules.get(call.name), forward_pass.next_record()
+            if rule is not None and not record.whole:
+                output = rule(record, call, *call.args, **call.kwargs)
                 if output is not NotImplemented:
                     return output
-            call.whole = True
-            return func(*with_whole_pictures(args), **with_whole_pictures(kwargs))
+            record.whole = True
+            return call.run_with(lambda batch: batch.whole(), LazyBatch)
 
 
-class Patch(Hollow):
+class WindowPatch(LazyBatch):
     """B pictures (B, C, H, W) that equal `clean` (1, C, H, W) except in `content` (B, C, h, w) at `rows`, `columns`."""
 
     content: Tensor
@@ -126,16 +131,22 @@ class Patch(Hollow):
     columns: Span
 
     @classmethod
-    def of(cls, content: Tensor, clean: Tensor, rows: Span, columns: Span, run: Run) -> Patch:
+    def of(cls, content: Tensor, clean: Tensor, rows: Span, columns: Span, forward_pass: ForwardPass) -> WindowPatch:
         """See the class."""
         patch = content.new_empty(1).expand(len(content), *clean.shape[1:]).as_subclass(cls)
-        patch.content, patch.clean, patch.rows, patch.columns, patch.run = content, clean, rows, columns, run
-        run.needs(content)
+        patch.content, patch.clean, patch.rows, patch.columns, patch.forward_pass = (
+            content,
+            clean,
+            rows,
+            columns,
+            forward_pass,
+        )
+        forward_pass.needs(content)
         return patch
 
-    def like(self, values: Tensor, clean: Tensor) -> Patch:
+    def like(self, values: Tensor, clean: Tensor) -> WindowPatch:
         """Other values at the same place."""
-        return Patch.of(values, clean, self.rows, self.columns, self.run)
+        return WindowPatch.of(values, clean, self.rows, self.columns, self.forward_pass)
 
     def crop(self, rows: Span, columns: Span, source: Tensor, margin: tuple[int, int] = (0, 0)) -> Tensor:
         """The pictures' values at `rows` and `columns`: (B, C, h, w), in channels-last memory.
@@ -143,7 +154,7 @@ class Patch(Hollow):
         `source` (H, W, C) are the clean ones, with `margin` more rows above and columns to the left.
         """
         found = _cut(source, rows, columns, margin)
-        self.run.needs(found)
+        self.forward_pass.needs(found)
         self._paste(found, self.rows.first - rows.first, self.columns.first - columns.first)
         return found.permute(0, 3, 1, 2)
 
@@ -172,27 +183,21 @@ class Patch(Hollow):
         return self.content - _cut(source, self.rows, self.columns).permute(0, 3, 1, 2)
 
 
-class Flat(Hollow):
+class FlatPatch(LazyBatch):
     """The pictures of a patch as rows, (B, C · H · W)."""
 
-    patch: Patch
+    patch: WindowPatch
 
     @classmethod
-    def of(cls, patch: Patch) -> Flat:
+    def of(cls, patch: WindowPatch) -> FlatPatch:
         """See the class."""
         flat = patch.content.new_empty(1).expand(len(patch.content), patch.clean[0].numel()).as_subclass(cls)
-        flat.patch, flat.run = patch, patch.run
+        flat.patch, flat.forward_pass = patch, patch.forward_pass
         return flat
 
     def whole(self) -> Tensor:
         """The rows themselves."""
         return self.patch.whole().flatten(1)
-
-
-#: What may be asked about the pictures without looking at them.
-_FACTS = frozenset(("__len__", "dim", "get_device", "is_contiguous", "is_floating_point", "ndimension", "nelement",
-                    "numel", "size", "stride", "__set__"))  # fmt: skip
-_VIEWS = frozenset(("T", "mT", "H", "mH", "data"))
 
 
 def source_of(clean: Tensor) -> Tensor:
@@ -215,21 +220,6 @@ def _lines(values: Tensor, length: int) -> Tensor:
     return values.as_strided((n_places, length * n_channels), (n_channels, 1))
 
 
-def patches_in(part: Any) -> Iterator[Patch | Flat]:
-    """All patches in nested arguments, flat ones too."""
-    if isinstance(part, Patch | Flat):
-        yield part
-    elif isinstance(part, tuple | list):
-        for one in part:
-            yield from patches_in(one)
-    elif isinstance(part, dict):
-        yield from patches_in(list(part.values()))
-
-
-def with_whole_pictures(part: Any) -> Any:
-    """The same, with whole pictures for patches."""
-    if isinstance(part, Patch | Flat):
-        return part.whole()
-    if isinstance(part, tuple | list):
-        return type(part)(with_whole_pictures(one) for one in part)
-    return {name: with_whole_pictures(one) for name, one in part.items()} if isinstance(part, dict) else part
+def holds_patches(value: Any) -> bool:
+    """Whether there is a lazy batch among nested arguments."""
+    return any(isinstance(part, LazyBatch) for part in tensors_in(value))

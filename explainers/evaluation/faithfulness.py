@@ -197,17 +197,8 @@ def _resized(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Pearson's r of two arrays of one shape; of two without contrast 1, of one without and one with 0."""
-    a, b = (_centred(part) for part in (first, second))
-    length = np.sqrt((a @ a) * (b @ b))
-    if length == 0:
-        return float(not a.any() and not b.any())
-    return float(np.clip(a @ b / length, -1, 1))
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    """Flat float64 of mean 0 and largest magnitude 1, so that tiny maps do not vanish when squared; or all zero."""
-    flat = values.astype(np.float64).ravel()
-    if np.ptp(flat) <= 1e-6 * np.abs(flat).max():  # resizing leaves ripples of rounding on an even map
-        return np.zeros_like(flat)
-    flat = flat - flat.mean()
-    return flat / np.abs(flat).max()
+    flat = [values.astype(np.float64).ravel() for values in (first, second)]
+    even = [np.ptp(values) <= 1e-6 * np.abs(values).max() for values in flat]  # resizing leaves ripples of rounding
+    if any(even):
+        return float(all(even))
+    return float(np.corrcoef([values / np.abs(values).max() for values in flat])[0, 1])  # tiny ones survive squaring

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from explainers.base import out_of_memory
-from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
+from explainers.engines.fast_input_gradient import FastInputGradient
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.penalties import norm, total_variation
-from explainers.maxout.redirected_relu import LedPastReLUs
+from explainers.maxout.redirected_relu import RedirectedReLU
 from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
 from explainers.maxout.transforms import moved, resized
 from explainers.output import Output
@@ -64,12 +64,8 @@ class Ascent:
         self.targets = torch.tensor(targets, device=model.device).repeat_interleave(params.pictures)
         self.parametrisation = params.parametrised(model.card)
         self.objective = Objective(model, output, params.pictures if params.apart else 1)
-        self._frozen = frozen_layers(model.module)
         self._at_once = _groups(at_once(model), self.objective.group)
-        shape = (1, -1, 1, 1)
-        preprocessing = model.card.preprocessing
-        self._mean = torch.tensor(preprocessing.mean, device=model.device).view(shape)
-        self._std = torch.tensor(preprocessing.std, device=model.device).view(shape)
+        self._mean, self._std = model.card.preprocessing.mean_and_std(model.device)
 
     def new(self) -> State:
         """The beginning."""
@@ -284,7 +280,7 @@ class Ascent:
 
     def _climbable(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Values (n,), scores (n,) and the scores' gradient (n, C, H, W) at the net's inputs."""
-        with torch.enable_grad(), cheap_gradients(self._frozen):
+        with torch.enable_grad(), FastInputGradient():
             seen = inputs.detach().requires_grad_()
             values, scores = self._reached(seen, targets)
             (slopes,) = torch.autograd.grad(scores.sum(), seen)
@@ -292,9 +288,9 @@ class Ascent:
 
     def _led(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         """The values' gradient (n, C, H, W) at the net's inputs, led past the ReLUs that let none through."""
-        with torch.enable_grad(), cheap_gradients(self._frozen):
+        with torch.enable_grad(), FastInputGradient():
             seen = inputs.detach().requires_grad_()
-            with LedPastReLUs():
+            with RedirectedReLU():
                 values = self.objective.values(seen, targets)
             return torch.autograd.grad(values.sum(), seen)
 

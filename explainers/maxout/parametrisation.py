@@ -114,7 +114,11 @@ class Parametrisation:
 
 @cache
 def _gaussian(length: int, device: torch.device, reach: int = 3) -> Tensor:
-    """(length, length): each pixel's weights of all of a line, by a Gaussian of one pixel; the ends mirror it."""
+    """(length, length): each pixel's weights of all of a line, by a Gaussian of one pixel.
+
+    The ends mirror it with the last pixel repeated, so that sides of one pixel can be smoothed; torchvision's
+    `gaussian_blur` leaves that pixel out.
+    """
     weights = torch.zeros(length, length)
     for offset in range(-reach, reach + 1):
         places = torch.arange(length) + offset

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from explainers.base import Explainer, ExplainerParams, Need, Progress, setting, target_scores
-from explainers.engines.attention_weights import OpenAttention, attended, windowed
+from explainers.engines.attention_weights import AttentionWeights, attended, windowed
 from explainers.output import LOGIT, PROBABILITY
 from models.card import Layer, ModelCard
 from models.layers import capture
@@ -64,7 +64,7 @@ class AttentionRollout(_AttentionMethod):
             blocks.append(weights.mean(1))
             return weights
 
-        with torch.no_grad(), OpenAttention(model.card, len(inputs), grid, meet) as attention:
+        with torch.no_grad(), AttentionWeights(model.card, len(inputs), grid, meet) as attention:
             model.logits(inputs)
         attention.check()
         row = _answer_row(model, grid, inputs)
@@ -101,7 +101,7 @@ class GradientRollout(_AttentionMethod):
             blocks.append(weights if blocks else weights.detach().requires_grad_())
             return blocks[-1]
 
-        with torch.enable_grad(), OpenAttention(model.card, len(inputs), grid, meet) as attention:
+        with torch.enable_grad(), AttentionWeights(model.card, len(inputs), grid, meet) as attention:
             scores = target_scores(model.scores(inputs), targets)
         attention.check()
         gradients = torch.autograd.grad(scores.sum(), blocks)
@@ -162,7 +162,7 @@ class LeGrad(_AttentionMethod):
         with (
             torch.enable_grad(),
             capture(*blocks[first:]) as tokens,
-            OpenAttention(model.card, len(inputs), grid, meet) as attention,
+            AttentionWeights(model.card, len(inputs), grid, meet) as attention,
         ):
             answer = model.scores(inputs).detach()
         attention.check()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from explainers.base import Explainer, ExplainerParams, Progress, setting, target_scores
 from explainers.engines.baselines import BASELINES, baseline
-from explainers.engines.deeplift_mode import Multipliers
+from explainers.engines.deeplift_mode import DeepLIFTMode
 from explainers.methods.gradient import plain_scores, repeated
 from explainers.methods.path_gradients import mean_score
 from models.store import ModelHandle
@@ -26,10 +26,10 @@ def contributions(model: ModelHandle, inputs: Tensor, starts: Tensor, targets: T
     for images, empty, wanted in parts:
         images = images.detach().requires_grad_()
         empty = empty.contiguous(memory_format=torch.channels_last)
-        with torch.enable_grad(), Multipliers() as rules:
-            rules.follow(images, empty)
+        with torch.enable_grad(), DeepLIFTMode() as mode:
+            mode.follow(images, empty)
             scores = model.scores(images)
-        rules.check(scores)
+        mode.check(scores)
         (multipliers,) = torch.autograd.grad(target_scores(scores, wanted).sum(), images)
         maps.append((multipliers * (images.detach() - empty)).sum(1))
     return torch.cat(maps)

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from explainers.base import Explainer, ExplainerParams, Progress, target_scores
-from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
+from explainers.engines.fast_input_gradient import FastInputGradient
 from models.store import ModelHandle
 
 
 def input_gradient(model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
     """d score of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
     gradients: list[Tensor] = []
-    frozen, n = frozen_layers(model.module), n_passes(model, len(inputs))
+    n = n_passes(model, len(inputs))
     for images, wanted in zip(inputs.chunk(n), targets.chunk(n), strict=True):
         images = images.detach().requires_grad_()
-        with torch.enable_grad(), cheap_gradients(frozen):
+        with torch.enable_grad(), FastInputGradient():
             scores = target_scores(model.scores(images), wanted)
         gradients += torch.autograd.grad(scores.sum(), images)
     return torch.cat(gradients) if len(gradients) > 1 else gradients[0]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from common.errors import InputError
 from explainers.base import Explainer, ExplainerParams, Need, Progress
-from explainers.engines.relu import called, ceiling, is_other_activation, other_activations
+from explainers.engines.interception import FunctionCall, Interception
+from explainers.engines.relu import ceiling, is_other_activation, other_activations
 from explainers.methods.cam import GradCAM, LayerParams
 from explainers.methods.gradient import input_gradient, strongest
 from models.card import ModelCard
@@ -26,17 +25,39 @@ _CAUTION = (
 )
 
 
-class _Rule(torch.autograd.Function):
+class ReLURule(Interception):
+    """Inside the block, every ReLU follows the rule of guided backpropagation if `masked`, else that of the deconvnet.
+
+    `n_met` counts the ReLUs. Raises `InputError` at an activation that is no ReLU.
+    """
+
+    def __init__(self, masked: bool) -> None:
+        super().__init__()
+        self.masked = masked
+        self.n_met = 0
+
+    def meet(self, call: FunctionCall) -> Any:
+        """A ReLU by its rule, all else as ever."""
+        limit = ceiling(call)
+        if limit is None:
+            if is_other_activation(call.name):
+                raise InputError("a net of ReLUs", f"one that uses {call.name}", "Take saliency instead.")
+            return NotImplemented
+        self.n_met += 1
+        return _PositiveBackward.apply(call.args[0], call, limit, self.masked)
+
+
+class _PositiveBackward(torch.autograd.Function):
     """A ReLU whose backward lets through R · 1[R > 0], times 1[x > 0] if `masked` (Springenberg et al. 2015, figure 1).
 
     A ReLU6 also masks where it is full, x >= 6. Without the mask, what went in plays no part.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, relu: Callable[[Tensor], Tensor], limit: float, masked: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, relu: FunctionCall, limit: float, masked: bool) -> Tensor:
         if masked:
             ctx.save_for_backward((x > 0) & (x < limit))
-        output = relu(x)
+        output = relu.applied_to(x)
         if output is x:
             ctx.mark_dirty(x)
         return output
@@ -47,32 +68,6 @@ class _Rule(torch.autograd.Function):
         for active in ctx.saved_tensors:
             relevance *= active
         return relevance, None, None, None
-
-
-class RuledReLUs(TorchFunctionMode):
-    """Inside the block, every ReLU that runs in this thread follows the guided rule if `masked`, else the deconvnet's.
-
-    Modules, functions, methods, re-used or in place: all end in the same few torch functions, and these are caught.
-    No module is touched. `n_met` counts the ReLUs. Raises `InputError` at an activation that is no ReLU.
-    """
-
-    def __init__(self, masked: bool) -> None:
-        super().__init__()
-        self.masked = masked
-        self.n_met = 0
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        limit = ceiling(func, args, kwargs)
-        if limit is None:
-            if is_other_activation(called(func)):
-                raise InputError("a net of ReLUs", f"one that uses {called(func)}", "Take saliency instead.")
-            return func(*args, **kwargs)
-        self.n_met += 1
-        x, *rest = args or (kwargs.pop("input"),)
-        return _Rule.apply(x, lambda x: func(x, *rest, **kwargs), limit, self.masked)
 
 
 class _RuledGradient(Explainer):
@@ -97,7 +92,7 @@ class _RuledGradient(Explainer):
         self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: ExplainerParams, progress: Progress
     ) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32, logits per unit of normalised input."""
-        with RuledReLUs(self.masked) as relus:
+        with ReLURule(self.masked) as relus:
             gradient = input_gradient(model, inputs, targets)
         if not relus.n_met:
             raise InputError("a net of ReLUs", f"{model.card.name}, in which none ran", "Take saliency instead.")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common.errors import InputError
 from explainers.base import Explainer, ExplainerParams, Need, Progress, setting, target_scores
-from explainers.engines.lrp_mode import RelevanceFlow
+from explainers.engines.lrp_mode import LRPMode
 from explainers.engines.lrp_rules import AlphaBeta, Epsilon, Gamma, Rules, box, flat
 from explainers.engines.relu import obstacle
 from explainers.output import LOGIT, UNIT
@@ -25,7 +25,7 @@ _CONSTANTS = (
 
 
 class LRP(Explainer):
-    """What the LRP methods share: relevance starts as the target's score and goes back by the rules of `RelevanceFlow`.
+    """What the LRP methods share: relevance starts as the target's score and goes back by the rules of `LRPMode`.
 
     Relevance is conserved from layer to layer, but for what biases take. Probabilities cannot be explained: a softmax
     has no rule.
@@ -48,8 +48,8 @@ class LRP(Explainer):
     def attribute(self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Any, progress: Progress) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32, in units of the score, summed over channels."""
         inputs = inputs.detach().requires_grad_()
-        with torch.enable_grad(), RelevanceFlow(self.rules(model, inputs, params)) as flow:
-            scores = target_scores(model.scores(flow.picture(inputs)), targets)
+        with torch.enable_grad(), LRPMode(self.rules(model, inputs, params)) as mode:
+            scores = target_scores(model.scores(mode.picture(inputs)), targets)
         if not scores.requires_grad:
             raise InputError("a score that depends on the picture", f"a constant from {model.card.name}", "")
         return torch.autograd.grad(scores, inputs, torch.ones_like(scores))[0].sum(1)
@@ -247,6 +247,5 @@ class DeepTaylor(LRP):
 
 def _range_of(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The lowest and highest values that normalised pictures can have, each in the shape of `inputs` (N, C, H, W)."""
-    preprocessing = model.card.preprocessing
-    mean, std = (inputs.new_tensor(x).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    mean, std = model.card.preprocessing.mean_and_std(inputs.device)
     return tuple(((end - mean) / std).expand_as(inputs).contiguous() for end in (0.0, 1.0))  # type: ignore[return-value]

@@ -202,19 +202,15 @@ def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 def _blur(maps: Tensor, share: float) -> Tensor:
     """(N, h, w) under a Gaussian whose standard deviation is a share of each side; the picture's edges mirror it."""
-    blurred = maps[:, None]
-    for axis in (2, 3):
-        sigma = share * blurred.shape[axis]
-        radius = min(round(3 * sigma), blurred.shape[axis] - 1)
-        if radius < 1:
-            continue
-        steps = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-        kernel = (-0.5 * (steps / sigma) ** 2).exp()
-        shape, padding = (
-            ((1, 1, -1, 1), (0, 0, radius, radius)) if axis == 2 else ((1, 1, 1, -1), (radius, radius, 0, 0))
-        )
-        blurred = F.conv2d(F.pad(blurred, padding, mode="reflect"), (kernel / kernel.sum()).view(shape))
-    return blurred.squeeze(1)
+    from torchvision.transforms.functional import gaussian_blur  # late: see models.libraries
+
+    for axis in (1, 2):
+        sigma = share * maps.shape[axis]
+        radius = min(round(3 * sigma), maps.shape[axis] - 1)
+        if radius >= 1:
+            length = 2 * radius + 1
+            maps = gaussian_blur(maps, [1, length] if axis == 1 else [length, 1], [sigma, sigma])
+    return maps
 
 
 class MultiLayerGradCAM(Explainer):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from explainers.base import ExplainerParams, Fitted, Need, Progress, target_scores
-from explainers.engines.lrp_mode import RelevanceFlow
-from explainers.engines.lrp_rules import Layer, Rules, Ways
+from explainers.engines.lrp_mode import LRPMode
+from explainers.engines.lrp_rules import BackwardPasses, Layer, Rules
 from explainers.engines.relu import obstacle
 from explainers.methods.gradient import strongest
 from explainers.output import LOGIT, UNIT
@@ -64,14 +64,16 @@ class PatternMethod(Fitted):
         for inputs in batches:
             order = iter(range(len(rectified)))
 
-            def learn(layer: Layer, z: Tensor, _value: Tensor, _rectified: bool, order: Iterator[int] = order) -> Ways:
+            def learn(
+                layer: Layer, z: Tensor, _value: Tensor, _rectified: bool, order: Iterator[int] = order
+            ) -> BackwardPasses:
                 at = next(order)
                 if at == len(moments):
                     moments.append(_Moments(rectified[at]))
                 moments[at].see(layer)
                 return [(z, None)]
 
-            with torch.enable_grad(), RelevanceFlow(Rules(learn, learn, activated=False)):
+            with torch.enable_grad(), LRPMode(Rules(learn, learn, activated=False)):
                 model.logits(inputs.detach().requires_grad_()).sum()
         if not moments:
             raise InputError("pictures to fit patterns on", "none", "Bring a data set first.")
@@ -81,12 +83,12 @@ class PatternMethod(Fitted):
         """The score projected back through `direction` of each layer, (N, C, H, W)."""
         patterns = (torch.tensor(model.fitted[str(at)]) for at in range(len(model.fitted)))
 
-        def project(layer: Layer, _z: Tensor, _value: Tensor, _rectified: bool) -> Ways:
+        def project(layer: Layer, _z: Tensor, _value: Tensor, _rectified: bool) -> BackwardPasses:
             pattern = next(patterns).to(layer.weight.device)
             return [(layer.run(layer.x, self.direction(layer.weight, pattern)), None)]
 
         inputs = inputs.detach().requires_grad_()
-        with torch.enable_grad(), RelevanceFlow(Rules(project, project, activated=False)):
+        with torch.enable_grad(), LRPMode(Rules(project, project, activated=False)):
             scores = target_scores(model.scores(inputs), targets)
         return torch.autograd.grad(scores, inputs, scores.detach())[0]
 

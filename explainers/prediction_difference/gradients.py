@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explainers.engines.fast_input_gradient import cheap_gradients, frozen_layers
+from explainers.engines.fast_input_gradient import FastInputGradient
 from explainers.prediction_difference.evidence import Measure
 from explainers.prediction_difference.samplers import Sampler
 from explainers.prediction_difference.windows import Grid
@@ -51,7 +51,7 @@ class Gradients:
     ) -> None:
         """`inputs` (C, H, W) float32, normalised; `samples` are as many as a window gets at most."""
         self._loan, self._inputs, self._grid, self._sampler, self._measures = model, inputs, grid, sampler, measures
-        self._frozen, self._apart = frozen_layers(model.module), apart(grid)
+        self._apart = apart(grid)
         n_targets = sum(len(measure.targets) for measure in measures)
         n_together = (grid.height - grid.size + 1) * (grid.width - grid.size + 1) // self._apart**2
         self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // (1 + n_targets)) // 2
@@ -115,7 +115,7 @@ class Gradients:
     def _slopes(self, pictures: Tensor) -> Tensor | None:
         """Gradient (T, N, C, H, W) of each target's measure at `pictures` (N, C, H, W); `None` if there is none."""
         seen = pictures.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-        with torch.enable_grad(), cheap_gradients(self._frozen):
+        with torch.enable_grad(), FastInputGradient():
             scores = self._loan.scores(seen)
             if not scores.requires_grad:
                 return None

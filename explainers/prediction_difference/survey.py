@@ -149,13 +149,8 @@ class Survey:
 
 def pixels(inputs: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Normalised inputs (..., C, H, W) -> what was normalised, in [0, 1]; same shape."""
-    mean, std = _moments(inputs, preprocessing)
+    mean, std = preprocessing.mean_and_std(inputs.device)
     return (inputs * std + mean).clamp(0, 1)
-
-
-def _moments(inputs: Tensor, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(x, device=inputs.device).view(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
-    return mean, std
 
 
 def advance(
@@ -178,7 +173,7 @@ def advance(
     counts windows, those half through by their share, and may raise.
     """
     picture = pixels(inputs, model.card.preprocessing)
-    mean, std = _moments(inputs, model.card.preprocessing)
+    mean, std = model.card.preprocessing.mean_and_std(inputs.device)
     incremental = Incremental(model, inputs, (grid.size, grid.size))
     total = grid.n_windows()
     gradients = None

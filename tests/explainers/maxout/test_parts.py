@@ -10,7 +10,7 @@ from explainers.maxout import penalties
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective, likeness
 from explainers.maxout.parametrisation import FOURIER, PIXEL, Parametrisation
-from explainers.maxout.redirected_relu import LedPastReLUs
+from explainers.maxout.redirected_relu import RedirectedReLU
 from explainers.maxout.transforms import Move, Transforms, moved, resized
 from explainers.output import Output
 from models.layers import as_units, capture
@@ -235,7 +235,7 @@ def test_past_relus_goes_only_what_wakes_a_picture_that_gets_no_gradient(relu):
     asleep, awake = [-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]
     inputs = torch.tensor([asleep, awake], requires_grad=True)
     weights = torch.tensor([5.0, 1.0, -7.0])
-    with LedPastReLUs():
+    with RedirectedReLU():
         reached = relu(inputs)
         (led,) = torch.autograd.grad((reached * weights).sum(), inputs)
     assert torch.equal(reached, inputs.clamp(min=0))
@@ -245,7 +245,7 @@ def test_past_relus_goes_only_what_wakes_a_picture_that_gets_no_gradient(relu):
 
 
 def test_an_in_place_relu_past_which_a_gradient_is_led_still_overwrites():
-    with LedPastReLUs():
+    with RedirectedReLU():
         reached = relu_after_a_sum(torch.tensor([[-1.0, 2.0]], requires_grad=True))
     assert reached.tolist() == [[0.0, 2.0]]
 
@@ -258,7 +258,7 @@ def test_leading_past_relus_changes_no_value_and_leaves_nothing_behind(model_sto
     with model_store.borrow(card) as model:
         inputs, targets = normalised(2).requires_grad_(), torch.tensor([0, 2])
         expected = Objective(model, Output()).values(inputs, targets)
-        with LedPastReLUs():
+        with RedirectedReLU():
             found = Objective(model, Output()).values(inputs, targets)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert state_of(module) == before

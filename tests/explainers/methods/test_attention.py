@@ -10,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from common.errors import InputError
-from explainers.engines.attention_weights import OpenAttention, attended
+from explainers.engines.attention_weights import AttentionWeights, attended
 from explainers.output import Output
 from explainers.registry import METHODS
 from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent, state_of
@@ -74,7 +74,7 @@ def weights_of(module, inputs):
 
 
 def caught(model_store, module, inputs):
-    """The weights that `OpenAttention` shows, and the logits that come out under it."""
+    """The weights that `AttentionWeights` shows, and the logits that come out under it."""
     card = add(model_store, module, px=inputs.shape[-1])
     seen = []
 
@@ -82,7 +82,7 @@ def caught(model_store, module, inputs):
         seen.append(weights)
         return weights
 
-    with torch.no_grad(), OpenAttention(card, len(inputs), attended(card), meet) as attention:
+    with torch.no_grad(), AttentionWeights(card, len(inputs), attended(card), meet) as attention:
         logits = module(inputs)
     attention.check()
     return seen, logits
@@ -136,7 +136,7 @@ def test_open_attention_is_torchs_own(model_store, mask, scale):
         "is_causal": mask == "causal",
         "scale": scale,
     }
-    with OpenAttention(card, 2, attended(card), lambda weights: weights) as attention:
+    with AttentionWeights(card, 2, attended(card), lambda weights: weights) as attention:
         found = F.scaled_dot_product_attention(query, key, value, **options)
     assert attention.n_met == 1
     np.testing.assert_allclose(found, F.scaled_dot_product_attention(query, key, value, **options), atol=1e-6)

@@ -12,7 +12,7 @@ from torch import nn
 
 from common.errors import InputError
 from explainers.engines.baselines import BASELINES, baseline
-from explainers.engines.deeplift_mode import Multipliers
+from explainers.engines.deeplift_mode import DeepLIFTMode
 from explainers.methods.deeplift import contributions
 from explainers.output import Output
 from explainers.registry import METHODS
@@ -130,7 +130,7 @@ def test_deeplift_is_complete_for_probabilities_and_units(model_store, output):
 def differences(function, x, x_0):
     """The map m · (x - x') of one function, and score(x) - score(x')."""
     x = x.clone().requires_grad_()
-    with Multipliers() as rules:
+    with DeepLIFTMode() as rules:
         rules.follow(x, x_0.clone())
         output = function(x)
     rules.check(output)
@@ -248,7 +248,7 @@ def test_softmax_does_not_care_what_all_its_scores_have_more():
 
 def test_where_nothing_differs_the_multiplier_is_the_derivative():
     x = normalised(1, 4, 2).requires_grad_()
-    with Multipliers() as rules:
+    with DeepLIFTMode() as rules:
         rules.follow(x, x.detach().clone())
         output = (F.gelu(F.layer_norm(x, (4,))) * x.sigmoid()).softmax(-1)
     (multipliers,) = torch.autograd.grad(output.square().sum(), x)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision.models
 from torch import nn
 
-from explainers.engines.lrp_mode import RelevanceFlow
+from explainers.engines.lrp_mode import LRPMode
 from explainers.registry import METHODS
 from tests.explainers.nets import NETS, add, normalised, seeded
 from tests.explainers.relevance import RULES, TARGETS, attribute, best, relevance_and_logit, without_bias
@@ -90,8 +90,8 @@ def test_rules_leave_the_answer_as_it_is(model_store, name, net):
     with model_store.borrow(add(model_store, module)) as model:
         expected = module(inputs)
         inputs = inputs.requires_grad_()
-        with RelevanceFlow(method.rules(model, inputs.detach(), method.Params())) as flow:
-            torch.testing.assert_close(module(flow.picture(inputs)).detach(), expected, rtol=1e-5, atol=1e-6)
+        with LRPMode(method.rules(model, inputs.detach(), method.Params())) as mode:
+            torch.testing.assert_close(module(mode.picture(inputs)).detach(), expected, rtol=1e-5, atol=1e-6)
 
 
 def share(contributions, relevance):
