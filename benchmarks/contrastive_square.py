@@ -24,6 +24,7 @@ import numpy as np
 from torch import nn
 
 from benchmarks.contrastive import contrasts, orders
+from explainers.attribution import ready
 from explainers.base import Explainer
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.keeping import Asked
@@ -32,7 +33,7 @@ from explainers.contrastive.ready_made import ready_made
 from explainers.contrastive.rule import contrast
 from explainers.prediction_difference.method import PredictionDifference
 from explainers.registry import METHODS
-from explainers.results import ready
+from explainers.results import Sources
 from images.digits import MARKED_CLASS, SIDE_PX, SQUARE, Digits, digits, held_out
 from images.image_set import ImageSet
 from jobs.results import ResultStore
@@ -76,14 +77,12 @@ def measured(changes: list[np.ndarray], found: list[bool], seconds: float) -> Me
     return Measured(shares, to_add, float(np.mean(found)), seconds / len(changes))
 
 
-def ruled(
-    model: ModelHandle, images: ImageSet, rows: list[int], true: list[int], name: str, store: ResultStore
-) -> Measured:
+def ruled(model: ModelHandle, sources: Sources, rows: list[int], true: list[int], name: str) -> Measured:
     """A method of one class at a time, contrasted by the paper's rule."""
     method: Explainer = METHODS[name]
     params = method.Params(**RULED[name])
     began = time.perf_counter()
-    model = ready(model, store, images, method, params)
+    model, images = ready(model, sources, method, params), sources.images
     pictures, ids = [images.image(row) for row in rows], [images.ids[row] for row in rows]
     maps = [
         method.explain(model, pictures, ids, targets, params).maps for targets in (true, [MARKED_CLASS] * len(rows))
@@ -129,7 +128,7 @@ def compared(
     with tempfile.TemporaryDirectory() as folder, model_store.borrow(card) as model:
         store = ResultStore(Path(folder), 10**10)
         for name in RULED:
-            tell(name, METHODS[name].title, ruled(model, images, rows, true, name, store))
+            tell(name, METHODS[name].title, ruled(model, Sources(model_store, store, images), rows, true, name))
     rounded = {name: {key: round(value, 4) for key, value in one._asdict().items()} for name, one in found.items()}
     return {**rounded, "digits": len(kept)}
 

@@ -23,8 +23,17 @@ from explainers.output import CLASS_SCORE, KINDS, Output
 from models.card import ModelCard
 from models.store import ModelHandle
 
-#: (done, total) -> None; may raise to stop.
-Progress = Callable[[int, int], None]
+#: (done, total) -> None, in whatever unit; may raise to stop.
+Progress = Callable[[float, float], None]
+
+
+def nobody(done: float, total: float) -> None:
+    """Progress that nobody looks at."""
+
+
+def part_of(progress: Progress, start: float, size: float, total: float) -> Progress:
+    """Progress of a part as progress of the whole: the part takes it from `start` to `start + size` of `total`."""
+    return lambda done, of: progress(start + size * min(1.0, done / of if of else 0.0), total)
 
 
 class Need(StrEnum):
@@ -188,15 +197,28 @@ class Explainer(ABC):
         image_ids: Sequence[str],
         targets: Sequence[int],
         params: ExplainerParams | None = None,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = nobody,
         output: Output = CLASS_SCORE,
-        show: Callable[[np.ndarray], None] = lambda maps: None,
     ) -> Attribution:
         """Explain `images`, (H, W, 3) uint8 RGB of any size each, towards one column of `output` per image.
 
-        `show` gets unfinished maps of the images at work from methods that refine theirs. Raises `InputError` when
-        the method does not suit the model or the output, a target is beyond it, or the map is not finite.
+        Raises `InputError` when the method does not suit the model or the output, a target is beyond it, or the map is
+        not finite.
         """
+        *_, final = self.explain_progressively(model, images, image_ids, targets, params, progress, output)
+        return final
+
+    def explain_progressively(
+        self,
+        model: ModelHandle,
+        images: Sequence[np.ndarray],
+        image_ids: Sequence[str],
+        targets: Sequence[int],
+        params: ExplainerParams | None = None,
+        progress: Progress = nobody,
+        output: Output = CLASS_SCORE,
+    ) -> Iterator[Attribution]:
+        """`explain` as ever better attributions, the last one final; unfinished ones hold the images reached so far."""
         params = self.Params() if params is None else params
         self._check(model, targets, output)
         model = output.of(model)
@@ -204,27 +226,35 @@ class Explainer(ABC):
         crops = [model.card.preprocessing.crop(image) for image in images]
         parts: list[_Part] = []
         notes: dict[str, None] = {}
-        for part in self._chunks(model, crops, targets, params, progress, show, notes):
-            parts.append(part)
-        maps = np.concatenate([part.maps for part in parts])
-        if not np.isfinite(maps).all():
+
+        def attribution(parts: Sequence[_Part]) -> Attribution:
+            maps = np.concatenate([part.maps for part in parts])
+            errors = [part.error for part in parts if part.error is not None]
+            return Attribution(
+                maps=maps,
+                method=self.name,
+                model=model.card.digest,
+                image_ids=tuple(image_ids[: len(maps)]),
+                targets=tuple(int(target) for target in targets[: len(maps)]),
+                params=asdict(params),
+                seconds=time.perf_counter() - started,
+                checks=("finite",),
+                output=asdict(output),
+                error=np.concatenate(errors) if errors else None,
+                gaps=tuple(gap for part in parts for gap in part.gaps),
+                notes=tuple(notes),
+            )
+
+        for part in self._chunks(model, crops, targets, params, progress, notes):
+            if part.finished:
+                parts.append(part)
+            else:
+                yield attribution([*parts, part])
+        final = attribution(parts)
+        if not np.isfinite(final.maps).all():
             cure = "Check the model's weights, or pick another layer or method."
             raise InputError(f"a finite {self.title} map", f"NaN or infinity from {model.card.name}", cure)
-        errors = [part.error for part in parts if part.error is not None]
-        return Attribution(
-            maps=maps,
-            method=self.name,
-            model=model.card.digest,
-            image_ids=tuple(image_ids),
-            targets=tuple(int(target) for target in targets),
-            params=asdict(params),
-            seconds=time.perf_counter() - started,
-            checks=("finite",),
-            output=asdict(output),
-            error=np.concatenate(errors) if errors else None,
-            gaps=tuple(gap for part in parts for gap in part.gaps),
-            notes=tuple(notes),
-        )
+        yield final
 
     def _check(self, model: ModelHandle, targets: Sequence[int], output: Output) -> None:
         if reason := self.applies(model.card):
@@ -245,23 +275,23 @@ class Explainer(ABC):
         targets: Sequence[int],
         params: ExplainerParams,
         progress: Progress,
-        show: Callable[[np.ndarray], None],
         notes: dict[str, None],
     ) -> Iterator[_Part]:
-        """Maps chunk by chunk; when memory runs out, the batch is halved, the work goes on, and a note says so."""
+        """Maps chunk by chunk, each first unfinished where the method refines it.
+
+        When memory runs out, the batch is halved, the work goes on, and a note says so.
+        """
         start, size = 0, min(self.chunk, model.batch)
         while start < len(crops):
             part = slice(start, start + size)
             inputs = model.normalise(np.stack(crops[part]))
             wanted = torch.tensor(list(targets[part]), device=model.device)
 
-            def stay_cancellable(_done: int, _total: int, at: int = start) -> None:
-                progress(at, len(crops))
-
             try:
-                for maps in self.refine(model, inputs, wanted, params, stay_cancellable):
+                inside = part_of(progress, start, len(inputs), len(crops))
+                for maps in self.refine(model, inputs, wanted, params, inside):
                     found, error = maps if isinstance(maps, Sampled) else (maps, None)
-                    show(_to_numpy(found))
+                    yield _Part(_to_numpy(found), None if error is None else _to_numpy(error))
                 promised = self.promised(model, inputs, wanted, params)
             except RuntimeError as failure:
                 if not out_of_memory(failure) or (size == 1 and model.batch == 1):
@@ -273,7 +303,7 @@ class Explainer(ABC):
                 notes["Memory ran out: worked on in smaller batches."] = None
                 continue
             gaps = () if promised is None else tuple(((found.sum((1, 2)) - promised) / promised.abs()).abs().tolist())
-            yield _Part(_to_numpy(found), None if error is None else _to_numpy(error), gaps)
+            yield _Part(_to_numpy(found), None if error is None else _to_numpy(error), gaps, finished=True)
             start += len(inputs)
             progress(start, len(crops))
 
@@ -281,7 +311,8 @@ class Explainer(ABC):
 class _Part(NamedTuple):
     maps: np.ndarray
     error: np.ndarray | None
-    gaps: tuple[float, ...]
+    gaps: tuple[float, ...] = ()
+    finished: bool = False
 
 
 def _to_numpy(maps: Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from common.errors import InputError
-from explainers.base import Progress, out_of_memory
+from explainers.base import Progress, nobody, out_of_memory, part_of
 from explainers.methods.multi_layer_cam import BY_EVIDENCE, MEAN, LayerMap, aggregate, density, reason
 from explainers.output import CLASS_SCORE, Output
 from images.image_set import ImageSet
@@ -96,7 +96,7 @@ def work_out(
     images: ImageSet,
     cells: Sequence[ReasonCell],
     failures: dict[str, str],
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = nobody,
 ) -> None:
     """Work out the cells that `store` lacks, in order, each stored as it is ready.
 
@@ -106,12 +106,8 @@ def work_out(
         report(done, len(cells))
         if cell.key in store or cell.key in failures:
             continue
-
-        def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
-            report(at, len(cells))
-
         try:
-            _put(store, cell, _look(model_store, images, cell, stay_cancellable))
+            _put(store, cell, _look(model_store, images, cell, part_of(report, done, 1, len(cells))))
         except (InputError, RuntimeError) as error:
             lack = isinstance(error, RuntimeError) and out_of_memory(error)
             failures[cell.key] = "Not enough memory: choose fewer layers." if lack else str(error).splitlines()[0]

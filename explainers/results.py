@@ -1,149 +1,317 @@
-"""The cells of the compare grid: one map of one image, model, method and target, found on disk or worked out."""
+"""The one result cache: what was asked for is found by its key, or computed, stopped, resumed and kept.
+
+request = attribution_request(card, image_id, METHODS["grad-cam"], target=3)
+failures: dict[str, str] = {}
+compute_missing(Sources(model_store, store, images), [request], failures)
+attribution = request.load(store)
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import numpy as np
-from torch import Tensor
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 from common.errors import InputError
-from explainers.base import Attribution, Explainer, ExplainerParams, Fitted, Need, out_of_memory
-from explainers.output import CLASS_SCORE, Output
+from explainers.base import Progress, nobody, out_of_memory
 from images.image_set import ImageSet
-from jobs.results import ResultStore, key_of
-from models.card import ModelCard
-from models.store import ModelHandle, ModelStore
+from jobs.results import Arrays, ResultStore, key_of
+from models.store import ModelStore
 
-#: Images that methods learn from, at most.
-_FIT_ON = 512
+R = TypeVar("R")
+
+#: Seconds between two times that unfinished results are shown, and kept.
+SHOW_S, KEEP_S = 0.5, 5.0
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What to explain: `target` is a column of `output`, 0 for methods that use none.
+class Sources:
+    """What computing draws on; `fit_on` are the images that methods learn from, by default `images`.
 
-    `data` is the digest of the image set that the method learns from, where it needs one.
+    `say` gets what is being done beside the computing itself, such as learning from the image set; "" when it is done.
     """
 
-    card: ModelCard
-    image_id: str
-    method: Explainer
-    params: ExplainerParams
-    target: int = 0
-    output: Output = CLASS_SCORE
-    data: str = ""
+    model_store: ModelStore
+    store: ResultStore
+    images: ImageSet
+    fit_on: ImageSet | None = None
+    say: Callable[[str], None] = field(default=lambda words: None, compare=False)
+
+
+class Step(NamedTuple, Generic[R]):
+    """How far the computing of some requests is.
+
+    `done` is in units of the requests' `size`; `results` makes what there is so far, one for each request, when
+    somebody wants to see or keep it. The last step is `final`; it may hold the results of the first requests alone, and
+    the others are computed after them.
+    """
+
+    done: float
+    results: Callable[[], Sequence[R]]
+    final: bool = False
+
+    @classmethod
+    def of(cls, *results: R) -> Step[R]:
+        """The one step of what is computed at once."""
+        return cls(1, lambda: results, final=True)
+
+
+#: What `Request.compute` gives.
+Steps = Generator[Step[R], None, None]
+
+
+class Request(ABC, Generic[R]):
+    """What can be asked for: computed once, and found again by its key. Subclasses are frozen dataclasses."""
+
+    #: What `size` counts.
+    unit: ClassVar[str] = "maps"
+    #: How many requests of one `group` are computed together, at most.
+    together: ClassVar[int] = 1
 
     @property
+    @abstractmethod
     def key(self) -> str:
-        """Stands for all that makes the map: equal keys, equal maps."""
-        return key_of(
-            what="attribution",
-            model=self.card.digest,
-            image=self.image_id,
-            method=self.method.name,
-            params=asdict(self.params),
-            target=(self.target, asdict(self.output)) if self.method.uses_target else None,
-            data=self.data if Need.DATA in self.method.needs else "",
-        )
+        """Stands for all that makes the result: equal keys, equal results."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """In words."""
+
+    @abstractmethod
+    def pack(self, result: R) -> Arrays:
+        """The result as the store keeps it."""
+
+    @abstractmethod
+    def unpack(self, arrays: Arrays) -> R:
+        """What `pack` packed."""
+
+    @classmethod
+    @abstractmethod
+    def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[R]:
+        """Compute requests of one `group`, going on from what is stored.
+
+        `progress` may be called with any share of the way; it raises to stop. At a yield it may be stopped too.
+        """
+
+    def check(self, sources: Sources) -> None:
+        """Raise `InputError` for what cannot be computed, before anything is."""
+
+    def load(self, store: ResultStore) -> R | None:
+        """The result, if it is stored; see `Resumable` for unfinished ones."""
+        arrays = store.get(self.key)
+        return None if arrays is None else self.unpack(arrays)
+
+    def keep(self, store: ResultStore, result: R) -> None:
+        """Store the result."""
+        store.put(self.key, **self.pack(result))
+
+    def finished(self, store: ResultStore) -> bool:
+        """Whether nothing is left to compute."""
+        return self.key in store
+
+    def group(self, store: ResultStore) -> Hashable:
+        """Requests of equal groups can be computed together."""
+        return self.key
+
+    @property
+    def goal(self) -> str:
+        """The key, and how far to go where results can be unfinished."""
+        return self.key
+
+    @property
+    def size(self) -> float:
+        """How much there is to do, as progress counts it."""
+        return 1
+
+    def done(self, store: ResultStore) -> float:
+        """How much of `size` is done."""
+        return self.size if self.finished(store) else 0
+
+    def stages(self) -> Sequence[Self]:
+        """The same request with ever farther goals: all requests reach one stage before any goes on to the next."""
+        return [self]
 
 
-def find(store: ResultStore, cell: Cell) -> Attribution | None:
-    """The cell's map, if it was ever worked out."""
-    arrays = store.get(cell.key)
-    if arrays is None:
-        return None
-    facts: dict[str, Any] = json.loads(str(arrays["facts"]))
-    facts = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()}
-    return Attribution(maps=arrays["maps"], error=arrays.get("error"), **facts)
+class Resumable(Request[R]):
+    """A request whose stored result may be unfinished: it is shown and kept on the way, and taken up again."""
+
+    @abstractmethod
+    def complete(self, result: R) -> bool:
+        """Whether the result is as far as this request goes."""
+
+    @abstractmethod
+    def reached(self, result: R) -> float:
+        """How much of `size` the result took."""
+
+    @property
+    @abstractmethod
+    def how_far(self) -> object:
+        """Plain data that say how far to go; not part of the key."""
+
+    @property
+    def goal(self) -> str:
+        """Key and `how_far`."""
+        return key_of(key=self.key, how_far=self.how_far)
+
+    def finished(self, store: ResultStore) -> bool:
+        """Whether the stored result is complete."""
+        result = self.load(store)
+        return result is not None and self.complete(result)
+
+    def done(self, store: ResultStore) -> float:
+        """How much of `size` the stored result took."""
+        result = self.load(store)
+        return 0 if result is None else self.reached(result)
 
 
-def work_out(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
-    cells: Sequence[Cell],
+Q = TypeVar("Q", bound=Request[Any])
+
+
+def missing(store: ResultStore, requests: Iterable[Q], failures: dict[str, str]) -> list[Q]:
+    """The requests that are neither finished nor known to fail, each once."""
+    each = {request.key: request for request in requests}.values()
+    return [request for request in each if request.key not in failures and not request.finished(store)]
+
+
+def unit_of(requests: Iterable[Request[Any]]) -> str:
+    """What progress on these requests counts: their common unit, else results."""
+    units = {request.unit for request in requests}
+    return units.pop() if len(units) == 1 else "results"
+
+
+def compute_missing(
+    sources: Sources,
+    requests: Sequence[Q],
     failures: dict[str, str],
-    report: Callable[[int, int], None] = lambda done, total: None,
-    unfinished: dict[str, np.ndarray] | None = None,
-    fit_on: ImageSet | None = None,
+    progress: Progress = nobody,
+    show: Callable[[Q, Any], None] = lambda request, result: None,
 ) -> None:
-    """Work out the cells that `store` lacks, in order, each stored as it is ready.
+    """Compute what the store lacks of `requests`, in order, each kept as it is ready.
 
-    A cell that cannot be explained puts its reason into `failures` under its key; the others go on. `unfinished` gets,
-    under the same key, the map (h, w) so far of methods that refine theirs. Methods that learn from images do so from
-    `fit_on`, by default from `images`; its digest is the cells' `data`.
+    `progress` counts what `unit_of` says and may raise to stop: what can be resumed is kept then, as it is every
+    `KEEP_S` seconds. `show` gets unfinished results, at most every `SHOW_S` seconds, and `None` once a newer one is
+    stored. What cannot be computed puts its reason into `failures` under its key; the others go on.
     """
-    for done, cell in enumerate(cells):
-        report(done, len(cells))
-        if cell.key in store or cell.key in failures:
-            continue
-
-        def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
-            report(at, len(cells))
-
-        def show(maps: np.ndarray, key: str = cell.key) -> None:
-            if unfinished is not None:
-                unfinished[key] = maps[0]
-
+    each = list({request.key: request for request in requests}.values())
+    bar = _Bar(progress, each, sources.store)
+    for request in each:
         try:
-            with model_store.borrow(cell.card) as model:
-                model = ready(model, store, fit_on or images, cell.method, cell.params, stay_cancellable)
-                image = images.image(images.index(cell.image_id))
-                attribution = cell.method.explain(
-                    model, [image], [cell.image_id], [cell.target], cell.params, stay_cancellable, cell.output, show
-                )
-            put(store, cell, attribution)
-        except (InputError, RuntimeError) as error:
-            failures[cell.key] = in_one_line(error)
-        finally:
-            if unfinished is not None:
-                unfinished.pop(cell.key, None)
-    report(len(cells), len(cells))
+            request.check(sources)
+        except InputError as error:
+            failures[request.key] = str(error)
+    for stage in zip_longest(*(request.stages() for request in each)):
+        groups: dict[Hashable, list[Q]] = {}
+        for request in missing(sources.store, (request for request in stage if request is not None), failures):
+            groups.setdefault((type(request), request.group(sources.store)), []).append(request)
+        for group in groups.values():
+            at_once = group[0].together
+            while group:
+                bar.report()
+                group = missing(sources.store, group, failures)  # somebody else may have been faster
+                batch = group[:at_once]
+                try:
+                    n_done = _compute(sources, batch, bar, show) if batch else 0
+                except (InputError, RuntimeError) as error:
+                    if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
+                        at_once = len(batch) // 2
+                        continue
+                    failures.update({request.key: reason_for(error) for request in batch})
+                    n_done = len(batch)
+                group = group[n_done:]
+    bar.finish()
 
 
-def put(store: ResultStore, cell: Cell, attribution: Attribution) -> None:
-    """Keep a cell's map."""
-    facts = {key: value for key, value in asdict(attribution).items() if key not in ("maps", "error")}
-    error = {} if attribution.error is None else {"error": attribution.error}
-    store.put(cell.key, maps=attribution.maps, facts=np.array(json.dumps(facts)), **error)
+def compute(
+    sources: Sources,
+    request: Request[R],
+    progress: Progress = nobody,
+    show: Callable[[Any, Any], None] = lambda request, result: None,
+) -> R:
+    """The result of one request, found or computed as `compute_missing` does; raises what keeps it from that."""
+    request.check(sources)
+    bar = _Bar(progress, [request], sources.store)
+    for stage in request.stages():
+        if not stage.finished(sources.store):
+            bar.report()
+            _compute(sources, [stage], bar, show)
+    bar.finish()
+    result = request.load(sources.store)
+    if result is None:
+        raise InputError(request.title, "nothing: the store has no room for it", "Let the store have more room.")
+    return result
 
 
-def ready(
-    model: ModelHandle,
-    store: ResultStore,
-    images: ImageSet,
-    method: Explainer,
-    params: ExplainerParams,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> ModelHandle:
-    """The model with all that the method needs to have learnt from `images`, found in `store` or fitted now.
+def _compute(sources: Sources, batch: Sequence[Q], bar: _Bar, show: Callable[[Q, Any], None]) -> int:
+    """Compute requests of one group; returns of how many, the first ones, there is a result now."""
+    resumable, before = isinstance(batch[0], Resumable), bar.of(batch[0])
+    kept = shown = time.monotonic()
 
-    While it learns, `progress` counts images; it may raise to stop, and then nothing is kept.
-    """
-    if not isinstance(method, Fitted) or method.applies(model.card):
-        return model
-    key = key_of(what="fitted", data=images.digest, **method.fit_key(model, params))
-    fitted = store.get(key)
-    if fitted is None:
+    def inside(done: float, total: float) -> None:
+        if total and not resumable:
+            bar.set(batch, before + (batch[0].size - before) * min(1.0, done / total))
+        bar.report()
 
-        def batches() -> Iterator[Tensor]:
-            n = min(len(images), _FIT_ON)
-            for start in range(0, n, method.fit_at_once):
-                progress(start, n)
-                rows = range(start, min(start + method.fit_at_once, n))
-                yield model.normalise(np.stack([model.card.preprocessing.crop(images.image(row)) for row in rows]))
+    def keep(results: Sequence[Any]) -> None:
+        for request, result in zip(batch, results, strict=False):
+            request.keep(sources.store, result)
+            show(request, None)
 
-        fitted = method.fit(model, batches(), params)
-        store.put(key, **fitted)
-    return replace(model, fitted=fitted)
+    with closing(type(batch[0]).compute(batch, sources, inside)) as steps:
+        for step in steps:
+            now = time.monotonic()
+            if step.final:
+                results = step.results()
+                keep(results)
+                bar.set(batch[: len(results)], step.done if resumable else batch[0].size)
+                return len(results)
+            if resumable:
+                bar.set(batch, step.done)
+                try:
+                    bar.report()
+                except BaseException:
+                    keep(step.results())
+                    raise
+            if resumable and now - kept >= KEEP_S:
+                keep(step.results())
+                kept = shown = time.monotonic()
+            elif now - shown >= SHOW_S:
+                for request, result in zip(batch, step.results(), strict=True):
+                    show(request, result)
+                shown = time.monotonic()
+    raise RuntimeError(f"No final step of {batch[0].title}.")
 
 
-def in_one_line(error: Exception) -> str:
-    """What to say of a map that could not be made."""
+class _Bar:
+    """How much of all requests is done; its reports may raise to stop."""
+
+    def __init__(self, progress: Progress, requests: Sequence[Request[Any]], store: ResultStore) -> None:
+        alike = len({request.unit for request in requests}) == 1
+        self._progress = progress
+        self._done = {request.key: request.done(store) for request in requests}
+        self._worth = {request.key: 1 if alike else 1 / request.size for request in requests}
+        self._total = sum(max(r.size, self._done[r.key]) * self._worth[r.key] for r in requests)
+
+    def of(self, request: Request[Any]) -> float:
+        return self._done[request.key]
+
+    def set(self, batch: Sequence[Request[Any]], done: float) -> None:
+        for request in batch:
+            self._done[request.key] = max(self._done[request.key], done)  # what starts again does not go back
+
+    def report(self) -> None:
+        self._progress(sum(done * self._worth[key] for key, done in self._done.items()), self._total)
+
+    def finish(self) -> None:
+        self._progress(self._total, self._total)
+
+
+def reason_for(error: Exception) -> str:
+    """What to say of a request that could not be computed."""
     if isinstance(error, RuntimeError) and out_of_memory(error):
         return "Not enough memory, even for one picture at a time. Close other models, or pick another method."
-    return str(error).splitlines()[0]
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

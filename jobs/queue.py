@@ -43,25 +43,29 @@ class Job:
     owner: str = ""
     number: int = 0
     state: State = State.WAITING
-    done: int = 0
-    total: int = 0
+    done: float = 0
+    total: float = 0
     note: str = ""
     result: Any = None
     error: str = ""
     started: float = 0.0
     finished: float = 0.0
-    _first_done: int | None = None
+    _first_done: float | None = None
     _cancel: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def report(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the work is; raises `Cancelled` once somebody has cancelled the job."""
+    def report(self, done: float, total: float) -> None:
+        """Take down how far the work is; raises `Cancelled` once somebody has cancelled the job."""
         if self._cancel.is_set():
             raise Cancelled
         if self._first_done is None:
             self._first_done = done  # what an earlier run finished does not count as speed
-        self.done, self.total, self.note = done, total, note or self.note
+        self.done, self.total = done, total
+
+    def say(self, words: str) -> None:
+        """Take down what is being done beside what `report` counts; "" when that is done."""
+        self.note = words
 
     def cancel(self) -> None:
         """Stop the job at its next report, or before it starts; what it finished stays."""

@@ -29,11 +29,8 @@ from parallax.options import (
 from parallax.progress import ProgressBar, complain, say
 
 if TYPE_CHECKING:
+    from explainers.attribution import AttributionRequest
     from explainers.base import Attribution
-    from explainers.results import Cell
-
-#: Maps that are computed before their files are written.
-_BLOCK = 32
 
 
 def explain(
@@ -63,10 +60,11 @@ def explain(
       python -m parallax explain --models demo/vgg --images demo --first 1 --methods prediction-difference \\
         --settings window=4 stride=1 samples=20 settled=0 --out maps
     """
+    from explainers.attribution import request_for
     from explainers.evaluation.table import top_classes
     from explainers.output import UNIT
     from explainers.registry import method
-    from explainers.results import Cell, find, work_out
+    from explainers.results import Sources, compute_missing, unit_of
     from models.store import ModelStore
     from parallax.sources import open_models
 
@@ -75,11 +73,12 @@ def explain(
     model_store, store, failures = ModelStore(), store_of_settings(), dict[str, str]()
     cards, image_set = open_models(model_store, *models), images_of(images)
     learn_from = images_of(fit_on) if fit_on else image_set
+    sources = Sources(model_store, store, image_set, learn_from)
     ids = [image_set.ids[row] for row in rows_of(image_set, only, first)]
     requests, failed = [], False
     for card in cards:
         if target == TOP and asked_output.kind != UNIT:
-            targets = top_classes(model_store, store, image_set, card, ids)
+            targets = top_classes(sources, card, ids)
         else:
             targets = [target_of(card, asked_output, target)] * len(ids)
         for known, params in chosen:
@@ -88,47 +87,36 @@ def explain(
                 failed = True
                 continue
             requests += [
-                Cell(card, image_id, known, params, column, asked_output, learn_from.digest)
+                request_for(card, image_id, known, params, column, asked_output, learn_from.digest)
                 for image_id, column in zip(ids, targets, strict=True)
             ]
     out.mkdir(parents=True, exist_ok=True)
-    taken = set[str]()
+    taken, written = set[str](), set[str]()
 
-    def write(request: Cell, found: Attribution) -> None:
+    def write(request: AttributionRequest, _unfinished: object = None) -> None:
+        """The files of a map as soon as it is finished."""
+        found = request.load(store) if request.finished(store) and request.key not in written else None
+        if found is None:
+            return
         row = image_set.index(request.image_id)
         words = (Path(image_set.names[row]).stem, request.card.name, request.method.name)
         path = out / stem_for(taken, words, request.image_id, request.card.digest)
         _write(path, request, found, image_set.image(row))
         say(f"{_title(image_set.names[row], request)} -> {path}.npz, .png")
+        written.add(request.key)
 
-    missing = []
     for request in requests:
-        if (found := find(store, request)) is None:
-            missing.append(request)
-        else:
-            write(request, found)
-    n_stored = len(requests) - len(missing)
-    with ProgressBar("maps") as progress:
-        for start in range(0, len(missing), _BLOCK):
-            block, done_before = missing[start : start + _BLOCK], n_stored + start
-
-            def report(done: int, _total: int, done_before: int = done_before) -> None:
-                progress(done_before + done, len(requests))
-
-            try:
-                work_out(model_store, store, image_set, block, failures, report, fit_on=learn_from)
-            finally:
-                for request in block:
-                    if (found := find(store, request)) is not None:
-                        write(request, found)
-    for request in missing:
+        write(request)
+    with ProgressBar(unit_of(requests)) as progress:
+        compute_missing(sources, requests, failures, progress, write)
+    for request in requests:
         if request.key in failures:
             name = image_set.names[image_set.index(request.image_id)]
             complain(f"{_title(name, request)}: {failures[request.key]}")
     return SOME_FAILED if failed or failures else DONE
 
 
-def _title(name: str, request: Cell) -> str:
+def _title(name: str, request: AttributionRequest) -> str:
     """A map in words: image, model, method, and the target where the method has one."""
     words = [name, request.card.name, request.method.title]
     if request.method.uses_target:
@@ -136,7 +124,7 @@ def _title(name: str, request: Cell) -> str:
     return " · ".join(words)
 
 
-def _write(path: Path, request: Cell, found: Attribution, image: np.ndarray) -> None:
+def _write(path: Path, request: AttributionRequest, found: Attribution, image: np.ndarray) -> None:
     """The raw map with its facts, and the image (H, W, 3) uint8 in grey with the map over it."""
     from figures.maps import colour_map, grey, map_scale, over, to_png
 

@@ -31,13 +31,13 @@ class ProgressBar:
         if self.bar is not None:
             self.bar.close()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: float) -> None:
         """Show that `done` of `total` are done; the first call says how many an earlier run finished."""
         if self.bar is None:
             facts = {"unit": f" {self._unit}", "delay": self._delay_s, "mininterval": 0.5}
-            self.bar = tqdm(total=total, initial=done, file=sys.stderr, **facts)
+            self.bar = tqdm(total=total, initial=int(done), file=sys.stderr, **facts)
         self.bar.total = total
-        self.bar.update(done - self.bar.n)
+        self.bar.update(int(done) - self.bar.n)
 
 
 def say(line: str) -> None:

@@ -36,6 +36,7 @@ def trust(
 
     from explainers.evaluation.table import EXPOSING, evaluate, exposed
     from explainers.registry import METHODS, method
+    from explainers.results import Sources
     from models.store import ModelStore
     from parallax.sources import open_models
 
@@ -45,14 +46,12 @@ def trust(
     ids = [image_set.ids[row] for row in rows_of(image_set, only, first)]
     with ProgressBar("maps") as progress:
         figures = evaluate(
-            model_store,
-            store_of_settings(),
-            image_set,
+            Sources(model_store, store_of_settings(), image_set),
             cards,
             chosen,
             ids,
             n_slow=slow_on,
-            report=progress,
+            progress=progress,
             failures=failures,
         )
     if out is not None:

@@ -20,7 +20,7 @@ from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.search import search
 from explainers.contrastive.view import View
 from explainers.output import CLASS_SCORE
-from explainers.results import in_one_line
+from explainers.results import reason_for
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
@@ -234,7 +234,7 @@ def work_out(
                     if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
                         at_once = len(batch) // 2
                         continue
-                    failures.update({asked.key: in_one_line(error) for asked in batch})
+                    failures.update({asked.key: reason_for(error) for asked in batch})
                     found = []
             for asked, contrast in zip(batch, found, strict=False):
                 store.put(asked.key, **{name: np.asarray(value) for name, value in vars(contrast).items()})

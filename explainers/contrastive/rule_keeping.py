@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from common.errors import InputError
-from explainers import results
-from explainers.base import Explainer, ExplainerParams
+from explainers.attribution import AttributionRequest, request_for
+from explainers.base import Explainer, ExplainerParams, Progress, nobody, part_of
 from explainers.contrastive.rule import Ruled, contrast
 from explainers.registry import METHODS
-from explainers.results import Cell, in_one_line
+from explainers.results import Sources, compute_missing, reason_for
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
@@ -45,10 +45,10 @@ class RuleAsked:
         return cls(card, image_id, true, probe, method, method.Params(), data)
 
     @cached_property
-    def cells(self) -> tuple[Cell, Cell]:
+    def cells(self) -> tuple[AttributionRequest, AttributionRequest]:
         """The maps of both classes."""
         true, probe = (
-            Cell(self.card, self.image_id, self.method, self.params, target, data=self.data)
+            request_for(self.card, self.image_id, self.method, self.params, target, data=self.data)
             for target in (self.true, self.probe)
         )
         return true, probe
@@ -71,23 +71,21 @@ def work_out(
     images: ImageSet,
     all_asked: Sequence[RuleAsked],
     failures: dict[str, str],
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = nobody,
 ) -> None:
     """Make those that `store` lacks, each kept as it is ready; `report` counts them and may raise to stop.
 
     What cannot be made puts its reason into `failures` under its key; the others go on.
     """
     for done, asked in enumerate(all_asked):
-
-        def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
-            report(at, len(all_asked))
-
         report(done, len(all_asked))
         if asked.key in store or asked.key in failures:
             continue
         missing: dict[str, str] = {}
-        results.work_out(model_store, store, images, asked.cells, missing, stay_cancellable)
-        found = [results.find(store, cell) for cell in asked.cells]
+        compute_missing(
+            Sources(model_store, store, images), asked.cells, missing, part_of(report, done, 0, len(all_asked))
+        )
+        found = [cell.load(store) for cell in asked.cells]
         true_map, probe_map = (None if one is None else one.maps[0] for one in found)
         if true_map is None or probe_map is None:
             failures[asked.key] = next(iter(missing.values()), "The maps are gone; ask again.")
@@ -97,7 +95,7 @@ def work_out(
                 crop = asked.card.preprocessing.crop(images.image(images.index(asked.image_id)))
                 ruled = contrast(model, crop, true_map, probe_map, asked.true, asked.probe)
         except (InputError, RuntimeError) as error:
-            failures[asked.key] = in_one_line(error)
+            failures[asked.key] = reason_for(error)
             continue
         store.put(asked.key, change=ruled.change, n_kept=np.array(ruled.n_kept))
     report(len(all_asked), len(all_asked))

@@ -1,65 +1,80 @@
-"""Cascading randomisation of single maps, kept as strips: what is left of a map while its model forgets."""
+"""Cascading randomisation of single maps, kept as strips: what is left of a map while its model is randomised."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from explainers import results
+from explainers.attribution import AttributionRequest, ready
+from explainers.base import Progress, part_of
 from explainers.evaluation.randomisation import Stage, cascade, rank_correlation
-from explainers.results import Cell, ready
-from images.image_set import ImageSet
-from jobs.results import ResultStore, key_of
-from models.store import ModelHandle, ModelStore
+from explainers.results import Request, Sources, Step, Steps
+from jobs.results import Arrays, key_of
+from models.store import ModelHandle
 
-#: Stages of forgetting, and the seed of the random weights; part of the key under which a strip is kept.
+#: Stages of randomisation, and the seed of the random weights; part of the key under which a strip is kept.
 N_STAGES, SEED = 6, 0
 
 
-def find(store: ResultStore, cell: Cell) -> list[Stage] | None:
-    """The cell's strip, the map itself first; `None` where it was never worked out."""
-    arrays = store.get(_key(cell))
-    if arrays is None:
-        return None
-    facts = json.loads(str(arrays["facts"]))
-    return [Stage(layer, arrays.get(f"maps_{at}"), reason) for at, (layer, reason) in enumerate(facts)]
+@dataclass(frozen=True)
+class CascadeRequest(Request[list[Stage]]):
+    """The strip of one map: the map itself first, then the maps of the model randomised stage by stage."""
 
+    attribution: AttributionRequest
+    unit = "stages"
 
-def work_out(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
-    cell: Cell,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Stage]:
-    """The cell's strip, found in `store` or worked out and kept there; see `randomisation.cascade`."""
-    strip = find(store, cell)
-    if strip is not None:
-        return strip
-    picture = images.image(images.index(cell.image_id))
-    n_done = 0
+    @property
+    def key(self) -> str:
+        """Stands for the map and its strip."""
+        return key_of(what="cascade", cell=self.attribution.key, stages=N_STAGES, seed=SEED)
 
-    def prepare(model: ModelHandle) -> ModelHandle:
-        nonlocal n_done
-        n_done += 1
-        return ready(model, store, images, cell.method, cell.params, stay_cancellable)
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"Randomisation of {self.attribution.card.name}"
 
-    def stay_cancellable(_done: int, _total: int) -> None:
-        report(n_done, N_STAGES + 1)
+    @property
+    def size(self) -> float:
+        """Stages, and the map itself."""
+        return N_STAGES + 1
 
-    known = results.find(store, cell)
-    with model_store.borrow(cell.card) as model:
-        strip = cascade(
-            ready(model, store, images, cell.method, cell.params, stay_cancellable),
-            [picture], [cell.target], cell.method, cell.params, N_STAGES, SEED, stay_cancellable, cell.output,
-            prepare, None if known is None else known.maps,
-        )  # fmt: skip
-    facts = json.dumps([(stage.layer, stage.reason) for stage in strip])
-    arrays = {f"maps_{at}": stage.maps for at, stage in enumerate(strip) if stage.maps is not None}
-    store.put(_key(cell), facts=np.array(facts), **arrays)
-    return strip
+    def pack(self, result: list[Stage]) -> Arrays:
+        """The stages' maps, and their facts as JSON."""
+        facts = json.dumps([(stage.layer, stage.reason) for stage in result])
+        maps = {f"maps_{at}": stage.maps for at, stage in enumerate(result) if stage.maps is not None}
+        return {"facts": np.array(facts), **maps}
+
+    def unpack(self, arrays: Arrays) -> list[Stage]:
+        """See `pack`."""
+        facts = json.loads(str(arrays["facts"]))
+        return [Stage(layer, arrays.get(f"maps_{at}"), reason) for at, (layer, reason) in enumerate(facts)]
+
+    @classmethod
+    def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[list[Stage]]:
+        """See `randomisation.cascade`."""
+        asked = requests[0].attribution
+        image = sources.images.image(sources.images.index(asked.image_id))
+        n_done = 0
+
+        def inside(done: float, total: float) -> None:
+            part_of(progress, n_done, 1, N_STAGES + 1)(done, total)
+
+        def prepare(model: ModelHandle) -> ModelHandle:
+            nonlocal n_done
+            n_done += 1
+            return ready(model, sources, asked.method, asked.params, inside)
+
+        known = asked.load(sources.store)
+        with sources.model_store.borrow(asked.card) as model:
+            strip = cascade(
+                ready(model, sources, asked.method, asked.params, inside), [image], [asked.target], asked.method,
+                asked.params, N_STAGES, SEED, inside, asked.output, prepare, None if known is None else known.maps,
+            )  # fmt: skip
+        yield Step.of(strip)
 
 
 def likeness(strip: list[Stage]) -> list[float]:
@@ -68,7 +83,3 @@ def likeness(strip: list[Stage]) -> list[float]:
     if first is None:
         return [float("nan")] * len(strip)
     return [float("nan") if s.maps is None else float(rank_correlation(first, s.maps)[0]) for s in strip]
-
-
-def _key(cell: Cell) -> str:
-    return key_of(what="cascade", cell=cell.key, stages=N_STAGES, seed=SEED)

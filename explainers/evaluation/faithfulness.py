@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from explainers.base import Explainer, ExplainerParams, Progress, out_of_memory
+from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory
 from explainers.engines.baselines import baseline
 from explainers.output import CLASS_SCORE, Output
 from models.store import ModelHandle
@@ -30,10 +30,6 @@ class Curves(NamedTuple):
     deletion: np.ndarray
 
 
-def _silent(_done: int, _total: int) -> None:
-    """Progress for nobody."""
-
-
 def insertion_deletion(
     model: ModelHandle,
     inputs: Tensor,
@@ -41,7 +37,7 @@ def insertion_deletion(
     targets: Tensor,
     steps: int = 16,
     deleted: str = "mean",
-    progress: Progress = _silent,
+    progress: Progress = nobody,
 ) -> Curves:
     """Insertion and deletion areas of each map (Petsiuk et al. 2018, section 4.1) by the target's probability.
 
@@ -164,7 +160,7 @@ def sensitivity(
     targets: list[int],
     params: ExplainerParams,
     shift_px: int = 2,
-    progress: Progress = _silent,
+    progress: Progress = nobody,
     output: Output = CLASS_SCORE,
 ) -> np.ndarray:
     """How much each map changes when its picture moves by a hair (N,): 0 is the same, 1 is nothing alike, at most 2.

@@ -19,7 +19,7 @@ from skimage.metrics import structural_similarity
 from torch import Generator, Tensor, nn
 
 from common.errors import first_line
-from explainers.base import Explainer, ExplainerParams, Progress, out_of_memory
+from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory
 from explainers.evaluation.faithfulness import correlation
 from explainers.output import CLASS_SCORE, Output
 from models.store import ModelHandle
@@ -44,10 +44,6 @@ class Stage:
     reason: str = ""
 
 
-def _silent(_done: int, _total: int) -> None:
-    """Progress for nobody."""
-
-
 def _as_it_is(model: ModelHandle) -> ModelHandle:
     """What a method has learnt from a data set is kept."""
     return model
@@ -61,7 +57,7 @@ def cascade(
     params: ExplainerParams,
     stages: int = 6,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = nobody,
     output: Output = CLASS_SCORE,
     prepare: Callable[[ModelHandle], ModelHandle] = _as_it_is,
     original: np.ndarray | None = None,
@@ -224,7 +220,7 @@ def randomisation_check(
     method: Explainer,
     params: ExplainerParams,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = nobody,
     output: Output = CLASS_SCORE,
     prepare: Callable[[ModelHandle], ModelHandle] = _as_it_is,
 ) -> Check:

@@ -11,23 +11,22 @@ import pandas as pd
 import torch
 
 from common.errors import first_line
-from explainers.base import Explainer, out_of_memory
+from explainers.attribution import AttributionRequest, request_for
+from explainers.base import Explainer, Progress, nobody, out_of_memory, part_of
 from explainers.evaluation.trust import (
     FIGURES,
     SLOW,
     Figures,
+    Measuring,
     OnMask,
-    Report,
-    Work,
     check_names,
     found,
     lacking_figures,
 )
-from explainers.results import Cell
+from explainers.results import Sources
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
-from models.store import ModelStore
 
 #: Images that are explained together, and whose figures are kept at once.
 BLOCK = 16
@@ -52,119 +51,104 @@ ON_MASKS = tuple(item.name for item in fields(OnMask))
 LIFT = "lift"
 
 
-def top_classes(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
-    card: ModelCard,
-    image_ids: Sequence[str],
-    report: Report = lambda done, total: None,
-) -> list[int]:
-    """The model's own top class for each image, found in `store` or worked out with one forward pass."""
+def top_classes(sources: Sources, card: ModelCard, image_ids: Sequence[str], progress: Progress = nobody) -> list[int]:
+    """The model's own top class for each image, found in the store or computed with one forward pass."""
     key = key_of(what="top classes", model=card.digest, images=list(image_ids))
-    record = store.get(key)
+    images, record = sources.images, sources.store.get(key)
     if record is None:
         classes: list[int] = []
-        with model_store.borrow(card) as model, torch.no_grad():
+        with sources.model_store.borrow(card) as model, torch.no_grad():
             for start in range(0, len(image_ids), model.batch):
-                report(start, len(image_ids))
+                progress(start, len(image_ids))
                 part = [images.image(images.index(one)) for one in image_ids[start : start + model.batch]]
                 logits = model.logits(model.normalise(np.stack([card.preprocessing.crop(one) for one in part])))
                 classes += logits.argmax(1).tolist()
         record = {"classes": np.array(classes, dtype=np.int64)}
-        store.put(key, **record)
+        sources.store.put(key, **record)
     return record["classes"].tolist()
 
 
-def cells_for(
+def requests_for(
     images: ImageSet, card: ModelCard, method: Explainer, image_ids: Sequence[str], targets: Sequence[int]
-) -> list[Cell]:
-    """The cells of one row of the table: the method at its default settings."""
+) -> list[AttributionRequest]:
+    """The maps of one row of the table: the method at its default settings."""
     pairs = zip(image_ids, targets, strict=True)
-    return [Cell(card, image_id, method, method.Params(), target, data=images.digest) for image_id, target in pairs]
+    return [request_for(card, image_id, method, target=target, data=images.digest) for image_id, target in pairs]
 
 
 def evaluate(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
+    sources: Sources,
     cards: Sequence[ModelCard],
     methods: Sequence[Explainer],
     image_ids: Sequence[str] | None = None,
     targets: Mapping[str, Sequence[int]] | None = None,
     which: Sequence[str] = FIGURES,
     n_slow: int = 16,
-    report: Report = lambda done, total: None,
+    progress: Progress = nobody,
     failures: dict[str, str] | None = None,
     show: Callable[[pd.DataFrame], None] = lambda rows: None,
 ) -> pd.DataFrame:
-    """Measure every method on every model and image that `store` lacks, and give the `table`.
+    """Measure every method on every model and image that the store lacks, and give the `table`.
 
     `targets` are classes by model digest, one per image; each model's own top class by default. `SLOW` figures are
     taken on the first `n_slow` images only. Images go through `BLOCK` by `BLOCK`; the figures of each are kept at once,
     so that a run that was cut short goes on where it stopped. Maps are not kept. What cannot be explained puts its
-    reason into `failures` under "method model"; the rest goes on. `report` counts maps and may raise to stop; `show`
+    reason into `failures` under "method model"; the rest goes on. `progress` counts maps and may raise to stop; `show`
     gets the complete rows each time there is one more.
     """
     check_names(which)
+    store, images = sources.store, sources.images
     ids = list(images.ids if image_ids is None else image_ids)
     failures = {} if failures is None else failures
     pairs = [(method, card) for method in methods for card in cards if method.applies(card) is None]
     total = len(pairs) * len(ids)
-
-    def stay_cancellable(_done: int, _total: int) -> None:
-        report(done, total)
-
-    done = 0
+    done, waiting_for = 0, part_of(progress, 0, 0, total)
     chosen = {
-        card.digest: list(targets[card.digest])
-        if targets is not None
-        else top_classes(model_store, store, images, card, ids, stay_cancellable)
+        card.digest: list(targets[card.digest]) if targets is not None else top_classes(sources, card, ids, waiting_for)
         for card in cards
     }
     quick = [name for name in which if name not in SLOW]
     rows = []
     for method, card in pairs:
-        cells = cells_for(images, card, method, ids, chosen[card.digest])
-        for start in range(0, len(cells), BLOCK):
-            stay_cancellable(0, 0)
-            waiting: dict[frozenset[str], list[Cell]] = {}
-            for at, cell in enumerate(cells[start : start + BLOCK], start):
-                lacking = lacking_figures(store, images, cell, which if at < n_slow else quick)
-                waiting.setdefault(lacking, []).append(cell)
+        requests = requests_for(images, card, method, ids, chosen[card.digest])
+        for start in range(0, len(requests), BLOCK):
+            progress(done, total)
+            block = requests[start : start + BLOCK]
+            waiting: dict[frozenset[str], list[AttributionRequest]] = {}
+            for at, request in enumerate(block, start):
+                lacking = lacking_figures(store, images, request, which if at < n_slow else quick)
+                waiting.setdefault(lacking, []).append(request)
             for lacking, group in waiting.items():
                 if lacking:
-                    _work_through(model_store, store, images, group, lacking, stay_cancellable, failures)
-            done += len(cells[start : start + BLOCK])
+                    _work_through(sources, group, lacking, part_of(progress, done, 0, total), failures)
+            done += len(block)
         rows.append(_line(store, images, card, method, ids, chosen, failures))
         show(pd.DataFrame(rows))
-    report(total, total)
+    progress(total, total)
     return table(store, images, cards, methods, ids, chosen, failures)
 
 
 def _work_through(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
-    cells: Sequence[Cell],
+    sources: Sources,
+    requests: Sequence[AttributionRequest],
     lacking: frozenset[str],
-    progress: Report,
+    progress: Progress,
     failures: dict[str, str],
 ) -> None:
-    """Measure cells of one method and model together; where that fails, in halves, so that one cannot harm the rest."""
+    """Measure maps of one method and model together; where that fails, in halves, so that one cannot harm the rest."""
     try:
-        with model_store.borrow(cells[0].card) as model:
-            work = Work(model, store, images, cells, progress)
+        with sources.model_store.borrow(requests[0].card) as model:
+            work = Measuring(model, sources, requests, progress)
             work.measure(work.explain(), lacking)
     except (ValueError, RuntimeError) as error:  # a method's own algebra may fail as well as its input
-        if len(cells) == 1:
+        if len(requests) == 1:
             out = isinstance(error, RuntimeError) and out_of_memory(error)
             why = "Not enough memory, even for one picture at a time." if out else first_line(error)
-            failures.setdefault(_row(cells[0].method, cells[0].card), why)
+            failures.setdefault(_row(requests[0].method, requests[0].card), why)
             return
-        middle = len(cells) // 2
-        for half in (cells[:middle], cells[middle:]):
-            _work_through(model_store, store, images, half, lacking, progress, failures)
+        middle = len(requests) // 2
+        for half in (requests[:middle], requests[middle:]):
+            _work_through(sources, half, lacking, progress, failures)
 
 
 def _row(method: Explainer, card: ModelCard) -> str:
@@ -204,9 +188,9 @@ def _line(
     failures: Mapping[str, str],
 ) -> dict[str, Any]:
     reason = method.applies(card)
-    cells = [] if reason else cells_for(images, card, method, image_ids, targets[card.digest])
+    requests = [] if reason else requests_for(images, card, method, image_ids, targets[card.digest])
     summaries = IN_TABLE | {f"{name}:{kind}": "mean" for kind in images.mask_kinds for name in ON_MASKS}
-    measured = [_columns(found(store, images, cell)) for cell in cells]
+    measured = [_columns(found(store, images, request)) for request in requests]
     figures = pd.DataFrame(measured, columns=list(summaries), dtype=float)
     line: dict[str, Any] = {
         "method": method.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from common.errors import InputError, did_you_mean
-from explainers import results as maps_of
-from explainers.base import Attribution
+from explainers.attribution import AttributionRequest, ready
+from explainers.base import Attribution, Progress, nobody, part_of
 from explainers.evaluation.faithfulness import (
     insertion_deletion,
     pointing_game,
@@ -23,15 +23,14 @@ from explainers.evaluation.faithfulness import (
 )
 from explainers.evaluation.randomisation import randomisation_check
 from explainers.output import UNIT
-from explainers.results import Cell, ready
+from explainers.results import Sources, compute
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
-from models.store import ModelHandle, ModelStore
+from models.store import ModelHandle
 
 #: How the figures are taken; part of the key under which they are kept.
 STEPS, DELETED, SHIFT_PX, SEED = 16, "mean", 2, 0
 
-Report = Callable[[int, int], None]
 #: A figure of several maps, and why it is NaN where it is.
 _Taken = dict[str, tuple[Sequence[float] | np.ndarray, str]]
 
@@ -80,64 +79,57 @@ FIGURES = tuple(item.name for item in fields(Figures) if item.name != "reasons")
 SLOW = frozenset({"randomisation", "sensitivity"})
 
 
-def found(store: ResultStore, images: ImageSet, cell: Cell) -> Figures:
-    """What has been measured on the cell's map; of masks, on those that the image has in this set."""
-    record = _record(store, cell)
-    kinds = images.mask_ids(images.index(cell.image_id))
+def found(store: ResultStore, images: ImageSet, request: AttributionRequest) -> Figures:
+    """What has been measured on the map; of masks, on those that the image has in this set."""
+    record = _record(store, request)
+    kinds = images.mask_ids(images.index(request.image_id))
     masks = {kind: OnMask(**record[MASKS][mask]) for kind, mask in kinds.items() if mask in record[MASKS]}
     return Figures(**{**record, MASKS: masks})
 
 
-def _record(store: ResultStore, cell: Cell) -> dict[str, Any]:
-    """What is stored of a cell: `Figures` as plain data, but masks by the digests of their contents."""
-    record = store.get(_key(cell))
+def _record(store: ResultStore, request: AttributionRequest) -> dict[str, Any]:
+    """What is stored of a map: `Figures` as plain data, but masks by the digests of their contents."""
+    record = store.get(_key(request))
     return {MASKS: {}, "reasons": {}} if record is None else json.loads(str(record["figures"]))
 
 
-def _key(cell: Cell) -> str:
+def _key(request: AttributionRequest) -> str:
     settings = {"steps": STEPS, "deleted": DELETED, "shift": SHIFT_PX, "seed": SEED}
-    return key_of(what="trust", cell=cell.key, target=cell.target, **settings)
+    return key_of(what="trust", cell=request.key, target=request.target, **settings)
 
 
 def _keep(
     store: ResultStore,
-    cell: Cell,
+    request: AttributionRequest,
     values: Mapping[str, float],
     reasons: Mapping[str, str],
     masks: Mapping[str, OnMask],
 ) -> None:
-    """Add to what is stored of a cell; `masks` by the digests of their contents."""
+    """Add to what is stored of a map; `masks` by the digests of their contents."""
     with _keeping:  # two jobs may measure different figures of one map
-        known = _record(store, cell)
+        known = _record(store, request)
         known["reasons"] |= reasons
         known[MASKS] |= {mask: asdict(figures) for mask, figures in masks.items()}
-        store.put(_key(cell), figures=np.array(json.dumps({**known, **values})))
+        store.put(_key(request), figures=np.array(json.dumps({**known, **values})))
 
 
 def measure(
-    model_store: ModelStore,
-    store: ResultStore,
-    images: ImageSet,
-    cell: Cell,
-    which: Sequence[str] = FIGURES,
-    report: Report = lambda done, total: None,
+    sources: Sources, request: AttributionRequest, which: Sequence[str] = FIGURES, progress: Progress = nobody
 ) -> Figures:
-    """The figures `which` of one cell; those that `store` lacks are worked out and kept, and so is the map.
+    """The figures `which` of one map; those that the store lacks are computed and kept, and so is the map.
 
     Raises `InputError` for a figure that there is none of, or when the method cannot explain the model.
     """
     check_names(which)
-    lacking = lacking_figures(store, images, cell, which)
+    store, images = sources.store, sources.images
+    lacking = lacking_figures(store, images, request, which)
     if lacking:
-        attribution = maps_of.find(store, cell)
-        with model_store.borrow(cell.card) as model:
-            work = Work(model, store, images, [cell], lambda done, total: report(0, 1))
-            if attribution is None:
-                attribution = work.explain()
-                maps_of.put(store, cell, attribution)
+        attribution = request.load(store) or compute(sources, request, part_of(progress, 0, 0.5, 1))
+        with sources.model_store.borrow(request.card) as model:
+            work = Measuring(model, sources, [request], part_of(progress, 0.5, 0, 1))
             work.measure(attribution, lacking)
-    report(1, 1)
-    return found(store, images, cell)
+    progress(1, 1)
+    return found(store, images, request)
 
 
 def check_names(which: Sequence[str]) -> None:
@@ -148,45 +140,47 @@ def check_names(which: Sequence[str]) -> None:
             raise InputError("a figure of trust", repr(name), cure)
 
 
-def lacking_figures(store: ResultStore, images: ImageSet, cell: Cell, which: Sequence[str]) -> frozenset[str]:
+def lacking_figures(
+    store: ResultStore, images: ImageSet, request: AttributionRequest, which: Sequence[str]
+) -> frozenset[str]:
     """The figures `which` that are not measured yet; `MASKS` where a mask of the image is not."""
-    known = found(store, images, cell)
+    known = found(store, images, request)
     lacking = {name for name in which if getattr(known, name) is None}
-    if MASKS in which and images.mask_ids(images.index(cell.image_id)).keys() - known.masks.keys():
+    if MASKS in which and images.mask_ids(images.index(request.image_id)).keys() - known.masks.keys():
         lacking.add(MASKS)
     return frozenset(lacking)
 
 
-class Work:
-    """Measuring of several cells of one method and model at once, while the model is lent."""
+class Measuring:
+    """Measuring of several maps of one method and model at once, while the model is borrowed."""
 
     def __init__(
         self,
         model: ModelHandle,
-        store: ResultStore,
-        images: ImageSet,
-        cells: Sequence[Cell],
-        progress: Report,
+        sources: Sources,
+        requests: Sequence[AttributionRequest],
+        progress: Progress,
     ) -> None:
-        self.cells, self.store, self.images, self.progress = cells, store, images, progress
-        self.first = cells[0]
+        self.requests, self.sources, self.progress = requests, sources, progress
+        self.first = requests[0]
         self.model = self._prepare(model)
-        self.pictures = [images.image(images.index(cell.image_id)) for cell in cells]
-        self.ids = [cell.image_id for cell in cells]
-        self.targets = [cell.target for cell in cells]
+        images = sources.images
+        self.pictures = [images.image(images.index(request.image_id)) for request in requests]
+        self.ids = [request.image_id for request in requests]
+        self.targets = [request.target for request in requests]
 
     def _prepare(self, model: ModelHandle) -> ModelHandle:
-        return ready(model, self.store, self.images, self.first.method, self.first.params, self.progress)
+        return ready(model, self.sources, self.first.method, self.first.params, self.progress)
 
     def explain(self) -> Attribution:
-        """The cells' maps."""
-        cell = self.first
-        return cell.method.explain(
-            self.model, self.pictures, self.ids, self.targets, cell.params, self.progress, cell.output
+        """The maps."""
+        first = self.first
+        return first.method.explain(
+            self.model, self.pictures, self.ids, self.targets, first.params, self.progress, first.output
         )
 
     def measure(self, attribution: Attribution, lacking: frozenset[str]) -> None:
-        """Measure the figures `lacking` on the cells' maps, and keep them."""
+        """Measure the figures `lacking` on the maps, and keep them."""
         taken: _Taken = {}
         for names, take in (
             ({"gap"}, self._gap),
@@ -197,14 +191,14 @@ class Work:
         ):
             if names & lacking:
                 taken |= take(attribution)
-        for row, cell in enumerate(self.cells):
+        for row, request in enumerate(self.requests):
             values = {name: float(column[row]) for name, (column, _) in taken.items()}
             reasons = {name: why for name, (_, why) in taken.items() if np.isnan(values[name])}
             masks = self._on_masks(row, attribution.maps[row]) if MASKS in lacking else {}
-            _keep(self.store, cell, values, reasons, masks)
+            _keep(self.sources.store, request, values, reasons, masks)
 
     def _nothing(self, why: str, *names: str) -> _Taken:
-        return {name: ([float("nan")] * len(self.cells), why) for name in names}
+        return {name: ([float("nan")] * len(self.requests), why) for name in names}
 
     def _gap(self, attribution: Attribution) -> _Taken:
         if not attribution.gaps:
@@ -212,7 +206,7 @@ class Work:
         return {"gap": (attribution.gaps, "The promised sum is 0.")}
 
     def _seconds(self, attribution: Attribution) -> _Taken:
-        return {"seconds": ([attribution.seconds / len(self.cells)] * len(self.cells), "")}
+        return {"seconds": ([attribution.seconds / len(self.requests)] * len(self.requests), "")}
 
     def _curves(self, attribution: Attribution) -> _Taken:
         card = self.model.card
@@ -226,12 +220,12 @@ class Work:
         return {name: (column, "The model's answer is not finite.") for name, column in curves._asdict().items()}
 
     def _on_masks(self, row: int, flat: np.ndarray) -> dict[str, OnMask]:
-        """The map of one cell against each mask of its image, by the masks' digests."""
-        index = self.images.index(self.ids[row])
+        """One map against each mask of its image, by the masks' digests."""
+        index = self.sources.images.index(self.ids[row])
         placed = self.model.card.preprocessing.to_image(flat, *self.pictures[row].shape[:2])
         figures = {}
-        for kind, mask_id in self.images.mask_ids(index).items():
-            mask = self.images.mask(index, kind)
+        for kind, mask_id in self.sources.images.mask_ids(index).items():
+            mask = self.sources.images.mask(index, kind)
             assert mask is not None  # it has an id
             area = share_seen(placed, mask) or float("nan")
             figures[mask_id] = OnMask(pointing_game(placed, mask), relevance_mass(placed, mask), area)

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import InputError
 from explainers.layers.maps import unit_maps
-from explainers.results import in_one_line
+from explainers.results import reason_for
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
@@ -61,5 +61,5 @@ def work_out(
                 raise InputError(f"finite values in {asked.layer}", f"NaN or infinity from {asked.card.name}", cure)
             store.put(asked.key, values=values)
         except (InputError, RuntimeError) as error:
-            failures[asked.key] = in_one_line(error)
+            failures[asked.key] = reason_for(error)
     report(len(all_asked), len(all_asked))

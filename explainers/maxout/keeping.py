@@ -15,7 +15,7 @@ from explainers.maxout.ascent import Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.state import ASLEEP, BROKEN, DEAD, LOWERED, SILENT, State
 from explainers.output import CLASS_SCORE, UNIT, Output
-from explainers.results import in_one_line
+from explainers.results import reason_for
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
 from models.store import ModelStore
@@ -191,7 +191,7 @@ def work_out(
                 try:
                     go_on(model_store, store, batch, until, partial(count, batch), show)
                 except (InputError, RuntimeError) as error:
-                    failures.update({asked.key: in_one_line(error) for asked in batch})
+                    failures.update({asked.key: reason_for(error) for asked in batch})
     report(total, total)
 
 

@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from common.errors import InputError
-from explainers.base import Attribution
+from explainers.attribution import ready
+from explainers.base import Attribution, Progress, nobody, part_of
 from explainers.output import Output
 from explainers.prediction_difference.method import (
     PredictionDifference,
@@ -20,7 +21,7 @@ from explainers.prediction_difference.method import (
 )
 from explainers.prediction_difference.survey import Survey, advance
 from explainers.prediction_difference.windows import Grid
-from explainers.results import in_one_line, ready
+from explainers.results import Sources, reason_for
 from images.image_set import ImageSet
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
@@ -86,10 +87,10 @@ def go_on(
     store: ResultStore,
     images: ImageSet,
     asked: Asked,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = nobody,
     show: Callable[[Survey], None] = lambda survey: None,
     data: ImageSet | None = None,
-    learn: Callable[[int, int], None] | None = None,
+    learn: Progress | None = None,
 ) -> Survey:
     """Go on with a survey to the end of its settings; it is kept every few seconds, and when stopped.
 
@@ -103,8 +104,8 @@ def go_on(
         if reason := method.applies(asked.card):
             raise InputError(f"a model that suits {method.title}", asked.card.name, reason)
         total = asked.grid.n_windows()
-        learn = learn or (lambda _done, _total: report(0, total))
-        model = ready(model, store, data or images, method, asked.params, learn)
+        learn = learn or part_of(report, 0, 0, total)
+        model = ready(model, Sources(model_store, store, data or images), method, asked.params, learn)
         inputs = model.normalise(model.card.preprocessing.crop(images.image(images.index(asked.image_id)))[None])[0]
         sampler = sampler_for(model, inputs, asked.params)
         model, measures = question(model, asked.outputs, asked.targets, asked.params.laplace)
@@ -130,9 +131,9 @@ def work_out(
     images: ImageSet,
     all_asked: Sequence[Asked],
     failures: dict[str, str],
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = nobody,
     show: Callable[[Asked, Survey], None] = lambda asked, survey: None,
-    learn: Callable[[int, int], None] | None = None,
+    learn: Progress | None = None,
 ) -> None:
     """`go_on` with each, in order; `report` counts windows of all, `learn` is that of `go_on`.
 
@@ -141,14 +142,11 @@ def work_out(
     totals = [asked.grid.n_windows() for asked in all_asked]
     for number, asked in enumerate(all_asked):
         before = sum(totals[:number])
-
-        def count(done: int, _total: int, before: int = before) -> None:
-            report(before + done, sum(totals))
-
+        count = part_of(report, before, totals[number], sum(totals))
         try:
             go_on(model_store, store, images, asked, count, partial(show, asked), learn=learn)
         except (InputError, RuntimeError) as error:
-            failures[asked.key] = in_one_line(error)
+            failures[asked.key] = reason_for(error)
     report(sum(totals), sum(totals))
 
 

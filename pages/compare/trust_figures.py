@@ -8,8 +8,10 @@ from math import isnan
 import streamlit as st
 
 from common.errors import InputError
+from explainers.attribution import AttributionRequest
+from explainers.base import part_of
 from explainers.evaluation import trust
-from explainers.results import Cell
+from explainers.results import Sources, reason_for
 from images.image_set import ImageSet
 from jobs.queue import Job
 from pages.shared import cache, session
@@ -38,31 +40,28 @@ MEANINGS = {
 }
 
 
-def submit(cells: Sequence[Cell], images: ImageSet) -> None:
-    """Measure the maps of `cells`; a map that cannot be measured keeps its reason for itself."""
-    model_store, store = cache.model_store(), cache.store()
+def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
+    """Measure the maps of `requests`; a map that cannot be measured keeps its reason for itself."""
+    sources = Sources(cache.model_store(), cache.store(), images)
 
     def work(job: Job) -> None:
-        for done, cell in enumerate(cells):
-
-            def stay_cancellable(_done: int, _total: int, at: int = done) -> None:
-                job.report(at, len(cells))
-
-            stay_cancellable(0, 1)
+        for done, request in enumerate(requests):
+            job.report(done, len(requests))
             try:
-                trust.measure(model_store, store, images, cell, (*MEANINGS, trust.MASKS), stay_cancellable)
+                figures, inside = (*MEANINGS, trust.MASKS), part_of(job.report, done, 1, len(requests))
+                trust.measure(sources, request, figures, inside)
             except (InputError, RuntimeError) as error:
-                job.note = str(error).splitlines()[0]
-        job.report(len(cells), len(cells))
+                job.say(reason_for(error))
+        job.report(len(requests), len(requests))
 
-    key = "trust " + " ".join(sorted(cell.key for cell in cells))
-    job = Job(f"Measuring {len(cells)} maps", work, unit="maps", key=key)
+    key = "trust " + " ".join(sorted(request.key for request in requests))
+    job = Job(f"Measuring {len(requests)} maps", work, unit="maps", key=key)
     session.work().jobs["trust"] = cache.jobs().submit(job, "interactive")
 
 
-def words(images: ImageSet, cell: Cell) -> tuple[str, str]:
+def words(images: ImageSet, request: AttributionRequest) -> tuple[str, str]:
     """`ins 0.81 · del 0.12 · random 0.30` and `subject 62 % (peak in)`: what has been measured on a map so far."""
-    figures = trust.found(cache.store(), images, cell)
+    figures = trust.found(cache.store(), images, request)
     on_map = " · ".join(
         f"{short} {_figure(name, value)}"
         for name, (short, _) in MEANINGS.items()

@@ -1,4 +1,4 @@
-"""From a person's choice to the cells, panels and files of the compare page."""
+"""From a person's choice to the requests, panels and files of the compare page."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from explainers import results as cells_module
+from explainers.attribution import AttributionRequest, request_for
 from explainers.output import CLASS_SCORE
 from explainers.registry import METHODS
-from explainers.results import Cell, find
 from figures.compare import Column, Panel, Row
 from figures.maps import colour_map, data_uri, grey, has_evidence, map_scale, over, to_png
 from figures.sheet import sheet
 from images.image_set import ImageSet
-from jobs.queue import Job
 from models.card import ModelCard
 from pages.compare import trust_figures
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 from pages.shared.param_widgets import params_for
 from pages.shared.target_picker import Aim
 from suggestion.table import Predictions
@@ -52,52 +50,48 @@ class Shown:
     rows: tuple[Row, ...]
 
 
-def cells_of(
+def requests_of(
     choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions
-) -> dict[tuple[str, str], Cell | str]:
-    """By (method, model digest): the cell to explain, or the reason why there is none."""
+) -> dict[tuple[str, str], AttributionRequest | str]:
+    """By (method, model digest): the request to explain, or the reason why there is none."""
     row = images.index(image_id)
-    cells: dict[tuple[str, str], Cell | str] = {}
+    requests: dict[tuple[str, str], AttributionRequest | str] = {}
     for name in choice.methods:
         method = METHODS[name]
         for card in cards:
             aimed = choice.aim.at(card, table, row) if method.uses_target else (CLASS_SCORE, 0)
             reason = method.applies(card)
             if reason or isinstance(aimed, str):
-                cells[name, card.digest] = reason or str(aimed)
+                requests[name, card.digest] = reason or str(aimed)
                 continue
             params = params_for(method, choice.settings[name], choice.layers[card.digest])
             output, target = aimed
-            cells[name, card.digest] = Cell(card, image_id, method, params, target, output, images.digest)
-    return cells
+            requests[name, card.digest] = request_for(card, image_id, method, params, target, output, images.digest)
+    return requests
 
 
 def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Predictions) -> None:
     """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
     mine = session.work()
     picks = mine.picks[mine.at :] + mine.picks[: mine.at]
-    wanted = [c for pick in picks for c in cells_of(choice, cards, images, pick, table).values() if isinstance(c, Cell)]
-    missing = [cell for cell in wanted if cell.key not in cache.store() and cell.key not in mine.failures]
-    key = "explain " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
-    model_store, store, failures, unfinished = cache.model_store(), cache.store(), mine.failures, mine.unfinished
-
-    def work(job: Job) -> None:
-        cells_module.work_out(model_store, store, images, missing, failures, job.report, unfinished)
-
-    title = f"Explaining {len(picks)} pictures"
-    pick_navigation.submit_latest("compare", key, title, "maps", work if missing else None)
+    asked = [one for pick in picks for one in requests_of(choice, cards, images, pick, table).values()]
+    wanted = [one for one in asked if isinstance(one, AttributionRequest)]
+    session_jobs.submit("compare", f"Explaining {len(picks)} pictures", wanted, images)
 
 
 def pace() -> float | None:
     """Seconds between two looks at the store: while a job runs, and never after."""
-    return 0.6 if pick_navigation.active_job(JOBS) is not None else None
+    return 0.6 if session_jobs.active(*JOBS) is not None else None
 
 
 def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> None:
     """Work out how far the maps on show may be believed."""
-    cells = cells_of(choice, cards, images, image_id, table).values()
+    requests = requests_of(choice, cards, images, image_id, table).values()
     failures = session.work().failures
-    trust_figures.submit([cell for cell in cells if isinstance(cell, Cell) and cell.key not in failures], images)
+    trust_figures.submit(
+        [request for request in requests if isinstance(request, AttributionRequest) and request.key not in failures],
+        images,
+    )
 
 
 def build(
@@ -108,14 +102,14 @@ def build(
     uri = cache.picture_uri(images.digest, image_id, _SIDE_PX)
     beneath = uri if view == "picture" else cache.picture_uri(images.digest, image_id, _SIDE_PX, in_grey=True)
     size = picture.shape[0], picture.shape[1]
-    cells = cells_of(choice, cards, images, image_id, table)
+    requests = requests_of(choice, cards, images, image_id, table)
     rows = []
     for name in choice.methods:
         method = METHODS[name]
-        maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
+        maps = _maps({card.digest: requests[name, card.digest] for card in cards}, size)
         shared = map_scale(list(maps.values())) if choice.shared_scale else None
         panels = tuple(
-            _panel(images, cells[name, card.digest], maps.get(card.digest), shared, view, beneath, size)
+            _panel(images, requests[name, card.digest], maps.get(card.digest), shared, view, beneath, size)
             for card in cards
         )
         question = f"{method.question} ⚠ {method.warning}" if method.warning else method.question
@@ -124,55 +118,59 @@ def build(
     return Shown(uri, size, columns, tuple(rows))
 
 
-def _maps(cells: dict[str, Cell | str], size: tuple[int, int]) -> dict[str, np.ndarray]:
+def _maps(requests: dict[str, AttributionRequest | str], size: tuple[int, int]) -> dict[str, np.ndarray]:
     """The maps of one method that are ready, by model, in the picture's pixels."""
-    ready = {digest: cell for digest, cell in cells.items() if isinstance(cell, Cell) and cell.key in cache.store()}
-    placed = {digest: cache.placed_map(cell.key, size, cell) for digest, cell in ready.items()}
+    ready = {
+        digest: request
+        for digest, request in requests.items()
+        if isinstance(request, AttributionRequest) and request.key in cache.store()
+    }
+    placed = {digest: cache.placed_map(request.key, size, request) for digest, request in ready.items()}
     return {digest: m for digest, m in placed.items() if m is not None}
 
 
 def _panel(
     images: ImageSet,
-    cell: Cell | str,
+    request: AttributionRequest | str,
     attribution: np.ndarray | None,
     shared: float | None,
     view: str,
     picture: str,
     size: tuple[int, int],
 ) -> Panel:
-    if isinstance(cell, str):
-        return Panel(picture, words=cell)
-    mine, signed = session.work(), cell.method.signed
-    if cell.key in mine.failures:
-        return Panel(picture, words=mine.failures[cell.key])
+    if isinstance(request, str):
+        return Panel(picture, words=request)
+    mine, signed = session.work(), request.method.signed
+    if request.key in mine.failures:
+        return Panel(picture, words=mine.failures[request.key])
     beneath = picture if view in ("overlay", "picture") else ""
     if attribution is None:
-        so_far = mine.unfinished.get(cell.key)
+        so_far = mine.unfinished.get(request.key)
         if so_far is None:
             return Panel(picture, words="waiting for the map …")
-        placed = cell.card.preprocessing.to_image(so_far, *size)
+        placed = request.card.preprocessing.to_image(so_far.maps[0], *size)
         colours = colour_map(placed, signed, map_scale([placed]), overlay=view == "overlay")
         return Panel(beneath, "" if view == "picture" else data_uri(colours), caption="so far; getting sharper …")
     if not has_evidence(attribution):
         words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
         return Panel(picture, words=words)
     scale = shared or map_scale([attribution])
-    caption = _caption(images, cell, scale)
+    caption = _caption(images, request, scale)
     if view == "picture":
         return Panel(picture, caption=caption)
-    return Panel(beneath, cache.overlay_uri(cell.key, scale, view, signed, attribution), caption=caption)
+    return Panel(beneath, cache.overlay_uri(request.key, scale, view, signed, attribution), caption=caption)
 
 
-def _caption(images: ImageSet, cell: Cell, scale: float) -> str:
+def _caption(images: ImageSet, request: AttributionRequest, scale: float) -> str:
     """Beneath a map: layer, scale and time; then how complete it is, and what else is worth a note."""
-    facts = [f"{'±' if cell.method.signed else '0 to '}{scale:.2g}"]
-    if hasattr(cell.params, "layer"):
-        facts.insert(0, str(cell.params.layer or cell.card.default_layer))
-    found = find(cache.store(), cell)
+    facts = [f"{'±' if request.method.signed else '0 to '}{scale:.2g}"]
+    if hasattr(request.params, "layer"):
+        facts.insert(0, str(request.params.layer or request.card.default_layer))
+    found = request.load(cache.store())
     if found is None:
         return " · ".join(facts)
     facts.append(f"{found.seconds:.2f} s")
-    on_map, on_masks = trust_figures.words(images, cell)
+    on_map, on_masks = trust_figures.words(images, request)
     on_map = on_map or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
     return "\n".join(line for line in (" · ".join(facts), on_map, on_masks, *found.notes) if line)
 
@@ -189,9 +187,9 @@ def _column(table: Predictions, row: int, card: ModelCard) -> Column:
 def to_npz_file(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> bytes:
     """The raw maps that are ready, as `METHOD/MODEL`, over each model's input at the method's resolution."""
     arrays = {}
-    for (name, _), cell in cells_of(choice, cards, images, image_id, table).items():
-        if isinstance(cell, Cell) and (found := find(cache.store(), cell)) is not None:
-            arrays[f"{name}/{cell.card.name}"] = found.maps[0]
+    for (name, _), request in requests_of(choice, cards, images, image_id, table).items():
+        if isinstance(request, AttributionRequest) and (found := request.load(cache.store())) is not None:
+            arrays[f"{name}/{request.card.name}"] = found.maps[0]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -203,14 +201,14 @@ def to_png_file(
     """The grid as one picture, maps laid over the photograph."""
     picture = cache.picture(images.digest, image_id, _SIDE_PX)
     size = picture.shape[0], picture.shape[1]
-    cells, row = cells_of(choice, cards, images, image_id, table), images.index(image_id)
+    requests, row = requests_of(choice, cards, images, image_id, table), images.index(image_id)
     lines: list[list[np.ndarray | str]] = []
     for name in choice.methods:
-        maps = _maps({card.digest: cells[name, card.digest] for card in cards}, size)
+        maps = _maps({card.digest: requests[name, card.digest] for card in cards}, size)
         shared = map_scale(list(maps.values())) if choice.shared_scale else None
         line: list[np.ndarray | str] = []
         for card in cards:
-            cell = cells[name, card.digest]
+            request = requests[name, card.digest]
             if card.digest in maps:
                 attribution = maps[card.digest]
                 colours = colour_map(
@@ -218,7 +216,7 @@ def to_png_file(
                 )
                 line.append(over(grey(picture), colours, opacity))
             else:
-                line.append(cell if isinstance(cell, str) else "not ready")
+                line.append(request if isinstance(request, str) else "not ready")
         lines.append(line)
     titles = []
     for card in cards:

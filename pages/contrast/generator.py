@@ -23,7 +23,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.prediction_difference.controls import progress
 from pages.prediction_difference.jobs import running
-from pages.shared import cache, demo_sets, pick_navigation, session
+from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
 from pages.shared.job_progress import wait_for
 from pages.shared.param_widgets import about, settings_of
 from pages.shared.theme import ink
@@ -172,11 +172,12 @@ def _submit(images: ImageSet, wanted: Wanted, look: Look | None) -> None:
 
     def work(job: Job) -> None:
         def report(done: int, total: int) -> None:
-            job.note = ""
+            job.say("")
             job.report(done, total)
 
         def learn(done: int, total: int) -> None:
-            job.report(0, until, f"Reading {images.name}: {done:,} of {total:,} pictures")
+            job.say(f"Reading {images.name}: {done:,} of {total:,} pictures")
+            job.report(0, until)
 
         def show(seen: Look) -> None:
             job.result = seen
@@ -184,7 +185,7 @@ def _submit(images: ImageSet, wanted: Wanted, look: Look | None) -> None:
         generators.train(store, images, replace(wanted.params, steps=until), report, show, learn, device)
 
     key = _key(images, wanted.key)
-    pick_navigation.submit_latest(GENERATOR, key, f"Generator of {images.name}", "steps", work)
+    session_jobs.submit_work(GENERATOR, key, f"Generator of {images.name}", "steps", work)
 
 
 def _watch(wanted: Wanted, key: str, polled: bool) -> None:

@@ -21,7 +21,7 @@ from jobs.queue import Job
 from jobs.results import key_of
 from models.card import ModelCard
 from pages.prediction_difference.view import default_window, half
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 from suggestion import targets
 from suggestion.table import NONE, Predictions
 
@@ -166,7 +166,7 @@ def submit(scene: Scene) -> None:
     keys = [asked.key for asked in here] + [asked.key for asked in ruled_here] + [asked.key for asked in elsewhere]
     key = "contrast " + key_of(keys=keys)
     title = f"Contrasts of {len(scene.cards)} models"
-    pick_navigation.submit_latest(CONTRAST, key, title, "contrasts", work if total else None)
+    session_jobs.submit_work(CONTRAST, key, title, "contrasts", work if total else None)
 
 
 def _missing(questions: Sequence[_Question]) -> list[_Question]:

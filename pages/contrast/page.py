@@ -11,7 +11,7 @@ from pages.contrast import jobs as working
 from pages.contrast.controls import choose, choose_step, look_at
 from pages.contrast.jobs import CONTRAST, Scene
 from pages.contrast.view import Look
-from pages.shared import chart_events, pick_navigation, session
+from pages.shared import chart_events, pick_navigation, session, session_jobs
 from pages.shared.param_widgets import about
 from pages.shared.theme import ink
 
@@ -74,7 +74,7 @@ def contrasts(trained: Trained) -> None:
     scene = Scene(choice, tuple(cards), images, table, trained)
     working.submit(scene)
     look = look_at()
-    busy = pick_navigation.active_job([CONTRAST]) is not None
+    busy = session_jobs.active(CONTRAST) is not None
     st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
 
 

@@ -10,7 +10,7 @@ from explainers.layers.keeping import Asked
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 
 #: This session's jobs: what is on show, and what may be looked at next.
 NOW, AHEAD, KERNELS = "layers", "layers_ahead", "layers_kernels"
@@ -26,7 +26,7 @@ def submit(cards: Sequence[ModelCard], layers: Mapping[str, str], images: ImageS
     later = mine.picks[at + 1 :] + mine.picks[:at]
     _submit(NOW, [Asked(card, image_id, layers[card.digest]) for card in cards], images)
     deadline = time.monotonic() + _PATIENCE_S
-    while pick_navigation.active_job([NOW]) is not None and time.monotonic() < deadline:
+    while session_jobs.active(NOW) is not None and time.monotonic() < deadline:
         time.sleep(0.01)
     _submit(AHEAD, [Asked(card, pick, layers[card.digest]) for pick in later for card in cards], images)
 
@@ -39,12 +39,12 @@ def _submit(name: str, wanted: Sequence[Asked], images: ImageSet) -> None:
         keeping.work_out(model_store, store, images, missing, failures, job.report)
 
     key = f"{name} " + " ".join(asked.key for asked in wanted)
-    pick_navigation.submit_latest(name, key, "Unit maps", "layers", work if missing else None)
+    session_jobs.submit_work(name, key, "Unit maps", "layers", work if missing else None)
 
 
 def pace() -> float | None:
     """Seconds between two looks at the store: while the maps on show are being worked out, and never after."""
-    return 0.3 if pick_navigation.active_job([NOW]) is not None else None
+    return 0.3 if session_jobs.active(NOW) is not None else None
 
 
 def submit_kernels(cards: Sequence[ModelCard]) -> None:
@@ -58,4 +58,4 @@ def submit_kernels(cards: Sequence[ModelCard]) -> None:
             facts.work_out(model_store, store, card)
 
     key = "kernels " + " ".join(card.digest for card in missing)
-    pick_navigation.submit_latest(KERNELS, key, "First kernels", "models", work if missing else None)
+    session_jobs.submit_work(KERNELS, key, "First kernels", "models", work if missing else None)

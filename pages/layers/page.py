@@ -16,7 +16,7 @@ from pages.layers import jobs as working
 from pages.layers import view
 from pages.layers.controls import choose_layer, keep_in_step, look_at, take_unit, to_maxout
 from pages.layers.view import Look, Units
-from pages.shared import cache, chart_events, pick_navigation, session, top_images
+from pages.shared import cache, chart_events, pick_navigation, session, session_jobs, top_images
 from pages.shared.preview import square
 from pages.shared.theme import ink
 
@@ -109,7 +109,7 @@ def closer(units: Units, look: Look, polled: bool) -> None:
 
 def kernels(polled: bool) -> None:
     """The first convolution's kernels of every model."""
-    if polled and pick_navigation.active_job([working.KERNELS]) is None:
+    if polled and session_jobs.active(working.KERNELS) is None:
         st.rerun()
     for card, column in beside(cards):
         with column:
@@ -146,7 +146,7 @@ try:
         if inside.open:
             st.caption("Each is scaled by its own largest weight; grey is zero, colours are those that it looks for.")
             working.submit_kernels(cards)
-            busy = pick_navigation.active_job([working.KERNELS]) is not None
+            busy = session_jobs.active(working.KERNELS) is not None
             st.fragment(kernels, run_every=0.3 if busy else None)(busy)
 except InputError as error:
     st.error(str(error), icon=":material/error:")

@@ -14,7 +14,7 @@ from explainers.output import UNIT, Output
 from jobs.queue import Job
 from jobs.results import key_of
 from models.card import ModelCard
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 from suggestion import activations
 
 #: This session's jobs: the pictures, and the measuring of the data set's own images beside them.
@@ -52,7 +52,7 @@ class Choice:
 
 def known(asked: Asked) -> Made | None:
     """What is made so far: from a job that is at it, else from the store."""
-    job = pick_navigation.active_job([MAXOUT])
+    job = session_jobs.active(MAXOUT)
     if job is not None and job.result and asked.key in job.result:
         return job.result[asked.key]
     return keeping.find(cache.store(), asked)
@@ -80,9 +80,9 @@ def begun(choice: Choice) -> bool:
 def running(choice: Choice) -> Job | None:
     """The active job for this choice: this session's, or one that an earlier session left at work."""
     found = cache.jobs().find(choice.key)
-    if found is not None and found.active and not found.cancelling and pick_navigation.active_job([MAXOUT]) is None:
+    if found is not None and found.active and not found.cancelling and session_jobs.active(MAXOUT) is None:
         session.work().jobs[MAXOUT] = found
-    job = pick_navigation.active_job([MAXOUT])
+    job = session_jobs.active(MAXOUT)
     return job if job is not None and job.key == choice.key else None
 
 
@@ -102,12 +102,12 @@ def submit(choice: Choice, until: int) -> None:
         keeping.work_out(model_store, store, all_asked, failures, job.report, show)
 
     title = f"MaxOut of {len(all_asked)} targets" if len(all_asked) > 1 else f"MaxOut of {all_asked[0].title}"
-    pick_navigation.submit_latest(MAXOUT, choice.key, title, "steps", work)
+    session_jobs.submit_work(MAXOUT, choice.key, title, "steps", work)
 
 
 def active() -> frozenset[str]:
     """Which of this session's jobs of the page are at work."""
-    return frozenset(name for name in (MAXOUT, IMAGES) if pick_navigation.active_job([name]) is not None)
+    return frozenset(name for name in (MAXOUT, IMAGES) if session_jobs.active(name) is not None)
 
 
 def layer_of(output: Output) -> str | None:
@@ -140,4 +140,4 @@ def measure(missing: Sequence[tuple[ModelCard, str | None]]) -> None:
             activations.measure(model_store, card, images, layer, store, partial(count, job, number * len(images)))
 
     key = f"maxout images {images.digest} " + " ".join(f"{card.digest} {layer}" for card, layer in missing)
-    pick_navigation.submit_latest(IMAGES, key, "Images that excite them", "images", work)
+    session_jobs.submit_work(IMAGES, key, "Images that excite them", "images", work)

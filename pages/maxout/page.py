@@ -10,7 +10,7 @@ from pages.maxout import jobs as working
 from pages.maxout import view
 from pages.maxout.controls import choose, take_target
 from pages.maxout.jobs import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, Choice
-from pages.shared import chart_events, pick_navigation, session
+from pages.shared import chart_events, pick_navigation, session, session_jobs
 from pages.shared.job_progress import progress_words
 from pages.shared.page_end import end_page
 from pages.shared.param_widgets import about
@@ -38,7 +38,7 @@ def begin(choice: Choice) -> bool:
         with st.popover("What is it?", icon=":material/info:", type="tertiary"):
             st.markdown(about(MaxOut()))
         missing = working.unmeasured(choice) if images else []
-        if missing and not pick_navigation.active_job([IMAGES]):
+        if missing and not session_jobs.active(IMAGES):
             small = len(session.images()) <= UNASKED_IMAGES
             label = f"Measure {len(session.images()):,} images"
             if small or st.button(label, key="maxout_measure", icon=":material/play_arrow:"):
@@ -50,7 +50,7 @@ def progress(choice: Choice, busy: frozenset[str]) -> None:
     """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
     if working.active() != busy:
         st.rerun()
-    job, active = mine.jobs.get(MAXOUT), pick_navigation.active_job([MAXOUT, IMAGES])
+    job, active = mine.jobs.get(MAXOUT), session_jobs.active(MAXOUT, IMAGES)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, f"{active.title}: {progress_words(active)}")

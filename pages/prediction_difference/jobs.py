@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from explainers import results as cells_module
+from explainers.attribution import AttributionRequest, ready
 from explainers.engines.incremental import Incremental
 from explainers.output import Output
 from explainers.prediction_difference import keeping
@@ -17,13 +17,13 @@ from explainers.prediction_difference.keeping import Asked
 from explainers.prediction_difference.method import CONDITIONAL, PredictionDifference
 from explainers.prediction_difference.samplers import shrinkage
 from explainers.prediction_difference.survey import GLIMPSE, Survey, n_asked
-from explainers.results import Cell, ready
+from explainers.results import Sources, compute_missing
 from images.image_set import ImageSet
 from jobs.queue import Job
 from jobs.results import ResultStore, key_of
 from models.card import ModelCard
 from models.store import ModelHandle, ModelStore
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 
 #: This session's jobs: the maps on top of the page, and one comparison at a time below them.
 MAPS, MORE = "prediction_difference", "prediction_difference_more"
@@ -63,7 +63,7 @@ class Plan:
     title: str
     all_asked: Callable[[], list[Asked]]
     first: Callable[[ModelStore, ResultStore], None] = lambda model_store, store: None
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[AttributionRequest, ...] = ()
     startable: bool = True
 
     @property
@@ -112,25 +112,27 @@ def submit(name: str, plan: Plan) -> None:
         job.result = {}
         job.report(0, 1)
         plan.first(model_store, store)
-        cells_module.work_out(model_store, store, images, plan.cells, failures, lambda _done, _total: job.report(0, 1))
+        compute_missing(
+            Sources(model_store, store, images), plan.cells, failures, lambda _done, _total: job.report(0, 1)
+        )
         _survey(job, model_store, store, images, plan.all_asked(), failures)
 
-    pick_navigation.submit_latest(name, plan.key, plan.title, "windows", work)
+    session_jobs.submit_work(name, plan.key, plan.title, "windows", work)
 
 
 def running(name: str, key: str) -> Job | None:
     """The active job `name` with this key: this session's, or one that an earlier session left at work."""
     mine, found = session.work(), cache.jobs().find(key)
-    if found is not None and found.active and not found.cancelling and pick_navigation.active_job([name]) is None:
+    if found is not None and found.active and not found.cancelling and session_jobs.active(name) is None:
         mine.jobs[name] = found
-    job = pick_navigation.active_job([name])
+    job = session_jobs.active(name)
     return job if job is not None and job.key == key else None
 
 
 def known(asked: Asked) -> Known | None:
     """What is known so far: from a job that is at it, else from the store."""
     for name in (MAPS, MORE):
-        job = pick_navigation.active_job([name])
+        job = session_jobs.active(name)
         if job is not None and job.result and asked.key in job.result:
             return job.result[asked.key]
     survey = keeping.find(cache.store(), asked)
@@ -191,15 +193,16 @@ def _survey(
                 if step.finished(keeping.find(store, step)):
                     continue
 
-            def report(n_done: int, _total: int, asked: Asked = asked, step: Asked = step) -> None:
+            def report(n_done: float, _total: float, asked: Asked = asked, step: Asked = step) -> None:
                 share = step.params.effort.at_first / max(step.params.effort.at_first, asked.params.effort.at_first)
                 done[asked.key] = max(done[asked.key], min(int(share * n_done), asked.grid.n_windows()))
-                job.note = ""
+                job.say("")
                 job.report(sum(done.values()), total)
 
-            def learn(n_read: int, n: int, asked: Asked = asked) -> None:
+            def learn(n_read: float, n: float, asked: Asked = asked) -> None:
                 what = "patches" if asked.params.sampling == CONDITIONAL else "windows"
-                job.report(sum(done.values()), total, f"Learning {what} of {images.name}: {n_read:,} of {n:,} pictures")
+                job.say(f"Learning {what} of {images.name}: {n_read:,.0f} of {n:,.0f} pictures")
+                job.report(sum(done.values()), total)
 
             def show(_asked: Asked, survey: Survey, asked: Asked = asked) -> None:
                 job.result[asked.key] = _known(asked, survey)
@@ -233,7 +236,7 @@ def _note_facts(model_store: ModelStore, store: ResultStore, images: ImageSet, a
     shrunk = 0.0 if before is None else float(before["shrunk"])
     if before is None and asked.params.sampling == CONDITIONAL and keeping.find(store, asked) is not None:
         with model_store.borrow(asked.card) as model:
-            fitted = ready(model, store, images, PredictionDifference(), asked.params).fitted
+            fitted = ready(model, Sources(model_store, store, images), PredictionDifference(), asked.params).fitted
         shrunk = shrinkage(int(fitted["n_patches"]), fitted["mean"].shape[1])
     seconds += 0.0 if before is None else float(before["seconds"])
     store.put(_facts_key(asked), seconds=np.array(seconds), shrunk=np.array(shrunk))

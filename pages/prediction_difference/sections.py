@@ -9,11 +9,11 @@ import numpy as np
 import streamlit as st
 
 from common.errors import InputError
+from explainers.attribution import AttributionRequest, request_for
 from explainers.output import LOGIT, PROBABILITY, Output
 from explainers.prediction_difference.keeping import Asked
 from explainers.prediction_difference.method import CONDITIONAL, MARGINAL
 from explainers.registry import METHODS
-from explainers.results import Cell, find
 from figures.compare import Panel
 from figures.maps import has_evidence
 from figures.prediction_difference import Band, Tile, difference_figure, spotlight, strongest
@@ -180,17 +180,17 @@ def masks(scene: Scene) -> Comparison:
     """Every model's strongest pixels, by prediction difference and by the gradient."""
     shots = view.per_model(scene.choice, scene.cards, *scene.place, scene.table)
     method = METHODS["saliency"]
-    cells: list[Cell | str] = []
+    cells: list[AttributionRequest | str] = []
     for shot in shots:
         asked = shot.asked
         if isinstance(asked, str):
             cells.append(asked)
             continue
         output, target = asked.outputs[shot.row], asked.targets[shot.row]
-        cell = Cell(asked.card, scene.image_id, method, method.Params(), target, output, scene.images.digest)
+        cell = request_for(asked.card, scene.image_id, method, None, target, output, scene.images.digest)
         cells.append(method.applies(asked.card) or cell)
     plan = working.plan_of("Strongest pixels", view.only_asked(shots))
-    wanted = tuple(cell for cell in cells if isinstance(cell, Cell))
+    wanted = tuple(cell for cell in cells if isinstance(cell, AttributionRequest))
     key = working.plan_key(plan.all_asked(), masks=[cell.key for cell in wanted])
     plan = Plan(key, plan.title, plan.all_asked, cells=wanted, startable=plan.startable)
 
@@ -216,12 +216,14 @@ def _ours(scene: Scene, shot: Shot) -> Panel:
     return _mask_panel(scene, shot.asked, known.maps[shot.row], known.amount)
 
 
-def _theirs(scene: Scene, cell: Cell | str) -> Panel:
-    found = find(cache.store(), cell) if isinstance(cell, Cell) else None
+def _theirs(scene: Scene, cell: AttributionRequest | str) -> Panel:
+    found = cell.load(cache.store()) if isinstance(cell, AttributionRequest) else None
     return _mask_panel(scene, cell, None if found is None else found.maps[0])
 
 
-def _mask_panel(scene: Scene, asked: Asked | Cell | str, values: np.ndarray | None = None, version: int = 0) -> Panel:
+def _mask_panel(
+    scene: Scene, asked: Asked | AttributionRequest | str, values: np.ndarray | None = None, version: int = 0
+) -> Panel:
     """The picture through the mask of a map's strongest pixels, or the words that stand for it.
 
     `version` tells apart the maps of one question that grow.

@@ -20,7 +20,7 @@ from figures.sheet import sheet
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 from suggestion import targets
 from suggestion.table import Predictions
 
@@ -142,12 +142,12 @@ def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
         reason_cells.work_out(model_store, store, images, missing, failures, job.report)
 
     title = f"Layers of {choice.card.name}"
-    pick_navigation.submit_latest("reason", key, title, "targets", work if missing else None)
+    session_jobs.submit_work("reason", key, title, "targets", work if missing else None)
 
 
 def pace() -> float | None:
     """Seconds between two looks at the store: while the job runs, and never after."""
-    return 0.4 if pick_navigation.active_job(["reason"]) is not None else None
+    return 0.4 if session_jobs.active("reason") is not None else None
 
 
 def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Predictions) -> Shown:

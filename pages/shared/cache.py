@@ -10,7 +10,7 @@ import streamlit as st
 
 from common.errors import InputError
 from common.settings import settings
-from explainers.results import Cell, find
+from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
 from figures.maps import colour_map, data_uri, grey, shrink
@@ -138,15 +138,15 @@ def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False)
 
 @st.cache_data(show_spinner=False, max_entries=1000)
 def overlay_uri(key: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
-    """The map of the cell with this key as a picture to lay over another, or alone."""
+    """The map with this key as a picture to lay over another, or alone."""
     return data_uri(colour_map(_attribution, signed, scale, overlay=view == "overlay"))
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def placed_map(key: str, size: tuple[int, int], _cell: Cell) -> np.ndarray | None:
-    """A cell's raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
-    attribution = find(store(), _cell)
-    return None if attribution is None else _cell.card.preprocessing.to_image(attribution.maps[0], *size)
+def placed_map(key: str, size: tuple[int, int], _request: AttributionRequest) -> np.ndarray | None:
+    """A raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
+    attribution = _request.load(store())
+    return None if attribution is None else _request.card.preprocessing.to_image(attribution.maps[0], *size)
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)

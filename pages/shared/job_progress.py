@@ -9,8 +9,10 @@ from pages.shared import cache
 
 
 def progress_words(job: Job) -> str:
-    """`240 of 1,440 answers · 96/s · 12 s left`."""
-    words = [f"{job.done:,} of {job.total:,} {job.unit}"]
+    """`240 of 1,440 answers · 96/s · 12 s left`, or what is done beside that, such as learning from the images."""
+    if job.note:
+        return job.note
+    words = [f"{int(job.done):,} of {job.total:,.0f} {job.unit}"]
     if job.rate >= 1:
         words.append(f"{job.rate:,.0f}/s")
     if job.seconds_left is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,8 +10,8 @@ import streamlit as st
 
 from figures.compare import Panel, single_figure
 from images.image_set import ImageSet
-from jobs.queue import Job, State
-from pages.shared import cache, scoring_job, session, site_map
+from jobs.queue import State
+from pages.shared import cache, scoring_job, session, session_jobs, site_map
 from pages.shared.job_progress import progress_words, run_and_wait
 from pages.shared.page_end import end_page
 from suggestion.table import Predictions
@@ -73,27 +73,6 @@ def _turn(step: int) -> None:
     session.work().at += step
 
 
-def submit_latest(name: str, key: str, title: str, unit: str, work: Callable[[Job], None] | None) -> None:
-    """Start `work` as this session's job `name` unless it runs already; one for an older choice is stopped.
-
-    `None` when there is nothing left to do.
-    """
-    mine = session.work()
-    old = mine.jobs.get(name)
-    if old is not None and old.active:
-        if old.key == key:
-            return
-        old.cancel()
-    if work is not None:
-        mine.jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key), "interactive")
-
-
-def active_job(names: Sequence[str]) -> Job | None:
-    """The first of this session's jobs that still runs or waits."""
-    jobs = [session.work().jobs.get(name) for name in names]
-    return next((job for job in jobs if job is not None and job.active), None)
-
-
 def progress(
     names: Sequence[str],
     polled: bool,
@@ -103,7 +82,7 @@ def progress(
 
     The line keeps its place when all is done, so that nothing below it jumps; `reading` then stands there.
     """
-    job, active = session.work().jobs.get(names[0]), active_job(names)
+    job, active = session.work().jobs.get(names[0]), session_jobs.active(*names)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, progress_words(active))

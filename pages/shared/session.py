@@ -7,8 +7,8 @@ and images are also kept in the URL, so that a reload, a bookmark or a link open
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from figures.colours import model_colour
@@ -42,7 +42,7 @@ class Work:
     n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    unfinished: dict[str, np.ndarray] = field(default_factory=dict)
+    unfinished: dict[str, Any] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None
     n_unzoomed: int = 0
     n_uploads: int = 0

@@ -11,7 +11,7 @@ import streamlit as st
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from models.card import ModelCard
-from pages.shared import cache, pick_navigation, session
+from pages.shared import cache, session, session_jobs
 from pages.shared.job_progress import wait_for
 from suggestion import activations
 
@@ -70,7 +70,7 @@ def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
             activations.measure(model_store, card, images, layer, store, job.report)
 
         title = f"{layer or 'classes'} of {card.name}"
-        pick_navigation.submit_latest(name, job_key, title, "images", work)
+        session_jobs.submit_work(name, job_key, title, "images", work)
         found = mine[name]
     wait_for(found, f"{key}_exciting")
     return None

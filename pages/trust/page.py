@@ -3,10 +3,11 @@
 import streamlit as st
 
 from common.errors import InputError
+from explainers.attribution import AttributionRequest, request_for
+from explainers.evaluation.cascades import CascadeRequest
 from explainers.registry import METHODS
-from explainers.results import Cell
 from jobs.queue import State
-from pages.shared import pick_navigation, session
+from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import progress_words
 from pages.shared.param_widgets import about
 from pages.trust import view
@@ -122,26 +123,28 @@ def cascade_section(table: Predictions) -> None:
     if isinstance(target, str):
         st.info(target)
         return
-    cell = Cell(card, image_id, method, method.Params(), target, data=images.digest)
+    request = request_for(card, image_id, method, target=target, data=images.digest)
     if pressed:
-        view.submit_strip(cell, images)
+        strip = CascadeRequest(request)
+        mine.failures.pop(strip.key, None)
+        session_jobs.submit("cascade", strip.title, [strip], images)
     job = mine.jobs.get("cascade")
     busy = job is not None and job.active
-    st.fragment(growing_strip, run_every=0.6 if busy else None)(cell, busy)
+    st.fragment(growing_strip, run_every=0.6 if busy else None)(request, busy)
 
 
-def growing_strip(cell: Cell, polled: bool) -> None:
+def growing_strip(request: AttributionRequest, polled: bool) -> None:
     """How far the job is, then the strip."""
     job = mine.jobs.get("cascade")
     if polled and job is not None and not job.active:
         st.rerun()
-    if job is not None and job.key == f"cascade {cell.key}":
-        if job.active:
-            st.progress(job.fraction, progress_words(job))
-            st.button("Cancel", key="trust_cascade_cancel", type="tertiary", on_click=job.cancel)
-        elif job.state is State.FAILED:
-            st.error(job.error, icon=":material/error:")
-    view.draw_strip(cell, images)
+    strip = CascadeRequest(request)
+    if job is not None and job.active and job.key == session_jobs.key_for("cascade", [strip]):
+        st.progress(job.fraction, progress_words(job))
+        st.button("Cancel", key="trust_cascade_cancel", type="tertiary", on_click=job.cancel)
+    if failure := mine.failures.get(strip.key):
+        st.error(failure, icon=":material/error:")
+    view.draw_strip(request, images)
 
 
 mine, images, cards = session.work(), session.images(), session.cards()

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explainers.evaluation import cascades
+from explainers.attribution import AttributionRequest
+from explainers.evaluation.cascades import CascadeRequest, likeness
 from explainers.evaluation.table import EXPOSING, LIFT, evaluate, exposed
 from explainers.registry import METHODS
-from explainers.results import Cell
+from explainers.results import Sources
 from figures.maps import colour_map, grey, has_evidence, map_scale, over
 from images.image_set import ImageSet
 from jobs.queue import Job
@@ -42,14 +43,14 @@ MASK_COLUMNS = {
 
 def submit(cards: list[ModelCard], methods: Sequence[str], images: ImageSet, image_ids: Sequence[str]) -> Job:
     """Measure every method on every model and picture; the job's result grows row by row."""
-    model_store, store = cache.model_store(), cache.store()
+    sources = Sources(cache.model_store(), cache.store(), images)
     chosen = [METHODS[name] for name in methods]
 
     def work(job: Job) -> pd.DataFrame:
         def show(rows: pd.DataFrame) -> None:
             job.result = rows
 
-        return evaluate(model_store, store, images, cards, chosen, image_ids, report=job.report, show=show)
+        return evaluate(sources, cards, chosen, image_ids, progress=job.report, show=show)
 
     names = " ".join([*(card.digest for card in cards), *methods, *image_ids])
     job = Job(f"Measuring {len(methods)} methods", work, unit="maps", key=f"trust table {images.digest} {names}")
@@ -107,42 +108,30 @@ def _kinds(rows: pd.DataFrame) -> list[str]:
     return [name.removeprefix(f"{LIFT}:") for name in rows if name.startswith(f"{LIFT}:")]
 
 
-def submit_strip(cell: Cell, images: ImageSet) -> Job:
-    """Randomise the cell's model layer by layer, and explain it after each."""
-    model_store, store = cache.model_store(), cache.store()
-
-    def work(job: Job) -> None:
-        cascades.work_out(model_store, store, images, cell, job.report)
-
-    job = Job(f"Randomising {cell.card.name}", work, unit="stages", key=f"cascade {cell.key}")
-    session.work().jobs["cascade"] = cache.jobs().submit(job, "interactive")
-    return session.work().jobs["cascade"]
-
-
-def draw_strip(cell: Cell, images: ImageSet) -> None:
+def draw_strip(request: AttributionRequest, images: ImageSet) -> None:
     """The map, and what is left of it stage by stage, with the rank correlation to the first."""
-    strip = cascades.find(cache.store(), cell)
+    strip = CascadeRequest(request).load(cache.store())
     if strip is None:
         return
-    picture = cache.picture(images.digest, cell.image_id, _SIDE_PX)
-    pairs = list(zip(strip, cascades.likeness(strip), strict=True))
-    for column, (stage, likeness) in zip(st.columns(len(pairs), gap="small"), pairs, strict=True):
+    picture = cache.picture(images.digest, request.image_id, _SIDE_PX)
+    pairs = list(zip(strip, likeness(strip), strict=True))
+    for column, (stage, correlation) in zip(st.columns(len(pairs), gap="small"), pairs, strict=True):
         with column:
-            st.image(_laid_over(cell, stage.maps, picture), width="stretch")
+            st.image(_laid_over(request, stage.maps, picture), width="stretch")
             words = [f"random from the answer down to {stage.layer}" if stage.layer else "as it was learnt"]
             if stage.maps is not None and not stage.maps.any():
                 words.append("the map is empty")
-            elif stage.layer and not np.isnan(likeness):
-                words.append(f"rank correlation {likeness:.2f}")
+            elif stage.layer and not np.isnan(correlation):
+                words.append(f"rank correlation {correlation:.2f}")
             st.caption(" · ".join([*words, stage.reason] if stage.reason else words))
 
 
-def _laid_over(cell: Cell, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+def _laid_over(request: AttributionRequest, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
     """The picture in grey, with the map over it where it says anything."""
     base = grey(picture)
     if maps is None:
         return base
-    placed = cell.card.preprocessing.to_image(maps[0], *picture.shape[:2])
+    placed = request.card.preprocessing.to_image(maps[0], *picture.shape[:2])
     if not has_evidence(placed):
         return base
-    return over(base, colour_map(placed, cell.method.signed, map_scale([placed]), overlay=True), 0.9)
+    return over(base, colour_map(placed, request.method.signed, map_scale([placed]), overlay=True), 0.9)

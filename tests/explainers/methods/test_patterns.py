@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.errors import InputError
+from explainers.attribution import ready
 from explainers.methods.patterns import PatternMethod
 from explainers.registry import METHODS
-from explainers.results import ready
+from explainers.results import Sources
 from images.image_set import ImageSet
 from jobs.results import ResultStore
 from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent
@@ -114,7 +115,9 @@ def test_both_methods_share_one_fit_that_is_kept(model_store, tmp_path, monkeypa
     images = ImageSet("noise", pd.DataFrame(rows))
     store = ResultStore(tmp_path / "results", 10**8)
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
-        one, two = (ready(model, store, images, METHODS[name], METHODS[name].Params()) for name in NAMES)
+        one, two = (
+            ready(model, Sources(model_store, store, images), METHODS[name], METHODS[name].Params()) for name in NAMES
+        )
     assert len(calls) == 1
     assert [values.shape for values in one.fitted.values()] == [(8, 3, 3, 3), (12, 8, 3, 3), (4, 48)]
     assert all(np.array_equal(one.fitted[key], two.fitted[key]) for key in one.fitted)

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from common.errors import InputError
+from explainers.attribution import ready, request_for
 from explainers.output import Output
 from explainers.prediction_difference import keeping
 from explainers.prediction_difference.keeping import Asked, go_on
 from explainers.prediction_difference.method import PredictionDifference, PredictionDifferenceParams
-from explainers.results import Cell, find, ready, work_out
+from explainers.results import Sources, compute_missing
 from images.image_set import ImageSet, image_id
 from jobs.results import ResultStore
 from tests.explainers.nets import NETS, add, grey, pictures, seeded
@@ -54,11 +55,11 @@ def test_a_cell_of_the_compare_grid_is_worked_out_with_what_the_images_teach(
     model_store, store, card, images, sampling, output
 ):
     params = replace(FAST, sampling=sampling)
-    cell = Cell(card, images.ids[0], PredictionDifference(), params, 1, output, images.digest)
+    request = request_for(card, images.ids[0], PredictionDifference(), params, 1, output, images.digest)
     failures: dict[str, str] = {}
-    work_out(model_store, store, images, [cell], failures)
+    compute_missing(Sources(model_store, store, images), [request], failures)
     assert failures == {}
-    found = find(store, cell)
+    found = request.load(store)
     assert found.maps.shape == found.error.shape == (1, 32, 32)
     assert np.abs(found.maps).max() > 3 * np.median(found.error) > 0
 
@@ -80,7 +81,7 @@ def test_models_that_read_alike_share_what_was_learnt(model_store, store, images
     for seed in (0, 1):
         card = add(model_store, seeded(NETS["plain"], seed), f"net {seed}")
         with model_store.borrow(card) as model:
-            learnt.append(ready(model, store, images, method, FAST).fitted)
+            learnt.append(ready(model, Sources(model_store, store, images), method, FAST).fitted)
             assert method.fit_key(model, FAST) != method.fit_key(model, replace(FAST, window=7))
             assert method.fit_key(model, FAST) == method.fit_key(model, replace(FAST, stride=1, samples=20))
     assert np.array_equal(learnt[0]["covariance"], learnt[1]["covariance"])
