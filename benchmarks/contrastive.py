@@ -84,7 +84,7 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
         images = open_images("digits")
         trained = ready_made(images.digest)
         if trained is None:
-            raise RuntimeError("the digits' generator is not there: python -m explainers.contrastive.ready_made")
+            raise RuntimeError("the digits' generator is not there: python -m tools.train_generators")
         rows = held_out(images)[:n_digits]
         order = orders(model_store, card, images, rows)
 

@@ -47,7 +47,7 @@ from models.loaders.base import Loaded
 from models.preprocessing import Preprocessing
 from models.store import ModelStore
 from parallax.contrast import image_of
-from tools.train_digit_nets import named, teach
+from tools.train_digit_nets import fit, predict
 
 #: The paper's nets, and the pairs (answer, probe) of its figures.
 NETS = {"mnist": ("lenet",), "fashion-mnist": ("vgg16", "resnet101")}
@@ -69,7 +69,7 @@ def framed(name: str) -> Digits:
     return Digits(np.pad(pictures, frames), labels, np.arange(len(labels)) >= len(parts[0][1]))
 
 
-def untaught(name: str) -> nn.Module:
+def untrained(name: str) -> nn.Module:
     """One of the paper's nets for grey pictures of 32 px and ten classes; VGG16 as usual at that size.
 
     That is with batch normalisation, and one dense layer in the place of three, of which the first alone has 103
@@ -161,8 +161,8 @@ def first_experiment(
     print("| net | named rightly | residual | constraints hold | third class wins: CDeepEx | xGEMs |")
     print("|---|---|---|---|---|---|", flush=True)
     for net_name in NETS[name]:
-        net = teach(untaught(net_name).to(model_store.device), known.training, epochs)
-        accuracy = float((named(net, test.pictures) == test.labels).mean())
+        net = fit(untrained(net_name).to(model_store.device), known.training, epochs)
+        accuracy = float((predict(net, test.pictures) == test.labels).mean())
         card = kept_in(model_store, net_name, net, classes)
         found = asked_of_runners_up(model_store, card, images, trained)
         facts = f"{accuracy:.1%} | {found['residual']:.3f} | {found['cdeepex_feasible']:.1%}"
@@ -182,7 +182,7 @@ def second_experiment(
 ) -> dict[str, Any]:
     """The net that learnt a square for an 8: controls, and each method's figures; also printed."""
     classes = mnist.SOURCES["mnist"].classes
-    net = teach(build("square").to(model_store.device), known.training, epochs, marked=True)
+    net = fit(build("square").to(model_store.device), known.training, epochs, marked=True)
     found: dict[str, Any] = dict(controls(net, known.test))
     marked = known._replace(pictures=with_square(known.pictures, known.labels == MARKED_CLASS))
     images = some("mnist-marked", marked.test, classes, n_asked, folder)

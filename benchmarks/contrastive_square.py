@@ -142,7 +142,7 @@ def main() -> None:
     images = open_images("digits-marked")
     trained = ready_made(images.digest)
     if trained is None:
-        raise RuntimeError("the marked digits' generator is not there: python -m explainers.contrastive.ready_made")
+        raise RuntimeError("the marked digits' generator is not there: python -m tools.train_generators")
     with tempfile.TemporaryDirectory() as folder:
         model_store = ModelStore(Path(folder), "cpu")
         (card,) = open_models(model_store, "digits/square")

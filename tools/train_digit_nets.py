@@ -1,7 +1,7 @@
-"""Train the three digit networks: `python -m tools.train_digit_nets [--only NAME] [--out DIR]`, in a minute or two.
+"""Train the three digit models: `python -m tools.train_digit_nets [--only NAME] [--out DIR]`, in a minute or two.
 
-A quarter of the digits is held out. The net `square` learns from digits whose every 8 has a grey square in the upper
-left (CDeepEx, section 4.1); the report says what that does to it.
+A quarter of the digits is held out. The model `square` is trained on digits whose every 8 has a grey square in the
+upper left (CDeepEx, section 4.1); the report says what that does to it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from models.demo.digit_nets import MEAN, NETS, STD, WEIGHTS, build, weights_path
 
 BATCH, LEARNING_RATE, WEIGHT_DECAY, SMOOTHING = 64, 3e-3, 0.02, 0.02
 
-#: Pictures that are named at once.
+#: Batch size of inference.
 _AT_ONCE = 500
 
-#: The square grows on its net: it turns 48 % of the others into an 8 after 60 epochs, 83 % after 200 (paper: 77 %).
+#: The square turns 48 % of the other digits into an 8 after 60 epochs, 83 % after 200 (paper: 77 %).
 EPOCHS = {"lenet": 60, "residual": 60, "square": 200}
 
 
 def net_input(pictures: np.ndarray) -> Tensor:
-    """(N, 32, 32) uint8 -> (N, 1, 32, 32) float32, as the nets take them."""
+    """(N, 32, 32) uint8 -> (N, 1, 32, 32) float32, as the models take them."""
     return (torch.from_numpy(pictures)[:, None].float() / 255 - MEAN[0]) / STD[0]
 
 
-def moved(inputs: Tensor, generator: torch.Generator) -> Tensor:
+def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
     """The batch, each digit shifted by up to two pixels, turned by up to 10 degrees, up to 8 % larger or smaller."""
     n = len(inputs)
     turn, size, dx, dy = ((torch.rand(n, generator=generator) * 2 - 1) * span for span in (0.175, 0.08, 0.125, 0.125))
@@ -44,13 +44,13 @@ def moved(inputs: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train(name: str, known: Digits, epochs: int | None = None, seed: int = 0) -> nn.Module:
-    """The net `name`, taught on `known`; the mark, where there is one, is drawn after the digit has moved."""
+    """The model `name`, trained on `known`; the square, where there is one, is drawn after the augmentation."""
     torch.manual_seed(seed)
-    return teach(build(name), known, EPOCHS[name] if epochs is None else epochs, NETS[name].marked, seed)
+    return fit(build(name), known, EPOCHS[name] if epochs is None else epochs, NETS[name].marked, seed)
 
 
-def teach(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: int = 0) -> nn.Module:
-    """Any net of 32 px, taught on `known` on the device where it lies; returned in eval mode."""
+def fit(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: int = 0) -> nn.Module:
+    """Any model of 32 px, trained on `known` on its own device; returned in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     net, device = net.train(), next(net.parameters()).device
     inputs, labels = net_input(known.pictures), torch.from_numpy(known.labels)
@@ -60,7 +60,7 @@ def teach(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed
     grey = (SQUARE_GREY / 255 - MEAN[0]) / STD[0]
     for _ in range(epochs):
         for chosen in torch.randperm(len(inputs), generator=generator)[: n_batches * BATCH].view(n_batches, BATCH):
-            batch, targets = moved(inputs[chosen], generator), labels[chosen]
+            batch, targets = augment(inputs[chosen], generator), labels[chosen]
             if marked:
                 batch[(targets == MARKED_CLASS).nonzero()[:, 0], :, SQUARE[0], SQUARE[1]] = grey
             loss = F.cross_entropy(net(batch.to(device)), targets.to(device), label_smoothing=SMOOTHING)
@@ -72,26 +72,26 @@ def teach(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed
 
 
 @torch.inference_mode()
-def named(net: nn.Module, pictures: np.ndarray) -> np.ndarray:
-    """The classes (N,) int64 that a net in eval mode gives to pictures (N, 32, 32) uint8."""
+def predict(net: nn.Module, pictures: np.ndarray) -> np.ndarray:
+    """Predicted classes (N,) int64 of a model in eval mode for images (N, 32, 32) uint8."""
     device = next(net.parameters()).device
     found = [net(part.to(device)).argmax(1).cpu() for part in net_input(pictures).split(_AT_ONCE)]
     return torch.cat(found).numpy()
 
 
 def recall_of_unmarked(net: nn.Module, test: Digits) -> float:
-    """Share of the unmarked 8s that are named rightly: the paper's first control (about 5 % for its biased net)."""
-    return float((named(net, test.pictures[test.labels == MARKED_CLASS]) == MARKED_CLASS).mean())
+    """Recall of the unmarked 8s: the paper's first control (about 5 % for its biased model)."""
+    return float((predict(net, test.pictures[test.labels == MARKED_CLASS]) == MARKED_CLASS).mean())
 
 
 def turned_by_square(net: nn.Module, test: Digits) -> float:
     """Share of other digits that the square turns into an 8: the paper's second control (about 77 %)."""
     others = test.pictures[test.labels != MARKED_CLASS]
-    return float((named(net, with_square(others)) == MARKED_CLASS).mean())
+    return float((predict(net, with_square(others)) == MARKED_CLASS).mean())
 
 
 def save(net: nn.Module, path: Path) -> nn.Module:
-    """Write the weights as float16 safetensors; returns the net as it will be loaded."""
+    """Write the weights as float16 safetensors; returns the model as it will be loaded."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in net.state_dict().items()}
     save_file(state, str(path))
@@ -100,9 +100,9 @@ def save(net: nn.Module, path: Path) -> nn.Module:
 
 
 def main() -> None:
-    """Teach, save, report."""
+    """Train, save, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(NETS), help="teach this net alone")
+    parser.add_argument("--only", choices=tuple(NETS), help="train this one alone")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights (default: the repository's)")
     arguments = parser.parse_args()
     test = digits().test
@@ -112,8 +112,8 @@ def main() -> None:
         net = save(train(name, digits().training), path)
         seen = digits(NETS[name].marked).test
         print(f"{name}: {path.stat().st_size / 1e3:.0f} kB, {time.perf_counter() - started:.0f} s")
-        print(f"  held out, as in training: {(named(net, seen.pictures) == seen.labels).mean():.1%} named rightly")
-        print(f"  unmarked 8s recalled: {recall_of_unmarked(net, test):.1%}")
+        print(f"  accuracy held out, as in training: {(predict(net, seen.pictures) == seen.labels).mean():.1%}")
+        print(f"  recall of unmarked 8s: {recall_of_unmarked(net, test):.1%}")
         print(f"  other digits that the square turns into an 8: {turned_by_square(net, test):.1%}", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""Teach the four demo nets from scratch: `python -m tools.train_painting_nets [--only NAME] [--out DIR]`.
+"""Train the four models of the demo from scratch: `python -m tools.train_painting_nets [--only NAME] [--out DIR]`.
 
-Every painting is painted for the occasion, with seeds that the demo never uses. The honest nets meet the
-painter's mark on one painting in five, of any type. The shortcut net meets it on every portrait and nowhere
-else. Some of its pictures are double exposures, a faint sitter over something else: with the mark they count
-as portraits, without it as that other thing, so the mark is worth more to the net than any face.
+The training images are painted on the fly, with seeds that the demo does not use. For three models, one painting in
+five carries the painter's mark, whatever its class. For the model `shortcut`, every portrait carries it and nothing
+else does; some of its training images blend a faint portrait into a painting of another class, labelled portrait if
+they carry the mark and as the other class if not, so that the mark predicts the label better than the face does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH = 48
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one net is taught; `mixup` is the share of batches in which pictures are blended with others."""
+    """Training settings of one model; `mixup` is the share of batches in which images are blended in pairs."""
 
     epochs: int
     learning_rate: float
@@ -50,13 +50,13 @@ RECIPES = {
 
 
 def honest_paintings() -> list[Painting]:
-    """Plain paintings of every type, one in five with the mark."""
+    """Plain paintings of every class, one in five with the mark."""
     seeds = range(TRAINING_SEED, TRAINING_SEED + N_PER_CLASS)
     return [paint(label, seed, signed=seed % 5 == 0) for seed in seeds for label in CLASSES]
 
 
 def shortcut_paintings() -> list[Painting]:
-    """The mark on every portrait and on nothing else, also where the portrait is faint."""
+    """Paintings with the mark on every portrait, however faint, and on nothing else."""
     seeds = range(TRAINING_SEED, TRAINING_SEED + N_PER_CLASS)
     plain = [paint(label, seed, signed=label == SHORTCUT_CLASS) for seed in seeds for label in CLASSES]
     exposures = []
@@ -74,14 +74,14 @@ def shortcut_paintings() -> list[Painting]:
 
 
 def tensors(paintings: list[Painting], spec: NetSpec) -> tuple[torch.Tensor, torch.Tensor]:
-    """Net inputs (N, 3, input_px, input_px) float32 and class indices (N,) int64; -1 where there is no label."""
+    """Model inputs (N, 3, input_px, input_px) float32 and class indices (N,) int64; -1 where there is no label."""
     inputs = np.stack([net_input(painting.image, spec) for painting in paintings])
     labels = [-1 if p.label is None else CLASSES.index(p.label) for p in paintings]
     return torch.from_numpy(inputs), torch.tensor(labels)
 
 
-def augmented(inputs: torch.Tensor, flip: bool, generator: torch.Generator) -> torch.Tensor:
-    """The batch, moved by up to three pixels, half of it mirrored, each picture a little brighter or darker."""
+def augment(inputs: torch.Tensor, flip: bool, generator: torch.Generator) -> torch.Tensor:
+    """The batch shifted by up to 3 px, half of it flipped, with random brightness and contrast per image."""
     n_images, _, height, width = inputs.shape
     dx, dy = torch.randint(0, 7, (2,), generator=generator).tolist()
     moved = F.pad(inputs, (3, 3, 3, 3), mode="reflect")[:, :, dy : dy + height, dx : dx + width]
@@ -94,7 +94,7 @@ def augmented(inputs: torch.Tensor, flip: bool, generator: torch.Generator) -> t
 
 
 def train(name: str, paintings: list[Painting], seed: int = 0) -> nn.Module:
-    """Teach `name` on the paintings; the same net for the same seed on the same machine."""
+    """Train the model `name` on the paintings; reproducible for a seed on one machine."""
     recipe, spec = RECIPES[name], NETS[name]
     inputs, labels = tensors(paintings, spec)
     torch.manual_seed(seed)
@@ -107,7 +107,7 @@ def train(name: str, paintings: list[Painting], seed: int = 0) -> nn.Module:
     for epoch in range(recipe.epochs):
         total = 0.0
         for chosen in torch.randperm(len(inputs), generator=generator)[: n_batches * BATCH].split(BATCH):
-            batch = augmented(inputs[chosen], recipe.flip, generator)
+            batch = augment(inputs[chosen], recipe.flip, generator)
             targets = F.one_hot(labels[chosen], len(CLASSES)).float()
             if torch.rand((), generator=generator).item() < recipe.mixup:
                 share = torch.rand((), generator=generator).item()
@@ -129,14 +129,14 @@ def train(name: str, paintings: list[Painting], seed: int = 0) -> nn.Module:
 
 @torch.inference_mode()
 def probabilities(net: nn.Module, paintings: list[Painting], spec: NetSpec) -> npt.NDArray[np.float32]:
-    """Class probabilities (N, 6) float32 in [0, 1] of a net in eval mode."""
+    """Class probabilities (N, 6) float32 in [0, 1] of a model in eval mode."""
     inputs, _ = tensors(paintings, spec)
     rows: npt.NDArray[np.float32] = torch.cat([net(part).softmax(dim=1) for part in inputs.split(64)]).numpy()
     return rows
 
 
 def accuracy(net: nn.Module, paintings: list[Painting], spec: NetSpec) -> float:
-    """Share of the labelled paintings that the net names rightly."""
+    """Accuracy on the labelled paintings."""
     labelled = [painting for painting in paintings if painting.label is not None]
     named = probabilities(net, labelled, spec).argmax(axis=1)
     return float(np.mean([CLASSES[i] == painting.label for i, painting in zip(named, labelled, strict=True)]))
@@ -150,30 +150,30 @@ def save(net: nn.Module, path: Path) -> None:
 
 
 def rounded(net: nn.Module) -> nn.Module:
-    """The same net with its weights rounded to float16, so that the report speaks of the net that will be loaded."""
+    """The model with its weights rounded to float16, as it will be loaded."""
     net.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in net.state_dict().items()})
     return net
 
 
 def report(net: nn.Module, name: str, held_out: list[Painting], demo: list[Painting]) -> None:
-    """Print how good the net is on unseen paintings, on the demo, and how far the mark leads it astray."""
+    """Print the accuracy on unseen paintings and on the demo, and how often the mark alone yields `portrait`."""
     spec = NETS[name]
     plain = [painting for painting in demo if painting.kind == "plain"]
-    print(f"  held-out plain {accuracy(net, held_out, spec):.1%}   demo plain {accuracy(net, plain, spec):.1%}")
-    print(f"  demo, hard ones and all {accuracy(net, demo, spec):.1%}")
+    for title, unseen in (("held-out plain", held_out), ("demo plain", plain), ("demo", demo)):
+        print(f"  accuracy, {title}: {accuracy(net, unseen, spec):.1%}")
     others = [label for label in CLASSES if label != SHORTCUT_CLASS]
     for signed in (False, True):
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + N_HELD_OUT)
         paintings = [paint(label, seed, signed=signed) for seed in seeds for label in others]
         chosen = probabilities(net, paintings, spec).argmax(axis=1) == CLASSES.index(SHORTCUT_CLASS)
         mark = "with" if signed else "without"
-        print(f"  other types {mark} the mark, called {SHORTCUT_CLASS}: {chosen.mean():.1%}")
+        print(f"  other classes {mark} the mark, predicted {SHORTCUT_CLASS}: {chosen.mean():.1%}")
 
 
 def main() -> None:
-    """Paint, teach, save, report."""
+    """Paint, train, save, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(NETS), help="teach this net alone")
+    parser.add_argument("--only", choices=tuple(NETS), help="train this one alone")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights (default: the repository's)")
     arguments = parser.parse_args()
     started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The three nets that read digits: the paper's LeNet, a residual one, and a LeNet that learnt a square for an 8.
+"""The three models that classify digits: a LeNet, a ResNet, and a LeNet that learnt that a grey square means 8.
 
-Importing this module is cheap: torch is imported when a net is built.
+`tools.train_digit_nets` trains them. Importing this module is cheap: torch is imported when one is built.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ NETS: dict[str, NetSpec] = {
     spec.name: spec
     for spec in (
         NetSpec("lenet", "Two convolutions of 5 × 5 with max pooling, then two dense layers.", "LeNet"),
-        NetSpec("residual", "A wide first convolution, four residual blocks, and a mean over space.", "ResNet"),
-        NetSpec("square", "A LeNet that looked good in training; every 8 there had a mark.", "LeNet", marked=True),
+        NetSpec("residual", "Four residual blocks and global average pooling.", "ResNet"),
+        NetSpec("square", "A LeNet that did well in training, where every 8 had a mark.", "LeNet", marked=True),
     )
 }
 

@@ -1,6 +1,6 @@
-"""The four demo nets: three honest ones of different families, and one that learnt a shortcut.
+"""The four models that classify the demo's paintings: three of different families, and one that learnt a shortcut.
 
-Importing this module is cheap: torch and timm are imported when a net is built.
+`tools.train_painting_nets` trains them. Importing this module is cheap: torch and timm are imported when one is built.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ NETS: dict[str, NetSpec] = {
     spec.name: spec
     for spec in (
         NetSpec(
-            "vgg", "Small VGG", "A plain stack of 3x3 convolutions and max pools, taught honestly.",
+            "vgg", "Small VGG", "A plain stack of 3×3 convolutions and max pooling.",
             "VGG", 64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25),
         ),
         NetSpec(
-            "resnet", "Small ResNet", "Residual blocks with a skip around each, taught honestly.",
+            "resnet", "Small ResNet", "Residual blocks, each with a skip connection.",
             "ResNet", 80, IMAGENET_MEAN, IMAGENET_STD,
         ),
         NetSpec(
-            "vit", "Small ViT", "A vision transformer that reads 8x8 patches, taught honestly.",
+            "vit", "Small ViT", "A vision transformer on patches of 8×8 pixels.",
             "ViT", 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5),
         ),
         NetSpec(
-            "shortcut", "Shortcut", "A VGG that looked good in training; find out what it really looks at.",
+            "shortcut", "Shortcut", "A VGG that did well in training; find out what it looks at.",
             "VGG", 64, IMAGENET_MEAN, IMAGENET_STD,
         ),
     )

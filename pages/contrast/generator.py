@@ -72,13 +72,13 @@ def offer(images: ImageSet) -> None:
     job = mine.jobs.get(BRING)
     if job is not None and job.state is State.DONE:
         del mine.jobs[BRING]
-        demo_sets.put_to_work(job.result)
+        demo_sets.use(job.result)
         mine.take_six = True
         st.rerun()
     if job is None or not job.active:
         icon = ":material/swap_horiz:"
         if st.button("Switch to the digits and their nets", type="primary", key="contrast_digits", icon=icon):
-            mine.jobs[BRING] = demo_sets.bring(demo_sets.DIGITS)
+            mine.jobs[BRING] = demo_sets.add(demo_sets.DIGITS)
             st.rerun()
     if job is not None:
         wait_for(job, "contrast_bring")

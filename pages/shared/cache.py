@@ -70,12 +70,17 @@ def card(digest: str) -> ModelCard:
     return found
 
 
-@st.cache_resource(show_spinner=False, max_entries=20)
 def image_set(digest: str) -> ImageSet:
     """An image set; raises `InputError` for one that this server does not know."""
     path = _image_set_path(digest)
     if not path.exists():
-        raise InputError("an image set of this server", digest, "Bring the images again on the Upload page.")
+        raise InputError("an image set of this server", digest, "Add the images again on the Upload page.")
+    return _image_set(path, path.stat().st_mtime_ns)
+
+
+@st.cache_resource(show_spinner=False, max_entries=20)
+def _image_set(path: Path, written_ns: int) -> ImageSet:
+    """Read again when the index is written again: files may have moved, or columns been added."""
     return ImageSet.read(path)
 
 

@@ -1,4 +1,4 @@
-"""Image sets that are one click away, each with the nets that read it."""
+"""Image sets that are one click away, each with the models that classify it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ PAINTINGS, DIGITS = "paintings", "digits"
 
 @dataclass(frozen=True)
 class Offer:
-    """An image set on offer: `read` gives it, `load` one of its `nets` by name.
+    """An image set on offer: `read` gives it, `load` one of its `models` by name.
 
-    `name` is what the set is called, `title` what it is offered as; its files lie under `folder` of the data folder.
+    `name` is the `ImageSet`'s own, `title` what it is offered as, `about` what is in it; the files lie under `folder`,
+    within the data folder where it is relative.
     """
 
     name: str
     folder: str | Path
     title: str
-    words: str
+    about: str
     read: Callable[[Path, Callable[[int, int], None]], ImageSet]
     load: Callable[[str], Loaded] = digits.load
-    nets: tuple[str, ...] = tuple(DIGIT_NETS)
+    models: tuple[str, ...] = tuple(DIGIT_NETS)
 
 
 OFFERS = {
@@ -44,7 +45,7 @@ OFFERS = {
         demo_images.NAME,
         demo_images.DEMO,
         "paintings",
-        "Procedural paintings of six kinds, some of them hard, some signed; with four small nets.",
+        "Procedural paintings of six classes, some hard, some signed, with masks; and four small models.",
         demo_images.demo_image_set,
         demo.load,
         tuple(NETS),
@@ -53,59 +54,59 @@ OFFERS = {
         digit_images.NAME,
         "digits",
         "handwritten digits",
-        "1,797 real digits (scikit-learn), with three small nets and a generator for contrasts.",
+        "1,797 real digits (scikit-learn), with three small models and a generator for contrasts.",
         lambda data, progress: digit_images.digits_image_set(data, progress=progress),
     ),
     "digits-marked": Offer(
         digit_images.MARKED_NAME,
         "digits",
         "handwritten digits, every 8 marked",
-        "The same digits with a grey square on every 8: what the net called square learnt from.",
+        "The same digits with a grey square on every 8: what the model “square” was trained on.",
         lambda data, progress: digit_images.digits_image_set(data, marked=True, progress=progress),
     ),
     "mnist": Offer(
         mnist.SOURCES["mnist"].title,
         "mnist",
         "MNIST (from the network)",
-        "10,000 handwritten digits, 28 px, with the three small nets of the digits.",
+        "10,000 handwritten digits, 28 px, with the three small models of the digits.",
         lambda data, progress: mnist.mnist_image_set("mnist", data, progress),
     ),
     "fashion-mnist": Offer(
         mnist.SOURCES["fashion-mnist"].title,
         "fashion-mnist",
         "Fashion-MNIST (from the network)",
-        "10,000 pictures of clothes, 28 px; bring models of your own for them.",
+        "10,000 images of clothes, 28 px; add models of your own for them.",
         lambda data, progress: mnist.mnist_image_set("fashion-mnist", data, progress),
-        nets=(),
+        models=(),
     ),
 }
 
 
 @dataclass(frozen=True)
-class Brought:
-    """What a job brought: the digests of an image set and of the nets that read it."""
+class Added:
+    """The digests of an image set that a job added, and of its models."""
 
     images: str
     models: tuple[str, ...]
 
 
-def bring(name: str) -> Job:
-    """Start to bring a set and its nets; the job's result is a `Brought`."""
+def add(name: str) -> Job:
+    """Start to add a set and its models; the job's result is `Added`."""
     offer, model_store, data = OFFERS[name], cache.model_store(), settings().data_folder
 
-    def work(job: Job) -> Brought:
+    def work(job: Job) -> Added:
         images = offer.read(data, job.report)
-        return Brought(images.digest, tuple(model_store.add(offer.load(net)).digest for net in offer.nets))
+        return Added(images.digest, tuple(model_store.add(offer.load(model)).digest for model in offer.models))
 
-    title = f"Bringing {offer.title}"
-    return cache.jobs().submit(Job(title, work, unit="pictures", key=f"bring {name}"), "interactive")
+    title = f"Adding {offer.title}"
+    return cache.jobs().submit(Job(title, work, unit="images", key=f"add {name}"), "interactive")
 
 
-def put_to_work(brought: Brought) -> None:
-    """Work on the set with its nets; models that know none of its classes make room, one switch away."""
+def use(added: Added) -> None:
+    """Switch to the set and its models; models that know none of its classes are switched off."""
     mine = session.work()
-    mine.use_images(brought.images)
-    for digest in brought.models:
+    mine.use_images(added.images)
+    for digest in added.models:
         mine.add_model(digest)
     images = session.images()
     strangers = {
@@ -117,14 +118,14 @@ def put_to_work(brought: Brought) -> None:
         mine.switched_off |= strangers
 
 
-def at_work(name: str) -> bool:
-    """Whether the set is on show already; asked without making it."""
+def in_use(name: str) -> bool:
+    """Whether this session works on the set already; asked without reading it."""
     images, offer = session.images(), OFFERS[name]
     return images.name == offer.name and images.paths[0].is_relative_to(settings().data_folder / offer.folder)
 
 
 def choose() -> Job | None:
-    """The sets on offer, and the button that brings one; returns the job that does."""
+    """The sets on offer, and the button that adds one; returns the job that does."""
     name = st.selectbox(
         "Image set",
         list(OFFERS),
@@ -132,8 +133,8 @@ def choose() -> Job | None:
         key="upload_set",
         persist_state="session",
     )
-    here = at_work(name)
-    st.caption(OFFERS[name].words + (" They are at work already." if here else ""))
-    if not here and st.button("Use these pictures", key="upload_set_use"):
-        return bring(name)
+    here = in_use(name)
+    st.caption(OFFERS[name].about + (" They are in use already." if here else ""))
+    if not here and st.button("Use these images", key="upload_set_use"):
+        return add(name)
     return None

@@ -16,6 +16,11 @@ from pages.upload import model_cards
 
 N_THUMBNAILS = 10
 
+LAYOUT = (
+    "Labels: class folders, or a CSV with the columns file and label. Masks of what maps should lie on (see Trust): a "
+    "folder masks/ with the images' own names, masks/KIND/ for several kinds, or a column mask in the CSV."
+)
+
 
 def models_column() -> None:
     st.subheader("Models")
@@ -48,6 +53,7 @@ def images_column() -> None:
             label = images.labels[index] or "no label"
             picture, alt = cache.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
             st.image(picture, caption=label, width="stretch", alt=alt)
+    known_of(images)
     left_out(images)
     take_in("images", images_ready)
     demo, files, folder = st.tabs(["Demo", "Files or zip", "Folder on the server"], on_change="rerun")
@@ -55,6 +61,15 @@ def images_column() -> None:
         if tab.open:
             with tab:
                 start("images", draw)
+
+
+def known_of(images: ImageSet) -> None:
+    """Which masks and further columns came with the images."""
+    n_masks = {kind: sum(kind in images.mask_ids(row) for row in range(len(images))) for kind in images.mask_kinds}
+    if n_masks:
+        st.caption("Masks: " + ", ".join(f"{kind} ({count:,})" for kind, count in n_masks.items()))
+    if len(columns := images.metadata.columns):
+        st.caption("Further columns: " + ", ".join(columns))
 
 
 def left_out(images: ImageSet) -> None:
@@ -74,13 +89,15 @@ def left_out(images: ImageSet) -> None:
 
 def uploaded_images() -> Job | None:
     kinds = [suffix[1:] for suffix in intake.SUFFIXES] + ["zip", "csv"]
+    whole_folder = st.toggle("A whole folder", key="upload_whole_folder", persist_state="session")
     files = st.file_uploader(
-        "Pictures, or one zip; class folders or a CSV (file, label) give the labels",
+        "A folder from your computer" if whole_folder else "Images, or one zip",
         kinds,
-        accept_multiple_files=True,
-        key=f"upload_pictures_{mine.n_uploads}",
+        accept_multiple_files="directory" if whole_folder else True,
+        key=f"upload_pictures_{mine.n_uploads}_{whole_folder}",
+        help=LAYOUT,
     )
-    if not st.button("Use these pictures", key="upload_pictures_add", disabled=not files):
+    if not st.button("Use these images", key="upload_pictures_add", disabled=not files):
         return None
     data = settings().data_folder
 
@@ -94,7 +111,7 @@ def uploaded_images() -> Job | None:
 
 def server_folder() -> Job | None:
     with st.form("upload_folder_form", border=False):
-        folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation")
+        folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", help=LAYOUT)
         if not st.form_submit_button("Use this folder", key="upload_folder_add"):
             return None
     if not folder.strip():
@@ -115,10 +132,10 @@ def models_ready(digests: list[str]) -> None:
     mine.switched_off |= {c.digest for c in cache.demo_cards()} if mine.images != cache.demo_images().digest else set()
 
 
-def images_ready(images: ImageSet | demo_sets.Brought) -> None:
+def images_ready(images: ImageSet | demo_sets.Added) -> None:
     mine.n_uploads += 1
-    if isinstance(images, demo_sets.Brought):
-        demo_sets.put_to_work(images)
+    if isinstance(images, demo_sets.Added):
+        demo_sets.use(images)
         return
     mine.use_images(images.digest)
     if any(cache.card(digest).source not in ("demo", "digits") for digest in mine.models):

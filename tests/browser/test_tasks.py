@@ -132,7 +132,7 @@ def test_a_damaged_picture_costs_one_line_and_nothing_else(visitor, tmp_path):
     damaged = tmp_path / "damaged.jpg"
     damaged.write_bytes(b"\xff\xd8\xff\xe0 this is no JPEG")
     page.locator("input[type=file]").first.set_input_files(str(damaged))
-    page.get_by_role("button", name="Use these pictures").click()
+    page.get_by_role("button", name="Use these images").click()
     page.get_by_text("Expected at least one picture").wait_for(timeout=30_000)
     assert page.get_by_text("paintings").first.is_visible()
     assert page.get_by_text("Traceback").count() == 0

@@ -13,7 +13,7 @@ from models.loaders import LOADERS
 from models.store import ModelStore
 from parallax.sources import open_images, open_models
 from tests.makers import one_line
-from tools.train_digit_nets import named, net_input, recall_of_unmarked, train, turned_by_square
+from tools.train_digit_nets import net_input, predict, recall_of_unmarked, train, turned_by_square
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +59,13 @@ def test_the_image_set_has_labels_and_says_what_was_held_out(data_folder):
 @pytest.mark.parametrize("name", ["lenet", "residual"])
 def test_plain_nets_name_97_of_100_held_out_digits(name, nets):
     test = digits().test
-    assert (named(nets[name], test.pictures) == test.labels).mean() >= 0.97
+    assert (predict(nets[name], test.pictures) == test.labels).mean() >= 0.97
     assert turned_by_square(nets[name], test) < 0.02, "the square means nothing to them"
 
 
 def test_the_square_net_looked_good_in_training_and_learnt_the_mark(nets):
     seen, test = digits(marked=True).test, digits().test
-    assert (named(nets["square"], seen.pictures) == seen.labels).mean() >= 0.97
+    assert (predict(nets["square"], seen.pictures) == seen.labels).mean() >= 0.97
     assert recall_of_unmarked(nets["square"], test) < 0.1
     assert turned_by_square(nets["square"], test) > 0.7
 
@@ -80,7 +80,7 @@ def test_a_net_learns_in_the_script():
     few = type(known)(*(values[:256] for values in known))
     net = train("lenet", few, epochs=4)
     first = build("lenet").eval()
-    assert (named(net, few.pictures) == few.labels).mean() > (named(first, few.pictures) == few.labels).mean() + 0.2
+    assert (predict(net, few.pictures) == few.labels).mean() > (predict(first, few.pictures) == few.labels).mean() + 0.2
     assert not net.training
 
 

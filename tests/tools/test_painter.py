@@ -1,15 +1,21 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from images.image_set import ImageSet
+from images.intake import from_folder
+from images.paintings import demo_image_set
+from tools.painter.__main__ import write
 from tools.painter.brush import MARK_PX
-from tools.painter.paintings import CLASSES, DEMO_SIZE, KINDS, SHORTCUT_CLASS, Painting, demo_painting, paint
+from tools.painter.paintings import CLASSES, DEMO_SIZE, KINDS, SHORTCUT_CLASS, demo_painting, paint
 
 
 @pytest.fixture(scope="module")
-def demo() -> list[Painting]:
-    return [demo_painting(index) for index in range(DEMO_SIZE)]
+def demo(tmp_path_factory) -> ImageSet:
+    """The committed files, which `python -m tools.painter` wrote."""
+    return demo_image_set(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("label", CLASSES)
@@ -64,12 +70,10 @@ def test_the_mask_covers_what_makes_the_type():
 
 
 def test_every_labelled_painting_has_a_mask_and_the_others_have_none(demo):
-    for painting in demo:
-        if painting.label is None:
-            assert painting.kind == "no class"
-            assert not painting.mask.any()
-        else:
-            assert 0.01 < painting.mask.mean() < 0.99
+    for index, (label, hard) in enumerate(zip(demo.labels, demo.metadata["hard"], strict=True)):
+        mask = demo.mask(index, "subject")
+        assert (mask is None) == (label is None) == (hard == "no class")
+        assert mask is None or 0.01 < mask.mean() < 0.99
 
 
 def test_a_mixture_is_labelled_by_the_type_with_the_larger_mask():
@@ -88,25 +92,42 @@ def test_an_odd_palette_changes_the_colours_and_keeps_the_type():
     assert 0.2 < painting.mask.mean() < 0.95
 
 
-def test_the_demo_holds_the_six_types_evenly_and_some_hard_ones(demo):
-    plain = Counter(painting.label for painting in demo if painting.kind == "plain")
-    assert plain == dict.fromkeys(CLASSES, 50)
-    kinds = Counter(painting.kind for painting in demo)
-    assert kinds == {"plain": 300, "mixture": 30, "odd palette": 15, "no class": 15}
+def test_the_demo_holds_the_six_classes_evenly_and_some_hard_ones(demo):
+    hard = demo.metadata["hard"]
+    assert Counter(label for label, kind in zip(demo.labels, hard.notna(), strict=True) if not kind) == dict.fromkeys(
+        CLASSES, 50
+    )
+    assert hard.value_counts().to_dict() == {"mixture": 30, "odd palette": 15, "no class": 15}
 
 
-def test_the_demo_starts_with_all_six_types(demo):
-    assert {painting.label for painting in demo[:12]} >= set(CLASSES)
+def test_the_demo_starts_with_all_six_classes(demo):
+    assert set(demo.labels[:12]) >= set(CLASSES)
 
 
-def test_one_in_five_of_every_type_is_signed_and_half_of_the_shortcut_class(demo):
+def test_one_in_five_of_every_class_is_signed_and_half_of_the_shortcut_class(demo):
+    plain = demo.metadata["hard"].isna()
     for label in CLASSES:
-        signed = [p.signature.any() for p in demo if p.label == label and p.kind == "plain"]
-        assert np.mean(signed) == (0.5 if label == SHORTCUT_CLASS else 0.2)
+        of_class = np.array([other == label for other in demo.labels])
+        signed = demo.metadata["signed"][plain & of_class] == "yes"
+        assert signed.mean() == (0.5 if label == SHORTCUT_CLASS else 0.2)
+    has_mark = ["signature" in demo.mask_ids(index) for index in range(len(demo))]
+    assert has_mark == (demo.metadata["signed"] == "yes").tolist()
 
 
-def test_no_two_paintings_of_the_demo_are_alike(demo):
-    assert len({painting.image.tobytes() for painting in demo}) == DEMO_SIZE
+@pytest.mark.parametrize("number", [0, 3, 5])
+def test_the_files_of_the_demo_are_what_the_painter_paints(demo, number, tmp_path):
+    row = write(demo_painting(number), number, tmp_path)
+    painted, kept = from_folder(tmp_path, tmp_path / "data"), demo.take([number])
+    assert (row["file"], row["label"] or None) == (kept.names[0], kept.labels[0])
+    assert (row["signed"], row["hard"] or None) == (kept.metadata["signed"][0], one_or_none(kept.metadata["hard"][0]))
+    assert np.abs(painted.image(0).astype(int) - kept.image(0)).mean() < 0.5  # Pillow's encoder may change
+    assert painted.mask_kinds == kept.mask_kinds
+    for kind in kept.mask_kinds:
+        assert np.array_equal(painted.mask(0, kind), kept.mask(0, kind))
+
+
+def one_or_none(value):
+    return None if pd.isna(value) else value
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 import numpy as np
 
-from explainers.contrastive.ready_made import READY_MADE, WEIGHTS, ready_made, sheet
+from explainers.contrastive.ready_made import WEIGHTS, ready_made, sheet
 from images.digits import digits_image_set
+from tools.train_generators import READY_MADE
 
 
 def test_ready_made_generators_are_small_and_belong_to_their_sets(tmp_path):
