@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,7 +108,7 @@ def explain(
     for request in requests:
         write(request)
     with ProgressBar(unit_of(requests)) as progress:
-        compute_missing(sources, requests, failures, progress, write)
+        compute_missing(replace(sources, say=progress.describe), requests, failures, progress, write)
     for request in requests:
         if request.key in failures:
             name = image_set.names[image_set.index(request.image_id)]

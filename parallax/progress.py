@@ -39,6 +39,11 @@ class ProgressBar:
         self.bar.total = total
         self.bar.update(int(done) - self.bar.n)
 
+    def describe(self, words: str) -> None:
+        """Say before the bar what is being done beside the counting, such as learning from images; "" for nothing."""
+        if self.bar is not None:
+            self.bar.set_description_str(words)
+
 
 def say(line: str) -> None:
     """Print a line above the bar, if there is one."""

@@ -46,7 +46,7 @@ def trust(
     ids = [image_set.ids[row] for row in rows_of(image_set, only, first)]
     with ProgressBar("maps") as progress:
         figures = evaluate(
-            Sources(model_store, store_of_settings(), image_set),
+            Sources(model_store, store_of_settings(), image_set, say=progress.describe),
             cards,
             chosen,
             ids,
@@ -58,10 +58,12 @@ def trust(
         out.parent.mkdir(parents=True, exist_ok=True)
         figures.to_csv(out, index=False)
     with pd.option_context("display.max_rows", None, "display.max_columns", None, "display.width", 220):
-        print(figures.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}", max_colwidth=60))
+        shown = figures.fillna({"reason": ""})
+        print(shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}", max_colwidth=60))
     for kind, by_model in exposed(figures).items():
         for model, by in by_model.items():
-            print(f"{model}: {kind} holds over {EXPOSING:g} × an even share in {len(by)} methods {', '.join(by)}")
+            if by:
+                print(f"{model}: {kind} holds over {EXPOSING:g} × an even share in {len(by)} methods: {', '.join(by)}")
     names = {card.digest: card.name for card in cards}
     for row, reason in failures.items():
         name, digest = row.split()

@@ -81,11 +81,11 @@ def test_what_suits_no_model_is_told_and_the_rest_is_done(run, paintings, tmp_pa
 
 
 class _Interrupted(ProgressBar):
-    """Ctrl-C once a map is done."""
+    """Ctrl-C while the second map is computed."""
 
     def __call__(self, done: float, total: float) -> None:
         super().__call__(done, total)
-        if done >= 1:
+        if done > 1:
             raise KeyboardInterrupt
 
 
