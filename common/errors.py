@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A mistake in what somebody brought: what was expected, what came instead, and the cure, in one line."""
+    """A mistake in somebody's input: what was expected, what came instead, and the cure, in one line."""
 
     def __init__(self, expected: str, received: str, cure: str) -> None:
         self.expected, self.received, self.cure = (" ".join(text.split()) for text in (expected, received, cure))

@@ -133,7 +133,7 @@ class ImageSet:
         """(H, W, 3) uint8 RGB, read from disk now."""
         path = self.paths[index]
         if not path.exists():
-            cure = "Put it back, or bring the images again."
+            cure = "Put it back, or add the images again."
             raise InputError(f"the file of {self.names[index]}", f"nothing at {path}", cure)
         return decode(path, self.names[index]).image
 

@@ -91,11 +91,15 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
     Names may hold folders, as those of an uploaded directory do.
     """
     sources = [_Source(name, file.read) for name, file in files if not _hidden(name)]
+    folders = {PurePosixPath(source.name).parts[:-1][:1] for source in sources}
+    folder = next(iter(folders)) if len(folders) == 1 else ()  # the one that all lie in: a directory was uploaded
+    if folder:
+        sources.sort(key=lambda source: source.name)  # browsers have no order
     tables = [source for source in sources if _is_table(source.name)]
     upload = _Upload([source for source in sources if not _is_table(source.name)], tables)
     if not upload.pictures:
         raise InputError("pictures", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
-    return _take_in(None, upload, data, data, {}, progress)[0]
+    return _take_in(folder[0] if folder else None, upload, data, data, {}, progress)[0]
 
 
 def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = None) -> ImageSet:

@@ -117,12 +117,12 @@ class ModelStore:
         return card
 
     def cards(self) -> list[ModelCard]:
-        """Every model that was ever brought here, the latest first."""
+        """Every model that was ever added here, the latest first."""
         files = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
         return [card for file in files if (card := _read(file)) is not None]
 
     def card(self, digest: str) -> ModelCard | None:
-        """The card with this digest, `None` when no such model was brought here."""
+        """The card with this digest, `None` when no such model was added here."""
         return _read(self._file(digest))
 
     @contextmanager
@@ -144,7 +144,7 @@ class ModelStore:
             loaded = load(card.recipe)
             module = _settle(loaded.module, self.device)
         if digest_of(module, loaded) != card.digest:
-            cure = "Its source has changed since: bring the model again."
+            cure = "Its source has changed since: add the model again."
             raise InputError(f"the weights of {card.name} as they were when it came", "others", cure)
         with self._guard:
             return self._modules.setdefault(card.digest, module)

@@ -21,5 +21,5 @@ LOADERS: dict[str, Callable[..., Loaded]] = {
 def load(recipe: Recipe) -> Loaded:
     """Load the model that a recipe describes; raises `InputError` when that is no longer possible."""
     if recipe.loader not in LOADERS:
-        raise InputError("a model that can be loaded again", f"one from {recipe.loader!r}", "Bring it again.")
+        raise InputError("a model that can be loaded again", f"one from {recipe.loader!r}", "Add it again.")
     return LOADERS[recipe.loader](**recipe.arguments)

@@ -89,7 +89,7 @@ def checked(create: dict[str, Any]) -> dict[str, Any]:
         raise InputError("pretrained_cfg_overlay as an object", repr(overlay), 'Write {"mean": [0.5, 0.5, 0.5]}.')
     for name in [*create, *overlay]:
         if name in _LOADING:
-            cure = "Drop it, and bring the weights as a checkpoint."
+            cure = "Drop it, and add the weights as a checkpoint."
             raise InputError("creation arguments that shape the model", f"{name}, which loads something", cure)
     n_classes = create.get("num_classes", 2)
     if not isinstance(n_classes, int) or n_classes < 1:

@@ -134,7 +134,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises `InputError` when the file is gone, is cut short, is something else, or is a pickle that wants to run code.
     """
     if not path.exists():
-        raise InputError("a checkpoint", f"no file at {path}", "Bring it again.")
+        raise InputError("a checkpoint", f"no file at {path}", "Add it again.")
     try:
         safe = path.suffix.lower() == ".safetensors"
         data = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
@@ -158,7 +158,7 @@ def _explained(error: Exception, path: Path) -> InputError:
     if path.stat().st_size == 0:
         return InputError(expected, "an empty file", "Is the upload complete? Copy or save it again.")
     if isinstance(error, pickle.UnpicklingError | KeyError) or "data.pkl" in text or "subdirectory" in text:
-        return InputError(expected, "a file that holds something else", "Save model.state_dict() and bring that.")
+        return InputError(expected, "a file that holds something else", "Save model.state_dict() and upload that.")
     cure = "Is the upload complete? Copy or save it again."
     return InputError(expected, "a file that is cut short or damaged", cure)
 

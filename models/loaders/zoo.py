@@ -90,7 +90,7 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
     except InputError:
         raise
     except OSError as error:  # as huggingface_hub's and urllib's errors are
-        cure = "Bring the weights as a checkpoint, or take the architecture with random weights."
+        cure = "Add the weights as a checkpoint, or take the architecture with random weights."
         received = f"no way to them ({first_line(error)})"
         raise InputError(f"pretrained weights of {architecture}", received, cure) from error
     except Exception as error:  # some families check their arguments, others stumble over them

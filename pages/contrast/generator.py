@@ -30,7 +30,7 @@ from pages.shared.theme import ink
 from suggestion.table import Predictions
 
 #: This session's jobs: the training, and the digits on their way in.
-GENERATOR, BRING = "contrast_generator", "contrast_bring"
+GENERATOR, DIGITS = "contrast_generator", "contrast_digits"
 
 _HERE, _READY = "trained here", "ready-made"
 
@@ -69,19 +69,19 @@ def offer(images: ImageSet) -> None:
         f"the set look like. **{images.name}** has none yet. The one that comes with the app can make nothing but "
         "handwritten digits."
     )
-    job = mine.jobs.get(BRING)
+    job = mine.jobs.get(DIGITS)
     if job is not None and job.state is State.DONE:
-        del mine.jobs[BRING]
+        del mine.jobs[DIGITS]
         demo_sets.use(job.result)
         mine.take_six = True
         st.rerun()
     if job is None or not job.active:
         icon = ":material/swap_horiz:"
         if st.button("Switch to the digits and their nets", type="primary", key="contrast_digits", icon=icon):
-            mine.jobs[BRING] = demo_sets.add(demo_sets.DIGITS)
+            mine.jobs[DIGITS] = demo_sets.add(demo_sets.DIGITS)
             st.rerun()
     if job is not None:
-        wait_for(job, "contrast_bring")
+        wait_for(job, "contrast_add_digits")
     st.subheader(f"Or train a generator of {images.name}")
     _train(images)
 
@@ -140,7 +140,7 @@ def _train(images: ImageSet) -> None:
     """Settings, start, stop and go on, and what there is to see."""
     if len(images) < FEWEST_IMAGES:
         needed = f"{FEWEST_IMAGES} pictures or more to train a generator"
-        st.info(str(InputError(needed, f"{len(images)} in {images.name}", "Bring more pictures of the kind.")))
+        st.info(str(InputError(needed, f"{len(images)} in {images.name}", "Add more images of the kind.")))
         return
     own = generators.last_trained(cache.store(), images.digest)
     with st.expander("The training"), st.grid(4, gap="small"):

@@ -101,7 +101,7 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
 mine, cards = session.work(), session.cards()
 st.title("What would the perfect picture look like?")
 if not cards:
-    st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")
     end_page()
 try:
     take_target(cards)

@@ -55,9 +55,9 @@ def demo_images() -> ImageSet:
     return demo_image_set(settings().data_folder)
 
 
-@st.cache_resource(show_spinner="Loading the demo nets …")
+@st.cache_resource(show_spinner="Loading the demo models …")
 def demo_cards() -> list[ModelCard]:
-    """The four nets of the demo."""
+    """The four models of the demo."""
     return [model_store().add(demo.load(name)) for name in NETS]
 
 
@@ -66,7 +66,7 @@ def card(digest: str) -> ModelCard:
     """A model's card; raises `InputError` for one that this server does not know."""
     found = model_store().card(digest)
     if found is None:
-        raise InputError("a model of this server", digest, "Bring the model again on the Upload page.")
+        raise InputError("a model of this server", digest, "Add the model again on the Upload page.")
     return found
 
 
@@ -85,12 +85,12 @@ def _image_set(path: Path, written_ns: int) -> ImageSet:
 
 
 def knows_model(digest: str) -> bool:
-    """Whether a model with this digest was ever brought here."""
+    """Whether a model with this digest was ever added here."""
     return digest.isalnum() and model_store().card(digest) is not None
 
 
 def knows_images(digest: str) -> bool:
-    """Whether an image set with this digest was ever brought here."""
+    """Whether an image set with this digest was ever added here."""
     return digest.isalnum() and _image_set_path(digest).exists()
 
 

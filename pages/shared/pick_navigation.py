@@ -25,7 +25,7 @@ def answers(key: str) -> Predictions:
     """The models' answers; a page without models stops here, and one without answers waits for them."""
     cards, images = session.cards(), session.images()
     if not cards:
-        st.info("No model is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+        st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")
         end_page()
     table = cache.predictions(cards, images)
     if table is None:

@@ -146,7 +146,7 @@ mine, images, cards = session.work(), session.images(), session.classifiers()
 st.title("Which images deserve a look?")
 table = cache.predictions(cards, images)
 if not cards:
-    st.info("No classifier is switched on. Switch one on in the sidebar, or bring one on the Upload page.")
+    st.info("No classifier is switched on. Switch one on in the sidebar, or add one on the Upload page.")
 elif table is None:
     not_scored()
 else:

@@ -1,4 +1,4 @@
-"""A model's card as people see it, and the three ways to bring one."""
+"""A model's card as people see it, and the ways to add a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def show_card(card: ModelCard, colour: str, position: int) -> None:
     grey = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
     with st.container(border=True, height="stretch", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-            st.image(data_uri(grey), width=72, alt=f"A picture as {card.name} sees it, {width} × {height} pixels")
+            st.image(data_uri(grey), width=72, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
             st.markdown(
                 f"{square(colour)} **{card.name}** :green[:material/check_circle:]  \n{card.family} · {card.source}",
                 unsafe_allow_html=True,
@@ -45,31 +45,31 @@ def _remove(digest: str) -> None:
 
 
 def demo_tab() -> None:
-    """Bring the demo nets back."""
+    """Add the demo's models again."""
     mine = session.work()
     gone = [card for card in cache.demo_cards() if card.digest not in mine.active]
     if not gone:
-        st.caption("Four small nets that tell paintings apart. They are at work already.")
-    elif st.button("Bring the demo nets back", key="upload_demo_nets"):
+        st.caption("Four small models that classify paintings. They are in use already.")
+    elif st.button("Add the demo models", key="upload_demo_nets"):
         for card in gone:
             mine.add_model(card.digest)
         st.rerun()
 
 
 def kept_tab() -> None:
-    """Models that were brought to this server before."""
+    """Models that were added to this server before."""
     mine = session.work()
     known = {card.digest: card for card in cache.model_store().cards() if card.digest not in mine.models}
     if not known:
-        st.caption("Models that you bring are kept on this server and listed here on your next visit.")
+        st.caption("Models that you add are kept on this server and listed here on your next visit.")
         return
     digest = st.selectbox(
-        "Brought before",
+        "Model",
         list(known),
         format_func=lambda d: f"{known[d].name} · {known[d].architecture}",
         key="upload_kept",
     )
-    if st.button("Put to work", key="upload_kept_add"):
+    if st.button("Add model", key="upload_kept_add"):
         mine.add_model(digest)
         st.rerun()
 

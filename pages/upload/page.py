@@ -1,4 +1,4 @@
-"""Upload: models and images in, checked, with what is wrong and how to mend it."""
+"""Upload: add models and images; what is wrong with them, and how to mend it."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def models_column() -> None:
         for position, digest in enumerate(mine.active):
             model_cards.show_card(cache.card(digest), mine.colour(digest), position)
     take_in("models", models_ready)
-    demo, zoo, checkpoint, kept = st.tabs(["Demo", "Zoo", "Checkpoint", "Brought before"], on_change="rerun")
+    demo, zoo, checkpoint, kept = st.tabs(["Demo", "Zoo", "Checkpoint", "Recent"], on_change="rerun")
     for tab, draw in (
         (demo, model_cards.demo_tab),
         (zoo, model_cards.zoo_tab),
@@ -44,9 +44,7 @@ def images_column() -> None:
     st.subheader("Images")
     images = session.images()
     n_labelled = sum(label is not None for label in images.labels)
-    st.markdown(
-        f"**{images.name}** · {len(images):,} pictures · {len(images.classes)} classes · {n_labelled:,} labelled"
-    )
+    st.markdown(f"**{images.name}** · {len(images):,} images · {len(images.classes)} classes · {n_labelled:,} labelled")
     spread = range(0, len(images), max(1, len(images) // N_THUMBNAILS))
     with st.grid(5, min_column_width=72, gap="xsmall"):
         for index in list(spread)[:N_THUMBNAILS]:
@@ -106,7 +104,7 @@ def uploaded_images() -> Job | None:
             return intake.from_zip(files[0], files[0].name, data, job.report)
         return intake.from_files([(file.name, file) for file in files], data, job.report)
 
-    return cache.jobs().submit(Job("Reading pictures", read, unit="pictures"), "interactive")
+    return cache.jobs().submit(Job("Reading images", read, unit="images"), "interactive")
 
 
 def server_folder() -> Job | None:
@@ -121,7 +119,7 @@ def server_folder() -> Job | None:
     def read(job: Job) -> ImageSet:
         return intake.from_folder(Path(folder.strip()), data, job.report)
 
-    return cache.jobs().submit(Job(f"Reading {folder}", read, unit="pictures"), "interactive")
+    return cache.jobs().submit(Job(f"Reading {folder}", read, unit="images"), "interactive")
 
 
 def models_ready(digests: list[str]) -> None:
@@ -155,7 +153,7 @@ def start(slot: str, draw) -> None:  # type: ignore[no-untyped-def]
 
 
 def take_in(slot: str, ready) -> None:  # type: ignore[no-untyped-def]
-    """Wait for the slot's job; what it brought goes to work, what failed leaves all as it was."""
+    """Wait for the slot's job; what it added is used, what failed changes nothing."""
     job = mine.jobs.get(slot)
     if job is None:
         return
@@ -167,7 +165,7 @@ def take_in(slot: str, ready) -> None:  # type: ignore[no-untyped-def]
 
 
 mine = session.work()
-st.title("Bring models and images")
+st.title("Add models and images")
 left, right = st.columns(2, gap="large")
 with left:
     models_column()

@@ -123,6 +123,14 @@ def test_files_a_zip_and_a_folder_give_the_same_masks(tmp_path, data_folder):
     assert again.take([1]).mask_kinds == ("mark",)
 
 
+def test_an_uploaded_directory_has_its_name_and_an_order_of_its_own(data_folder):
+    entries = {"pets/dog/2.png": PNG[1], "pets/masks/cat/1.png": MASK, "pets/cat/1.png": PNG[0], "pets/.DS_Store": b"x"}
+    images = intake.from_files([(name, io.BytesIO(content)) for name, content in entries.items()], data_folder)
+    assert (images.name, images.names) == ("pets", ("pets/cat/1.png", "pets/dog/2.png"))
+    assert (images.labels, images.skipped) == (("cat", "dog"), ())
+    assert kinds_of(images) == [{"mask"}, set()]
+
+
 def test_a_column_called_mask_that_names_no_files_is_metadata(tmp_path, data_folder):
     entries = {"a.png": PNG[0], "labels.csv": "file,label,mask,mask_area\na.png,cat,yes,0.3\n"}
     images = intake.from_folder(write(tmp_path / "set", entries), data_folder)

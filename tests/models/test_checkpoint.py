@@ -112,7 +112,7 @@ def test_a_checkpoint_comes_back_after_a_restart(model_store, tmp_path, state):
         assert same(model, state)
     path.unlink()
     with (
-        one_line("no file at", "model.pt", "Bring it again."),
+        one_line("no file at", "model.pt", "Add it again."),
         ModelStore(tmp_path / "model_store", "cpu").borrow(card),
     ):
         pass

@@ -267,12 +267,12 @@ def test_a_model_is_loaded_again_from_its_recipe_after_a_restart(model_store, re
 def test_a_restart_notices_that_a_models_source_has_changed(model_store, reloadable, tmp_path, monkeypatch):
     card = model_store.add(reloadable(seed=3))
     monkeypatch.setitem(LOADERS, "tiny", lambda seed: reloadable(seed + 1))
-    with one_line("tiny", "bring the model again"), ModelStore(tmp_path / "model_store", "cpu").borrow(card):
+    with one_line("tiny", "add the model again"), ModelStore(tmp_path / "model_store", "cpu").borrow(card):
         pass
 
 
 def test_a_recipe_that_nobody_knows_is_an_error_of_one_line(model_store, tiny_card, tmp_path):
-    with one_line("'test'", "Bring it again."), ModelStore(tmp_path / "model_store", "cpu").borrow(tiny_card):
+    with one_line("'test'", "Add it again."), ModelStore(tmp_path / "model_store", "cpu").borrow(tiny_card):
         pass
 
 

@@ -28,7 +28,7 @@ def words(app) -> str:
 def test_the_app_opens_with_the_demo_in_place(app):
     app.run()
     assert not app.exception
-    assert app.title[0].value == "Bring models and images"
+    assert app.title[0].value == "Add models and images"
     for name in ("vgg", "resnet", "vit", "shortcut", "paintings"):
         assert name in words(app)
     assert not app.button(key="upload_score").disabled
