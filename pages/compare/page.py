@@ -32,10 +32,10 @@ def choose() -> Choice:
             key="compare_methods",
             persist_state="session",
         )
-        aim = choose_target(cards, "compare")
+        target = choose_target(cards, "compare")
         shared = pick_navigation.choose_scale("compare", "the models of a row")
-    if aim.target == UNIT:
-        aim = replace(aim, units=choose_units(cards, "compare"))
+    if target.kind == UNIT:
+        target = replace(target, units=choose_units(cards, "compare"))
     with st.expander("Layers and settings of the methods"):
         st.caption("Layer that Grad-CAM and the activation look at")
         with st.grid(len(cards), gap="small"):
@@ -45,7 +45,7 @@ def choose() -> Choice:
             st.markdown(f"**{METHODS[name].title}**")
             with st.grid(4, gap="small"):
                 chosen[name] = settings_of(METHODS[name], "compare_setting")
-    return Choice(tuple(methods), aim, shared, layers, chosen)
+    return Choice(tuple(methods), target, shared, layers, chosen)
 
 
 def pager(choice: Choice, table: Predictions) -> str:
@@ -93,7 +93,7 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
         pick_navigation.whole_picture("compare")
     pick_navigation.progress(grid_view.JOBS, polled)
     shown = grid_view.build(*parts, view)
-    zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{mine.n_unzoomed}")
+    zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{state.n_unzoomed}")
     strength = opacity if view == "overlay" else 1.0
     with st.container(key="compare_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         pick_navigation.panels(
@@ -101,17 +101,17 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
         )
     chart_events.on_click("compare_chart", "compare_clicks", pick_navigation.expand)
-    if mine.expanded is not None:
-        (row, column), mine.expanded = mine.expanded, None
+    if state.expanded is not None:
+        (row, column), state.expanded = state.expanded, None
         pick_navigation.full_width(
             f"{shown.rows[row].title} · {cards[column].name}", shown.rows[row].panels[column], shown.size, strength
         )
 
 
-mine, images, cards = session.work(), session.images(), session.cards()
+state, images, cards = session.state(), session.images(), session.cards()
 st.title("What do they look at?")
-table = pick_navigation.answers("compare")
-pick_navigation.need_picks(table, "compare")
+table = pick_navigation.require_predictions("compare")
+pick_navigation.require_picks(table, "compare")
 try:
     choice = choose()
     picture = pager(choice, table)

@@ -56,7 +56,7 @@ def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
 
     key = "trust " + " ".join(sorted(request.key for request in requests))
     job = Job(f"Measuring {len(requests)} maps", work, unit="maps", key=key)
-    session.work().jobs["trust"] = cache.jobs().submit(job, "interactive")
+    session.state().jobs["trust"] = cache.jobs().submit(job, "interactive")
 
 
 def words(images: ImageSet, request: AttributionRequest) -> tuple[str, str]:

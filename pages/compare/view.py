@@ -19,7 +19,7 @@ from models.card import ModelCard
 from pages.compare import trust_figures
 from pages.shared import cache, session, session_jobs
 from pages.shared.param_widgets import params_for
-from pages.shared.target_picker import Aim
+from pages.shared.target_picker import TargetSpec
 from suggestion.table import Predictions
 
 #: What the page waits for: maps first, then their figures of trust.
@@ -34,7 +34,7 @@ class Choice:
     """What the toolbar says; `layers` by model digest, `settings` by method name."""
 
     methods: tuple[str, ...]
-    aim: Aim
+    target: TargetSpec
     shared_scale: bool
     layers: dict[str, str | None] = field(hash=False)
     settings: dict[str, dict[str, Any]] = field(hash=False)
@@ -59,21 +59,21 @@ def requests_of(
     for name in choice.methods:
         method = METHODS[name]
         for card in cards:
-            aimed = choice.aim.at(card, table, row) if method.uses_target else (CLASS_SCORE, 0)
+            found = choice.target.output_for(card, table, row) if method.uses_target else (CLASS_SCORE, 0)
             reason = method.applies(card)
-            if reason or isinstance(aimed, str):
-                requests[name, card.digest] = reason or str(aimed)
+            if reason or isinstance(found, str):
+                requests[name, card.digest] = reason or str(found)
                 continue
             params = params_for(method, choice.settings[name], choice.layers[card.digest])
-            output, target = aimed
+            output, target = found
             requests[name, card.digest] = request_for(card, image_id, method, params, target, output, images.digest)
     return requests
 
 
 def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Predictions) -> None:
     """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
-    mine = session.work()
-    picks = mine.picks[mine.at :] + mine.picks[: mine.at]
+    state = session.state()
+    picks = state.picks[state.position :] + state.picks[: state.position]
     asked = [one for pick in picks for one in requests_of(choice, cards, images, pick, table).values()]
     wanted = [one for one in asked if isinstance(one, AttributionRequest)]
     session_jobs.submit("compare", f"Explaining {len(picks)} pictures", wanted, images)
@@ -87,7 +87,7 @@ def pace() -> float | None:
 def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> None:
     """Work out how far the maps on show may be believed."""
     requests = requests_of(choice, cards, images, image_id, table).values()
-    failures = session.work().failures
+    failures = session.state().failures
     trust_figures.submit(
         [request for request in requests if isinstance(request, AttributionRequest) and request.key not in failures],
         images,
@@ -140,12 +140,12 @@ def _panel(
 ) -> Panel:
     if isinstance(request, str):
         return Panel(picture, words=request)
-    mine, signed = session.work(), request.method.signed
-    if request.key in mine.failures:
-        return Panel(picture, words=mine.failures[request.key])
+    state, signed = session.state(), request.method.signed
+    if request.key in state.failures:
+        return Panel(picture, words=state.failures[request.key])
     beneath = picture if view in ("overlay", "picture") else ""
     if attribution is None:
-        so_far = mine.unfinished.get(request.key)
+        so_far = state.unfinished.get(request.key)
         if so_far is None:
             return Panel(picture, words="waiting for the map …")
         placed = request.card.preprocessing.to_image(so_far.maps[0], *size)
@@ -177,11 +177,11 @@ def _caption(images: ImageSet, request: AttributionRequest, scale: float) -> str
 
 def _column(table: Predictions, row: int, card: ModelCard) -> Column:
     if not card.classifies:
-        return Column(f"{card.name} (one number, no classes)", session.work().colour(card.digest), ())
+        return Column(f"{card.name} (one number, no classes)", session.state().colour(card.digest), ())
     position = table.models.index(card.digest)
     ranked = zip(table.top[row, position], table.probability[row, position], strict=True)
     answers = tuple((str(table.class_name(c)), float(p), c == table.true[row]) for c, p in ranked if c >= 0)
-    return Column(card.name, session.work().colour(card.digest), answers)
+    return Column(card.name, session.state().colour(card.digest), answers)
 
 
 def to_npz_file(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> bytes:

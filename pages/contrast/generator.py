@@ -63,22 +63,22 @@ def _which(images: ImageSet) -> str:
 
 def offer(images: ImageSet) -> None:
     """What to do where no generator fits: ask about the digits, or train one."""
-    mine = session.work()
+    state = session.state()
     st.markdown(
         "A contrast is the nearest picture between two classes, so it takes a generator that knows what pictures of "
         f"the set look like. **{images.name}** has none yet. The one that comes with the app can make nothing but "
         "handwritten digits."
     )
-    job = mine.jobs.get(DIGITS)
+    job = state.jobs.get(DIGITS)
     if job is not None and job.state is State.DONE:
-        del mine.jobs[DIGITS]
+        del state.jobs[DIGITS]
         demo_sets.use(job.result)
-        mine.take_six = True
+        state.take_six = True
         st.rerun()
     if job is None or not job.active:
         icon = ":material/swap_horiz:"
         if st.button("Switch to the digits and their nets", type="primary", key="contrast_digits", icon=icon):
-            mine.jobs[DIGITS] = demo_sets.add(demo_sets.DIGITS)
+            state.jobs[DIGITS] = demo_sets.add(demo_sets.DIGITS)
             st.rerun()
     if job is not None:
         wait_for(job, "contrast_add_digits")
@@ -88,12 +88,12 @@ def offer(images: ImageSet) -> None:
 
 def pick_for_newcomers(table: Predictions) -> None:
     """Who came by the switch to the digits gets six of them picked: there is something on show at once."""
-    mine = session.work()
-    if mine.take_six and not mine.picks:
-        mine.pick(pick_navigation.six_to_look_at(table, session.images()))
-        mine.take_six = False
+    state = session.state()
+    if state.take_six and not state.picks:
+        state.pick(pick_navigation.most_disputed(table, session.images()))
+        state.take_six = False
         st.rerun()  # the sidebar counts them
-    mine.take_six = False
+    state.take_six = False
 
 
 def section(images: ImageSet, trained: Trained) -> None:
@@ -190,7 +190,7 @@ def _submit(images: ImageSet, wanted: Wanted, look: Look | None) -> None:
 
 def _watch(wanted: Wanted, key: str, polled: bool) -> None:
     """How far the training is: its samples and the critic's loss."""
-    job = session.work().jobs.get(GENERATOR)
+    job = session.state().jobs.get(GENERATOR)
     if job is None and not polled and generators.find_look(cache.store(), wanted) is None:
         return
     progress(GENERATOR, [key], GENERATOR, polled, _READING)

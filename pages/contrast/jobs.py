@@ -139,15 +139,15 @@ def known_ruled(asked: RuleAsked) -> Ruled | None:
 
 def submit(scene: Scene) -> None:
     """Find what the store lacks, the picture on show first; a job for an older choice is stopped."""
-    mine, model_store, store, images, trained = (
-        session.work(),
+    state, model_store, store, images, trained = (
+        session.state(),
         cache.model_store(),
         cache.store(),
         scene.images,
         scene.trained,
     )
-    failures = mine.failures
-    picks = mine.picks[mine.at :] + mine.picks[: mine.at]
+    failures = state.failures
+    picks = state.picks[state.position :] + state.picks[: state.position]
 
     here, ruled_here = scene.all_asked(picks[0]), scene.all_ruled(picks[0])
     elsewhere = [asked for pick in picks[1:] for asked in scene.all_asked(pick)]
@@ -171,5 +171,5 @@ def submit(scene: Scene) -> None:
 
 def _missing(questions: Sequence[_Question]) -> list[_Question]:
     """Those that are neither answered nor known to have no answer."""
-    store, failures = cache.store(), session.work().failures
+    store, failures = cache.store(), session.state().failures
     return [one for one in questions if one.key not in store and one.key not in failures]

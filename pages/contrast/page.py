@@ -35,7 +35,7 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
     """The contrasts and the way to them; while they are being found, they are drawn anew."""
     pick_navigation.progress([CONTRAST], polled, READING)
     size, rows = view.size_of(scene, image_id), view.rows(scene, image_id, look)
-    zoom = chart_events.on_zoom("contrast_chart", f"contrast_zoom_{image_id}_{mine.n_unzoomed}")
+    zoom = chart_events.on_zoom("contrast_chart", f"contrast_zoom_{image_id}_{state.n_unzoomed}")
     with st.container(key="contrast_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         pick_navigation.panels(
             contrast_figure(rows, size, ink(), zoom),
@@ -56,8 +56,8 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
         st.download_button("Raw arrays (npz)", npz, f"{image_id}.npz", key="contrast_npz", icon=icon)
     if notes := view.notes(scene, image_id):
         st.caption("  \n".join(notes))
-    if mine.expanded is not None:
-        (band, tile), mine.expanded = mine.expanded, None
+    if state.expanded is not None:
+        (band, tile), state.expanded = state.expanded, None
         if band < len(rows) and tile < len(rows[band].tiles):
             chosen = rows[band].tiles[tile]
             pick_navigation.full_width(f"{rows[band].title} · {chosen.title}: {chosen.facts}", chosen.panel, size, 1.0)
@@ -65,9 +65,9 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
 
 def contrasts(trained: Trained) -> None:
     """What there is to see of the picks."""
-    table = pick_navigation.answers("contrast")
+    table = pick_navigation.require_predictions("contrast")
     generator.pick_for_newcomers(table)
-    pick_navigation.need_picks(table, "contrast")
+    pick_navigation.require_picks(table, "contrast")
     cards = session.cards()
     choice = choose(cards)
     image_id = pager()
@@ -78,7 +78,7 @@ def contrasts(trained: Trained) -> None:
     st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
 
 
-mine, images = session.work(), session.images()
+state, images = session.state(), session.images()
 st.title("Why this and not that?")
 try:
     in_use = generator.in_use(images)

@@ -134,12 +134,12 @@ def _ruled_tiles(scene: Scene, image_id: str, name: str, look: Look) -> tuple[Ti
 
 
 def _tile(card: ModelCard, facts: str, panel: Panel) -> Tile:
-    return Tile(card.name, facts, panel, session.work().colour(card.digest))
+    return Tile(card.name, facts, panel, session.state().colour(card.digest))
 
 
 def _empty(scene: Scene, card: ModelCard, image_id: str, asked: Asked | RuleAsked | str) -> Tile:
     """Words in a map's place."""
-    words = asked if isinstance(asked, str) else session.work().failures.get(asked.key, _WAITING)
+    words = asked if isinstance(asked, str) else session.state().failures.get(asked.key, _WAITING)
     facts, names = "", card.class_names
     if not isinstance(asked, str):
         facts = f"why {names[asked.true]}\nand not {names[asked.probe]}"

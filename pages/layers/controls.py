@@ -86,7 +86,7 @@ def keep_in_step(cards: Sequence[ModelCard], in_step: bool) -> None:
 
     Call it before the choosers are drawn.
     """
-    before, names = session.work().in_step, {card.digest: _names(card) for card in cards}
+    before, names = session.state().in_step, {card.digest: _names(card) for card in cards}
     now = {
         card.digest: layer_chooser.chosen_layer(card, KEY, names[card.digest]) for card in cards if names[card.digest]
     }
@@ -120,7 +120,7 @@ def take_unit(units: Units) -> Any:
     def click(_trace: int, _point: int, unit: object) -> None:
         if unit is not None:
             number = int(unit[0]) if isinstance(unit, list) else int(str(unit))
-            session.work().units[units.asked.card.digest] = (units.layer.name, number)
+            session.state().units[units.asked.card.digest] = (units.layer.name, number)
 
     return click
 
@@ -129,5 +129,5 @@ def to_maxout(units: Units) -> None:
     """The button to the picture that excites the unit most."""
     digest = units.asked.card.digest
     if st.button("MaxOut this unit", icon=":material/arrow_forward:", key=f"layers_maxout_{digest}"):
-        session.work().maxout_target = (digest, units.layer.name, units.chosen)
+        session.state().maxout_target = (digest, units.layer.name, units.chosen)
         site_map.go("maxout")

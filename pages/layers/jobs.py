@@ -21,9 +21,9 @@ _PATIENCE_S = 0.4
 
 def submit(cards: Sequence[ModelCard], layers: Mapping[str, str], images: ImageSet, image_id: str) -> None:
     """Work out what the store lacks of each model's layer (by its digest); a job for an older choice is stopped."""
-    mine = session.work()
-    at = mine.picks.index(image_id)
-    later = mine.picks[at + 1 :] + mine.picks[:at]
+    state = session.state()
+    at = state.picks.index(image_id)
+    later = state.picks[at + 1 :] + state.picks[:at]
     _submit(NOW, [Asked(card, image_id, layers[card.digest]) for card in cards], images)
     deadline = time.monotonic() + _PATIENCE_S
     while session_jobs.active(NOW) is not None and time.monotonic() < deadline:
@@ -32,7 +32,7 @@ def submit(cards: Sequence[ModelCard], layers: Mapping[str, str], images: ImageS
 
 
 def _submit(name: str, wanted: Sequence[Asked], images: ImageSet) -> None:
-    model_store, store, failures = cache.model_store(), cache.store(), session.work().failures
+    model_store, store, failures = cache.model_store(), cache.store(), session.state().failures
     missing = [asked for asked in wanted if asked.key not in store and asked.key not in failures]
 
     def work(job: Job) -> None:

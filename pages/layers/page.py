@@ -40,7 +40,7 @@ def choose_layers(in_step: bool) -> dict[str, str]:
     for card, column in beside(cards):
         position = table.models.index(card.digest)
         said = f"{table.class_name(int(table.predicted[row, position]))} {table.confidence[row, position]:.2f}"
-        words = f"{square(mine.colour(card.digest))} **{card.name}** {said if card.classifies else ''}"
+        words = f"{square(state.colour(card.digest))} **{card.name}** {said if card.classifies else ''}"
         with column:
             st.markdown(words, unsafe_allow_html=True)
             layers[card.digest] = choose_layer(card)
@@ -94,7 +94,7 @@ def closer(units: Units, look: Look, polled: bool) -> None:
         if values is not None:
             row = images.index(picture)
             st.plotly_chart(
-                unit_histogram(values[:, unit], float(values[row, unit]), mine.colour(card.digest), ink()),
+                unit_histogram(values[:, unit], float(values[row, unit]), state.colour(card.digest), ink()),
                 config={"displayModeBar": False},
                 alt=f"How strongly {units.name(unit)} answers to {len(images):,} images",
             )
@@ -126,10 +126,10 @@ def kernels(polled: bool) -> None:
             st.caption(f"{card.name}: {n} kernels of {found.layer}, {channels} × {height} × {width}")
 
 
-mine, images, cards = session.work(), session.images(), session.cards()
+state, images, cards = session.state(), session.images(), session.cards()
 st.title("What does every unit see?")
-table = pick_navigation.answers("layers")
-pick_navigation.need_picks(table, "layers")
+table = pick_navigation.require_predictions("layers")
+pick_navigation.require_picks(table, "layers")
 try:
     with st.container(horizontal=True, vertical_alignment="center"):
         picture = pick_navigation.pager("layers")

@@ -50,7 +50,7 @@ class Units:
     @property
     def chosen(self) -> int:
         """The unit that was clicked, else the first in the order."""
-        layer, unit = session.work().units.get(self.asked.card.digest, ("", 0))
+        layer, unit = session.state().units.get(self.asked.card.digest, ("", 0))
         return unit if layer == self.layer.name and unit < len(self.values) else int(self.order[0])
 
     def name(self, unit: int) -> str:
@@ -67,7 +67,7 @@ def units_of(
     asked = Asked(card, image_id, layers[card.digest])
     values = keeping.find(cache.store(), asked)
     if values is None:
-        return session.work().failures.get(asked.key, "waiting for the maps …")
+        return session.state().failures.get(asked.key, "waiting for the maps …")
     layer = card.layer(asked.layer)
     if look.order != DIFFER:
         return Units(asked, layer, values, order(values, look.order), look.order)
@@ -112,7 +112,7 @@ def figure(units: Units, look: Look, n_models: int, ink: str) -> go.Figure:
     values, card = units.values, units.asked.card
     if values.ndim == 1:
         names = [units.name(unit) for unit in range(len(values))]
-        return bars_figure(values, units.order, names, session.work().colour(card.digest), units.chosen, ink)
+        return bars_figure(values, units.order, names, session.state().colour(card.digest), units.chosen, ink)
     width_px = width_for(n_models)
     key = units.asked.key if not units.by.startswith(DIFFER) else f"{units.asked.key} {units.order.tobytes().hex()}"
     columns = columns_for(len(values), width_px)

@@ -33,8 +33,8 @@ _BARE: dict[str, Any] = {"parametrisation": PIXEL, "decorrelated": False, "jitte
 
 def take_target(cards: Sequence[ModelCard]) -> None:
     """Show the unit that another page asked for, in that model; its other settings stay."""
-    mine = session.work()
-    wanted, mine.maxout_target = mine.maxout_target, None
+    state = session.state()
+    wanted, state.maxout_target = state.maxout_target, None
     if wanted is None or wanted[0] not in [card.digest for card in cards]:
         return
     digest, layer, unit = wanted

@@ -60,7 +60,7 @@ def known(asked: Asked) -> Made | None:
 
 def goal(choice: Choice) -> int | None:
     """Up to which step to go on: the iterations that are set, as many again once they are done; `None` for nowhere."""
-    failures = session.work().failures
+    failures = session.state().failures
     wanted = [asked for asked in choice.all_asked if asked.key not in failures]
     if not wanted:
         return None
@@ -81,14 +81,14 @@ def running(choice: Choice) -> Job | None:
     """The active job for this choice: this session's, or one that an earlier session left at work."""
     found = cache.jobs().find(choice.key)
     if found is not None and found.active and not found.cancelling and session_jobs.active(MAXOUT) is None:
-        session.work().jobs[MAXOUT] = found
+        session.state().jobs[MAXOUT] = found
     job = session_jobs.active(MAXOUT)
     return job if job is not None and job.key == choice.key else None
 
 
 def submit(choice: Choice, until: int) -> None:
     """Take all targets up to step `until`; a job for an older choice is stopped."""
-    model_store, store, failures = cache.model_store(), cache.store(), session.work().failures
+    model_store, store, failures = cache.model_store(), cache.store(), session.state().failures
     all_asked = [replace(asked, params=replace(asked.params, iterations=until)) for asked in choice.all_asked]
     for asked in all_asked:
         failures.pop(asked.key, None)

@@ -25,7 +25,7 @@ READING = (
 def begin(choice: Choice) -> bool:
     """Start, or go on; the very first visit starts by itself. Returns whether to show images beside the pictures."""
     until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
-    unasked = MAXOUT not in mine.jobs and not begun and len(choice.all_asked) <= UNASKED_TARGETS
+    unasked = MAXOUT not in state.jobs and not begun and len(choice.all_asked) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
         words = "Go on" if begun else "Start"
         pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
@@ -50,7 +50,7 @@ def progress(choice: Choice, busy: frozenset[str]) -> None:
     """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
     if working.active() != busy:
         st.rerun()
-    job, active = mine.jobs.get(MAXOUT), session_jobs.active(MAXOUT, IMAGES)
+    job, active = state.jobs.get(MAXOUT), session_jobs.active(MAXOUT, IMAGES)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, f"{active.title}: {progress_words(active)}")
@@ -68,13 +68,13 @@ def progress(choice: Choice, busy: frozenset[str]) -> None:
 def act(_trace: int, _point: int, data: list[object] | None) -> None:
     """A click on a picture's corner: remember it for this run."""
     if data is not None:
-        mine.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
+        state.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
 
 
 def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     """The pictures and their curves; while they form, they are drawn anew."""
     progress(choice, busy)
-    zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{mine.n_unzoomed}")
+    zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{state.n_unzoomed}")
     size = max(card.input_size for card in choice.cards)
     with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         pick_navigation.panels(
@@ -89,7 +89,7 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
             config={"displayModeBar": False},
             alt="The values of all targets after each step",
         )
-    clicked, mine.clicked = mine.clicked, None
+    clicked, state.clicked = state.clicked, None
     found = view.asked_at(choice, clicked[0], clicked[1]) if clicked is not None else None
     if clicked is not None and found is not None:
         if clicked[2] == REASON:
@@ -98,7 +98,7 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
             view.full_resolution(*found)
 
 
-mine, cards = session.work(), session.cards()
+state, cards = session.state(), session.cards()
 st.title("What would the perfect picture look like?")
 if not cards:
     st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")

@@ -37,7 +37,7 @@ def bands(choice: Choice, images: bool) -> list[Band]:
     for row in choice.rows:
         tiles: list[Tile] = []
         for card, cell in zip(choice.cards, row.cells, strict=True):
-            tiles += _tiles(card.name, cell, images, session.work().colour(card.digest))
+            tiles += _tiles(card.name, cell, images, session.state().colour(card.digest))
         found.append(Band(row.title, tuple(tiles)))
     return found
 
@@ -60,7 +60,7 @@ def _tiles(title: str, cell: Asked | str, images: bool, colour: str) -> Iterator
         yield Tile(title, colour, words=cell)
         return
     most, least = _images(cell) if images else ((), ())
-    made, failure = working.known(cell), session.work().failures.get(cell.key, "")
+    made, failure = working.known(cell), session.state().failures.get(cell.key, "")
     for number in range(cell.params.pictures):
         if made is None:
             words = "waiting for its turn …" if working.MAXOUT in working.active() else "not begun yet"
@@ -108,7 +108,7 @@ def curves(choice: Choice) -> list[Curve]:
         for card, cell in zip(choice.cards, row.cells, strict=True):
             made = None if isinstance(cell, str) else working.known(cell)
             if made is not None:
-                colour = session.work().colour(card.digest)
+                colour = session.state().colour(card.digest)
                 found += [Curve(f"{card.name} · {row.title}", colour, values) for values in made.curve.T]
     return found
 
@@ -121,18 +121,18 @@ def value_title(choice: Choice) -> str:
 
 def to_reason(asked: Asked) -> None:
     """Open Reason for the same model and target; where nothing is picked, on the images that excite it most."""
-    mine, images = session.work(), session.images()
+    state, images = session.state(), session.images()
     values = working.image_values(asked)
-    if not mine.picks and values is not None:
-        mine.pick([images.ids[row] for row in activations.extremes(values, _N_PICKS)[0]])
-        mine.at = 0
+    if not state.picks and values is not None:
+        state.pick([images.ids[row] for row in activations.extremes(values, _N_PICKS)[0]])
+        state.position = 0
     digest = asked.card.digest
     st.session_state["reason_model"] = digest
     if asked.output.layer is not None:
         target = (asked.output.layer, asked.target, asked.output.place)
-        mine.reason_units.setdefault(digest, [])
-        if target not in mine.reason_units[digest]:
-            mine.reason_units[digest].append(target)
+        state.reason_units.setdefault(digest, [])
+        if target not in state.reason_units[digest]:
+            state.reason_units[digest].append(target)
         st.session_state[f"reason_targets_{digest}"] = [target]
     else:
         st.session_state[f"reason_targets_{digest}"] = [asked.target]
@@ -158,7 +158,7 @@ def full_resolution(asked: Asked, number: int) -> None:
     enlarged = picture.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
     size = (picture.shape[0], picture.shape[1])
     st.plotly_chart(single_figure(Panel(data_uri(enlarged)), size), key="maxout_full", config={"scrollZoom": True})
-    colour = session.work().colour(asked.card.digest)
+    colour = session.state().colour(asked.card.digest)
     curve = [Curve(asked.title, colour, made.curve[:, number])]
     config = {"displayModeBar": False}
     st.plotly_chart(curves_figure(curve, asked.output.kind, ink()), key="maxout_full_curve", config=config)

@@ -17,7 +17,7 @@ from pages.prediction_difference.view import Choice, Look
 from pages.shared import pick_navigation, session
 from pages.shared.job_progress import progress_words
 from pages.shared.param_widgets import settings_of
-from pages.shared.target_picker import TARGETS, Aim
+from pages.shared.target_picker import TARGETS, TargetSpec
 from suggestion import targets
 from suggestion.table import shared_classes
 
@@ -75,7 +75,7 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
             **_KEPT,
         )
         settings = settings_of(PredictionDifference(), "prediction_difference_setting", ("window", "stride"))
-    return Choice(Aim(target, one_class, value), window, stride, settings)
+    return Choice(TargetSpec(target, one_class, value), window, stride, settings)
 
 
 def look_at() -> Look:
@@ -116,7 +116,7 @@ def progress(name: str, keys: Sequence[str], key: str, polled: bool, words: str)
 
     The line keeps its place when all is done, so that nothing below it jumps.
     """
-    job = session.work().jobs.get(name)
+    job = session.state().jobs.get(name)
     job = job if job is not None and job.key in keys else None
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if job is not None and job.active:

@@ -74,14 +74,14 @@ class Plan:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do but what failed."""
-        store, failures, wanted = cache.store(), session.work().failures, self.all_asked()
+        store, failures, wanted = cache.store(), session.state().failures, self.all_asked()
         asked_all = all(asked.key in failures or asked.finished(keeping.find(store, asked)) for asked in wanted)
         return bool(wanted) and asked_all and all(cell.key in failures or cell.key in store for cell in self.cells)
 
     @property
     def failed(self) -> bool:
         """Whether something could not be worked out, and may be tried again."""
-        return any(key in session.work().failures for key in self.keys)
+        return any(key in session.state().failures for key in self.keys)
 
 
 def exact(asked: Asked) -> Asked:
@@ -104,7 +104,12 @@ def plan_key(all_asked: Sequence[Asked], **more: object) -> str:
 
 def submit(name: str, plan: Plan) -> None:
     """Start the plan's job as this session's job `name`, or go on with it; another one of that name is stopped."""
-    model_store, store, images, failures = cache.model_store(), cache.store(), session.images(), session.work().failures
+    model_store, store, images, failures = (
+        cache.model_store(),
+        cache.store(),
+        session.images(),
+        session.state().failures,
+    )
     for key in plan.keys:
         failures.pop(key, None)
 
@@ -122,9 +127,9 @@ def submit(name: str, plan: Plan) -> None:
 
 def running(name: str, key: str) -> Job | None:
     """The active job `name` with this key: this session's, or one that an earlier session left at work."""
-    mine, found = session.work(), cache.jobs().find(key)
+    state, found = session.state(), cache.jobs().find(key)
     if found is not None and found.active and not found.cancelling and session_jobs.active(name) is None:
-        mine.jobs[name] = found
+        state.jobs[name] = found
     job = session_jobs.active(name)
     return job if job is not None and job.key == key else None
 

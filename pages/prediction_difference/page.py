@@ -48,7 +48,7 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
     progress(MAPS, [plan.key for plan in plans], "prediction_difference", polled, READING)
     band = view.band("", shots, look, images, image_id)
     bands = [Band("", (view.picture_tile(images, image_id), *band.tiles))]
-    zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{mine.n_unzoomed}")
+    zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{state.n_unzoomed}")
     with st.container(key="prediction_difference_chart"):  # a chart with a key of its own would forget the zoom
         pick_navigation.panels(
             difference_figure(bands, size, look.strength, ink(), zoom),
@@ -65,10 +65,10 @@ def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled
     more.enlarge(bands, size, look.strength)
 
 
-mine, images, cards = session.work(), session.images(), session.cards()
+state, images, cards = session.state(), session.images(), session.cards()
 st.title("What would they miss?")
-table = pick_navigation.answers("prediction_difference")
-pick_navigation.need_picks(table, "prediction_difference")
+table = pick_navigation.require_predictions("prediction_difference")
+pick_navigation.require_picks(table, "prediction_difference")
 try:
     choice = choose(cards)
     picture = pager()

@@ -81,7 +81,7 @@ def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) 
     if not bands:
         return
     strength = scene.look.strength if comparison.signed else 1.0
-    zoom = chart_events.on_zoom(chart, f"{chart}_zoom_{scene.image_id}_{session.work().n_unzoomed}")
+    zoom = chart_events.on_zoom(chart, f"{chart}_zoom_{scene.image_id}_{session.state().n_unzoomed}")
     with st.container(key=chart):
         pick_navigation.panels(
             difference_figure(bands, size, strength, ink(), zoom, legend=comparison.signed),
@@ -93,9 +93,9 @@ def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) 
 
 def enlarge(bands: Sequence[Band], size: tuple[int, int], strength: float) -> None:
     """After a click on a panel's corner: the panel at full width."""
-    mine = session.work()
-    if mine.expanded is not None:
-        (row, column), mine.expanded = mine.expanded, None
+    state = session.state()
+    if state.expanded is not None:
+        (row, column), state.expanded = state.expanded, None
         tile = bands[row].tiles[column]
         title = " · ".join(part for part in (bands[row].title, tile.title, tile.facts) if part)
         pick_navigation.full_width(title, tile.panel, size, strength)
@@ -231,7 +231,7 @@ def _mask_panel(
     picture = cache.picture_uri(scene.images.digest, scene.image_id, view.SIDE_PX)
     if isinstance(asked, str):
         return Panel(picture, words=asked)
-    if failure := session.work().failures.get(asked.key):
+    if failure := session.state().failures.get(asked.key):
         return Panel(picture, words=failure)
     if values is None or np.isnan(values).all():
         return Panel(picture, words="not asked yet")

@@ -24,7 +24,7 @@ from pages.prediction_difference import jobs as working
 from pages.prediction_difference.jobs import Known
 from pages.shared import cache, session
 from pages.shared.job_progress import duration
-from pages.shared.target_picker import Aim
+from pages.shared.target_picker import TargetSpec
 from suggestion.table import Predictions
 
 #: What the values are in, by the kind of output.
@@ -44,7 +44,7 @@ _WINDOWS_PER_SIDE, _SMALLEST_PX, _LARGEST_PX = 22, 4, 64
 class Choice:
     """What the toolbar says; `window` and `stride` in pixels of each model's input, `None` for what suits it."""
 
-    aim: Aim
+    target: TargetSpec
     window: int | None = None
     stride: int | None = None
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
@@ -98,7 +98,7 @@ def asked_of(
     """The question to one model, with some settings changed; or the reason why it cannot be asked."""
     if reason := PredictionDifference().applies(card):
         return reason
-    aimed = choice.aim.at(card, table, images.index(image_id))
+    aimed = choice.target.output_for(card, table, images.index(image_id))
     if isinstance(aimed, str):
         return aimed
     output, target = aimed if card.classifies else (Output(LOGIT), aimed[1])
@@ -145,7 +145,7 @@ def shot_of(asked: Asked | str, card: ModelCard, images: ImageSet, image_id: str
     if not isinstance(asked, str):
         name, value = card.class_names[asked.targets[0]], probability(card, images, image_id, asked.targets[0], table)
         facts = name if value is None else f"{name} {value:.2f}"
-    return Shot(card.name, facts, asked, colour=session.work().colour(card.digest))
+    return Shot(card.name, facts, asked, colour=session.state().colour(card.digest))
 
 
 def probability(card: ModelCard, images: ImageSet, image_id: str, column: int, table: Predictions) -> float | None:
@@ -188,7 +188,7 @@ def _panel(shot: Shot, found: Known | None, shared: float | None, look: Look, im
     asked = shot.asked
     if isinstance(asked, str):
         return Panel(pale, words=asked)
-    if failure := session.work().failures.get(asked.key):
+    if failure := session.state().failures.get(asked.key):
         return Panel(pale, words=failure)
     values = None if found is None else found.maps[shot.row]
     if found is None or values is None or not np.isfinite(values).any():

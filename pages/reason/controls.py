@@ -43,7 +43,7 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
         card = by_digest[chosen]
         wanted = st.multiselect(
             "Targets",
-            [*ROLES, *range(card.n_classes), *session.work().reason_units.get(card.digest, [])],
+            [*ROLES, *range(card.n_classes), *session.state().reason_units.get(card.digest, [])],
             default=[targets.TOP, targets.RUNNER_UP] if card.classifies else [0],
             format_func=lambda one: ROLES[one] if isinstance(one, str) else title_of(card, one),
             max_selections=len(TARGET_COLOURS),

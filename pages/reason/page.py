@@ -27,7 +27,7 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     parts = choice, look, images, image_id, table
     pick_navigation.progress(["reason"], polled)
     shown = view.build(*parts)
-    zoom = chart_events.on_zoom("reason_chart", f"reason_zoom_{image_id}_{mine.n_unzoomed}")
+    zoom = chart_events.on_zoom("reason_chart", f"reason_zoom_{image_id}_{state.n_unzoomed}")
     strength = opacity if look.view == "overlay" else 1.0
     with st.container(key="reason_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         pick_navigation.panels(
@@ -40,18 +40,18 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="reason_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="reason_npz", icon=icon)
-    if mine.expanded is not None:
-        (row, column), mine.expanded = mine.expanded, None
+    if state.expanded is not None:
+        (row, column), state.expanded = state.expanded, None
         if row == HEADER:
             pick_navigation.full_width("regions of all targets", shown.marked, shown.size, strength)
         else:
             pick_navigation.full_width(shown.rows[row].title, shown.rows[row].panels[column], shown.size, strength)
 
 
-mine, images, cards = session.work(), session.images(), session.cards()
+state, images, cards = session.state(), session.images(), session.cards()
 st.title("Where does each layer find its reasons?")
-table = pick_navigation.answers("reason")
-pick_navigation.need_picks(table, "reason")
+table = pick_navigation.require_predictions("reason")
+pick_navigation.require_picks(table, "reason")
 try:
     picture, choice = pager(choose(cards))
     for line in view.targets_of(choice, images, picture, table)[1]:

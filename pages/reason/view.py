@@ -131,12 +131,12 @@ def _probability(card: ModelCard, table: Predictions, row: int, column: int) -> 
 
 def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
     """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
-    mine = session.work()
-    picks = mine.picks[mine.at :] + mine.picks[: mine.at]
+    state = session.state()
+    picks = state.picks[state.position :] + state.picks[: state.position]
     wanted = [target.cell for pick in picks for target in targets_of(choice, images, pick, table)[0]]
-    missing = [cell for cell in wanted if cell.key not in cache.store() and cell.key not in mine.failures]
+    missing = [cell for cell in wanted if cell.key not in cache.store() and cell.key not in state.failures]
     key = "reason " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
-    model_store, store, failures = cache.model_store(), cache.store(), mine.failures
+    model_store, store, failures = cache.model_store(), cache.store(), state.failures
 
     def work(job: Job) -> None:
         reason_cells.work_out(model_store, store, images, missing, failures, job.report)
@@ -169,7 +169,7 @@ def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Pr
             panels = tuple(_panels(target.cell, reason, look, shared, size, beneath, pale))
             rows.append(TargetRow(target.name, target.colour, facts, panels))
             continue
-        failure = session.work().failures.get(target.cell.key, "")
+        failure = session.state().failures.get(target.cell.key, "")
         empty = Panel(pale, words=" " if failure else "waiting for the map …")
         names = [*_in_order(choice.card, target.cell.layers), "aggregate"]
         panels = tuple(Panel(empty.picture, words=empty.words, caption=f"{name}\n ") for name in names)
@@ -289,7 +289,7 @@ def to_png_file(
         titles.append(f"{target.name} · {target.facts}")
         found = find(cache.store(), target.cell)
         if found is None:
-            lines.append([session.work().failures.get(target.cell.key, "not ready")])
+            lines.append([session.state().failures.get(target.cell.key, "not ready")])
             continue
         mask = regions([_region(target.cell, found, look, size)], [target.colour])
         line: list[np.ndarray | str] = [over(pale, mask, 1.0)]

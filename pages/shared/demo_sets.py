@@ -104,18 +104,18 @@ def add(name: str) -> Job:
 
 def use(added: Added) -> None:
     """Switch to the set and its models; models that know none of its classes are switched off."""
-    mine = session.work()
-    mine.use_images(added.images)
+    state = session.state()
+    state.use_images(added.images)
     for digest in added.models:
-        mine.add_model(digest)
+        state.add_model(digest)
     images = session.images()
     strangers = {
         digest
-        for digest in mine.models
+        for digest in state.models
         if len(scoring_job.unknown_labels([cache.card(digest)], images)) == len(images.classes)
     }
-    if strangers != set(mine.models):
-        mine.switched_off |= strangers
+    if strangers != set(state.models):
+        state.switched_off |= strangers
 
 
 def in_use(name: str) -> bool:

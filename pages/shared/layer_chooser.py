@@ -151,7 +151,7 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
         job = Job(f"Network of {card.name}", work, key=f"network {card.digest}")
         run_and_wait(job, f"{key}_network", "interactive")
         return
-    opened = session.work().unfolded.setdefault(card.digest, set())
+    opened = session.state().unfolded.setdefault(card.digest, set())
     chart = f"{key}_network_{card.digest}"
 
     def click(_trace: int, _point: int, place: list[object] | None) -> None:

@@ -13,8 +13,8 @@ st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", lay
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
 theme.steady()
-session.remember()
-with sidebar.beside():
+session.update_address()
+with sidebar.around_page():
     page.run()
 with st.sidebar:
     last_drawing.keep()

@@ -21,7 +21,7 @@ from suggestion.views import mean_confidence, n_predicted_classes
 CHART = {"scrollZoom": True, "displaylogo": False, "doubleClick": False, "showAxisDragHandles": False}
 
 
-def answers(key: str) -> Predictions:
+def require_predictions(key: str) -> Predictions:
     """The models' answers; a page without models stops here, and one without answers waits for them."""
     cards, images = session.cards(), session.images()
     if not cards:
@@ -35,22 +35,22 @@ def answers(key: str) -> Predictions:
     return table
 
 
-def need_picks(table: Predictions, key: str) -> None:
+def require_picks(table: Predictions, key: str) -> None:
     """A page without picks stops here, and offers some."""
-    mine, images = session.work(), session.images()
-    if mine.picks:
+    state, images = session.state(), session.images()
+    if state.picks:
         return
     st.markdown("No pictures are picked yet. Pick some on the Suggestion page, or start with six that deserve a look.")
     with st.container(horizontal=True):
         if st.button("Take six that deserve a look", type="primary", key=f"{key}_six"):
-            mine.pick(six_to_look_at(table, images))
+            state.pick(most_disputed(table, images))
             st.rerun()
         if st.button("Go to suggestions", key=f"{key}_suggestions"):
             site_map.go("suggestion")
     end_page()
 
 
-def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:
+def most_disputed(table: Predictions, images: ImageSet) -> list[str]:
     """The most disputed pictures, and among equals those of which the models are surest."""
     order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
     return [images.ids[row] for row in order[:6]]
@@ -58,19 +58,19 @@ def six_to_look_at(table: Predictions, images: ImageSet) -> list[str]:
 
 def pager(key: str) -> str:
     """Back, where we are, on, and the picture's name, into the row that the caller has opened; returns its id."""
-    mine, images = session.work(), session.images()
-    mine.at = min(mine.at, len(mine.picks) - 1)
-    row = images.index(mine.picks[mine.at])
-    first, last = mine.at == 0, mine.at + 1 == len(mine.picks)
+    state, images = session.state(), session.images()
+    state.position = min(state.position, len(state.picks) - 1)
+    row = images.index(state.picks[state.position])
+    first, last = state.position == 0, state.position + 1 == len(state.picks)
     st.button("Previous", icon=":material/chevron_left:", key=f"{key}_back", disabled=first, on_click=_turn, args=[-1])
-    st.markdown(f"**{mine.at + 1} / {len(mine.picks)}**")
+    st.markdown(f"**{state.position + 1} / {len(state.picks)}**")
     st.button("Next", icon=":material/chevron_right:", key=f"{key}_on", disabled=last, on_click=_turn, args=[1])
     st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
     return images.ids[row]
 
 
 def _turn(step: int) -> None:
-    session.work().at += step
+    session.state().position += step
 
 
 def progress(
@@ -82,7 +82,7 @@ def progress(
 
     The line keeps its place when all is done, so that nothing below it jumps; `reading` then stands there.
     """
-    job, active = session.work().jobs.get(names[0]), session_jobs.active(*names)
+    job, active = session.state().jobs.get(names[0]), session_jobs.active(*names)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, progress_words(active))
@@ -102,7 +102,7 @@ def whole_picture(key: str, label: str = "Whole picture") -> None:
 
 def _unzoom() -> None:
     """Back to the whole picture: a fresh memory of the zoom."""
-    session.work().n_unzoomed += 1
+    session.state().n_unzoomed += 1
 
 
 def choose_scale(key: str, over: str) -> bool:
@@ -125,14 +125,14 @@ def panels(figure: go.Figure, alt: str) -> None:
     Streamlit leaves a chart alone whose figure equals the last one it sent, and so its zoom, if that has not come here
     yet: each wish for the whole picture makes the figure another one.
     """
-    figure.update_layout(meta=session.work().n_unzoomed)
+    figure.update_layout(meta=session.state().n_unzoomed)
     st.plotly_chart(figure, config=CHART, alt=alt)
 
 
 def expand(_trace: int, _point: int, place: list[int] | None) -> None:
     """A click on a panel's corner: show it at full width."""
     if place is not None:
-        session.work().expanded = (int(place[0]), int(place[1]))
+        session.state().expanded = (int(place[0]), int(place[1]))
 
 
 @st.dialog("Full width", width="large")

@@ -34,9 +34,9 @@ def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None
 
 def answers(predictions: Predictions, row: int) -> list[str]:
     """A line for each model: its colour, name, top class and score; right ones get a check mark, errors a cross."""
-    mine, lines = session.work(), []
+    state, lines = session.state(), []
     for m, (digest, name) in enumerate(zip(predictions.models, predictions.model_names, strict=True)):
         predicted = predictions.class_name(int(predictions.predicted[row, m]))
         mark = "" if not predictions.labelled[row] else _WRONG if predictions.errors[row, m] else _RIGHT
-        lines.append(f"{square(mine.colour(digest))} {name}: {predicted} {predictions.confidence[row, m]:.2f}{mark}")
+        lines.append(f"{square(state.colour(digest))} {name}: {predicted} {predictions.confidence[row, m]:.2f}{mark}")
     return lines

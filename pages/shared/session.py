@@ -1,7 +1,7 @@
-"""What one visitor is working on: every session key, typed, and its copy in the address bar.
+"""The state of one session, typed: models, images, picks, jobs; models and images also stand in the address bar.
 
-Widget values have keys of their own (`page_widget`); everything else that must outlive a page switch is here. Models
-and images are also kept in the URL, so that a reload, a bookmark or a link opens the same work.
+Widget values have keys of their own (`page_widget`); everything else that must outlive a page switch is here. Because
+of the address bar, a reload, a bookmark or a link opens the same models and images.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache
 
-#: Pictures that a gallery of picks holds at most.
+#: The most images that can be picked.
 MAX_PICKS = 60
 
 
 @dataclass
-class Work:
-    """The models, images and picks of one session; models and images by digest.
+class SessionState:
+    """Models and images by digest; the other dictionaries have a model's digest as key, too, where none is named.
 
-    `maxout_target` is what MaxOut shall show: model digest, layer, unit; `unfolded` are the blocks that each model's
-    network diagram shows open. On the layers page, `units` are the layer and its unit that were clicked last, and
-    `in_step` the layers of models that move in step, both model by model. `clicked` is a picture's corner on the MaxOut
-    page, `reason_units` the units that came from there to the Reason page, as layer, unit and place, model by model.
-    `take_six`: pick some pictures as soon as the models have answered.
+    - `position`: the picked image on show; `expanded`: row and column of the panel to show at full width
+    - `jobs`: by name; `failures` and `unfinished` results: by the key of their request
+    - `n_uploads`: part of the uploaders' keys, so that they are empty after each upload
+    - `maxout_target`: what MaxOut is to show next, as model, layer, unit; `clicked`: a corner clicked there
+    - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
+    - `units`: layer and unit clicked last on the Layers page; `in_step`: layers of the models that move in step there
+    - `unfolded`: the open blocks of the network diagram
+    - `take_six`: pick six images as soon as there are predictions
     """
 
     models: list[str] = field(default_factory=list)
@@ -37,7 +40,7 @@ class Work:
     colours: dict[str, int] = field(default_factory=dict)
     images: str = ""
     picks: list[str] = field(default_factory=list)
-    at: int = 0
+    position: int = 0
     drawn: tuple[int, ...] = ()
     n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -56,67 +59,66 @@ class Work:
 
     @property
     def active(self) -> list[str]:
-        """The models that are switched on, in the order in which they came."""
+        """The models that are switched on, in the order in which they were added."""
         return [digest for digest in self.models if digest not in self.switched_off]
 
     def add_model(self, digest: str) -> None:
-        """Put a model to work; one that is there already is switched on."""
+        """Add a model, or switch it on if it is there already."""
         self.switched_off.discard(digest)
         if digest not in self.models:
             self.models.append(digest)
 
     def use_images(self, digest: str) -> None:
-        """Work on another image set; picks belong to the old one."""
+        """Switch to another image set, without picks."""
         if digest != self.images:
-            self.images, self.picks, self.at = digest, [], 0
+            self.images, self.picks, self.position = digest, [], 0
 
     def pick(self, image_ids: list[str]) -> int:
-        """Add pictures to the picks; returns how many found no room."""
+        """Add images to the picks; returns how many there was no room for."""
         new = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in self.picks]
         room = MAX_PICKS - len(self.picks)
         self.picks += new[:room]
         return max(0, len(new) - room)
 
     def colour(self, digest: str) -> str:
-        """The model's colour, its own on every page, also when others come and go."""
+        """The model's colour, the same on every page and whatever other models are added or removed."""
         return model_colour(self.colours.setdefault(digest, len(self.colours)))
 
 
-def work() -> Work:
-    """This session's work: from the address bar at first, else the demo."""
-    if "work" not in st.session_state:
-        st.session_state["work"] = _from_url() or _demo()
-    return st.session_state["work"]
+def state() -> SessionState:
+    """This session's state; a new session takes models and images from the address bar, else the demo's."""
+    if "session" not in st.session_state:
+        st.session_state["session"] = _from_url() or _demo()
+    return st.session_state["session"]
 
 
-def remember() -> None:
+def update_address() -> None:
     """Write models and images into the address bar."""
-    mine = work()
-    st.query_params.from_dict({"models": ",".join(mine.models), "images": mine.images})
+    st.query_params.from_dict({"models": ",".join(state().models), "images": state().images})
 
 
 def cards() -> list[ModelCard]:
     """The cards of the models that are switched on."""
-    return [cache.card(digest) for digest in work().active]
+    return [cache.card(digest) for digest in state().active]
 
 
 def classifiers() -> list[ModelCard]:
-    """Those of the cards that choose among classes; regression models can be explained, but not compared by answers."""
+    """The cards of the active models that predict a class; regression models can be explained, but cast no vote."""
     return [card for card in cards() if card.classifies]
 
 
 def images() -> ImageSet:
-    """The image set at work."""
-    return cache.image_set(work().images)
+    """The image set in use."""
+    return cache.image_set(state().images)
 
 
-def _from_url() -> Work | None:
+def _from_url() -> SessionState | None:
     digests = [d for d in st.query_params.get("models", "").split(",") if d and cache.knows_model(d)]
     image_digest = st.query_params.get("images", "")
     if not digests or not cache.knows_images(image_digest):
         return None
-    return Work(models=digests, images=image_digest)
+    return SessionState(models=digests, images=image_digest)
 
 
-def _demo() -> Work:
-    return Work(models=[card.digest for card in cache.demo_cards()], images=cache.demo_images().digest)
+def _demo() -> SessionState:
+    return SessionState(models=[card.digest for card in cache.demo_cards()], images=cache.demo_images().digest)

@@ -14,8 +14,8 @@ from pages.shared import cache, session
 
 def submit(name: str, title: str, requests: Sequence[Request[Any]], images: ImageSet) -> None:
     """Compute what the store lacks, in order, as this session's job `name`; one for an older choice is stopped."""
-    mine, model_store, store = session.work(), cache.model_store(), cache.store()
-    failures, unfinished = mine.failures, mine.unfinished
+    state, model_store, store = session.state(), cache.model_store(), cache.store()
+    failures, unfinished = state.failures, state.unfinished
     lacking = missing(store, requests, failures)
 
     def show(request: Request[Any], result: Any) -> None:
@@ -45,17 +45,17 @@ def submit_work(name: str, key: str, title: str, unit: str, work: Callable[[Job]
 
     `None` when there is nothing left to do.
     """
-    mine = session.work()
-    old = mine.jobs.get(name)
+    state = session.state()
+    old = state.jobs.get(name)
     if old is not None and old.active:
         if old.key == key:
             return
         old.cancel()
     if work is not None:
-        mine.jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key), "interactive")
+        state.jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key), "interactive")
 
 
 def active(*names: str) -> Job | None:
     """The first of this session's jobs of these names that still runs or waits."""
-    jobs = [session.work().jobs.get(name) for name in names]
+    jobs = [session.state().jobs.get(name) for name in names]
     return next((job for job in jobs if job is not None and job.active), None)

@@ -16,14 +16,14 @@ from pages.shared.preview import square
 
 
 @contextmanager
-def beside() -> Iterator[None]:
+def around_page() -> Iterator[None]:
     """Draw it beside the page that the block runs; the jobs come last, so that those the page starts are there."""
-    mine = session.work()
+    state = session.state()
     with st.sidebar:
-        _models(mine)
+        _models(state)
         images = session.images()
         st.markdown(f"**Images** {images.name} · {len(images):,}")
-        _picks(mine)
+        _picks(state)
         jobs = st.container()
         st.caption(f":material/memory: {device_title(cache.model_store().device)}")
     try:
@@ -34,13 +34,13 @@ def beside() -> Iterator[None]:
             _jobs()
 
 
-def _models(mine: session.Work) -> None:
-    st.markdown(f"**Models** {len(mine.active)} / {len(mine.models)}")
-    for digest in mine.models:
+def _models(state: session.SessionState) -> None:
+    st.markdown(f"**Models** {len(state.active)} / {len(state.models)}")
+    for digest in state.models:
         card = cache.card(digest)
-        st.session_state[f"sidebar_{digest}"] = digest not in mine.switched_off  # pages switch models as well
+        st.session_state[f"sidebar_{digest}"] = digest not in state.switched_off  # pages switch models as well
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
-            st.markdown(square(mine.colour(digest)), unsafe_allow_html=True, width="content")
+            st.markdown(square(state.colour(digest)), unsafe_allow_html=True, width="content")
             st.checkbox(
                 card.name,
                 key=f"sidebar_{digest}",
@@ -51,22 +51,22 @@ def _models(mine: session.Work) -> None:
 
 
 def _switch(digest: str) -> None:
-    off = session.work().switched_off
+    off = session.state().switched_off
     (off.discard if st.session_state[f"sidebar_{digest}"] else off.add)(digest)
 
 
 def is_stale() -> bool:
     """Whether picks changed since the sidebar was drawn, as they do in a fragment's own run."""
-    mine = session.work()
-    return mine.n_picks_drawn != len(mine.picks)
+    state = session.state()
+    return state.n_picks_drawn != len(state.picks)
 
 
-def _picks(mine: session.Work) -> None:
-    mine.n_picks_drawn = len(mine.picks)
+def _picks(state: session.SessionState) -> None:
+    state.n_picks_drawn = len(state.picks)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Picks** {len(mine.picks)}")
-        if mine.picks:
-            st.button("Clear", key="sidebar_clear", type="tertiary", on_click=mine.picks.clear)
+        st.markdown(f"**Picks** {len(state.picks)}")
+        if state.picks:
+            st.button("Clear", key="sidebar_clear", type="tertiary", on_click=state.picks.clear)
 
 
 def _jobs() -> None:

@@ -34,18 +34,18 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What to explain; `units` by model digest."""
+class TargetSpec:
+    """What to explain: one of `TARGETS`; `units` by model digest."""
 
-    target: str = targets.TOP
+    kind: str = targets.TOP
     one_class: str | None = None
     value: str = LOGIT
     units: dict[str, Unit] = field(default_factory=dict, hash=False)
 
-    def at(self, card: ModelCard, table: Predictions, row: int) -> tuple[Output, int] | str:
-        """The model's output and its column to explain for the picture in `row`, or the reason why there is none."""
-        if self.target != UNIT:
-            found = targets.target_of(table, row, card, self.target, self.one_class)
+    def output_for(self, card: ModelCard, table: Predictions, row: int) -> tuple[Output, int] | str:
+        """The model's output and its column to explain for the image in `row`, or the reason why there is none."""
+        if self.kind != UNIT:
+            found = targets.target_of(table, row, card, self.kind, self.one_class)
             return found if isinstance(found, str) else (Output(self.value), found)
         unit = self.units.get(card.digest, Unit())
         try:
@@ -56,19 +56,19 @@ class Aim:
         return output, unit.number
 
 
-def choose_target(cards: Sequence[ModelCard], key: str) -> Aim:
+def choose_target(cards: Sequence[ModelCard], key: str) -> TargetSpec:
     """The toolbar's widgets; the units themselves are chosen by `choose_units`, which needs more room."""
-    target = st.selectbox(
+    kind = st.selectbox(
         "Explain",
         list(TARGETS),
         format_func=lambda kind: TARGETS[kind],
         key=f"{key}_target",
         persist_state="session",
     )
-    if target == UNIT:
-        return Aim(UNIT)
+    if kind == UNIT:
+        return TargetSpec(UNIT)
     one_class = None
-    if target == targets.ONE_CLASS:
+    if kind == targets.ONE_CLASS:
         known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
         one_class = st.selectbox("Class", known, key=f"{key}_class", persist_state="session")
     value = st.segmented_control(
@@ -80,7 +80,7 @@ def choose_target(cards: Sequence[ModelCard], key: str) -> Aim:
         persist_state="session",
         help="Logit: what speaks for the class itself. Probability: also what speaks against its rivals.",
     )
-    return Aim(target, one_class, value)
+    return TargetSpec(kind, one_class, value)
 
 
 def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:

@@ -55,9 +55,9 @@ def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
         return values
     name, job_key = f"exciting {key} {card.digest}", f"activation {card.digest} {images.digest} {layer}"
     found = cache.jobs().find(job_key)
-    mine = session.work().jobs
+    jobs = session.state().jobs
     if found is None or not found.active:
-        ended_here = found is not None and found is mine.get(name) and found.state is not State.DONE
+        ended_here = found is not None and found is jobs.get(name) and found.state is not State.DONE
         if (ended_here or len(images) > _UNASKED) and not st.button(
             f"Measure {len(images):,} images", key=f"{key}_measure", icon=":material/play_arrow:"
         ):
@@ -71,7 +71,7 @@ def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
 
         title = f"{layer or 'classes'} of {card.name}"
         session_jobs.submit_work(name, job_key, title, "images", work)
-        found = mine[name]
+        found = jobs[name]
     wait_for(found, f"{key}_exciting")
     return None
 

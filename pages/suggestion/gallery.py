@@ -11,31 +11,31 @@ from suggestion.table import Predictions
 
 def picks_bar(images: ImageSet) -> None:
     """How many picks there are, and what can be done with them."""
-    mine = session.work()
+    state = session.state()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(mine.picks)} picks**" if mine.picks else "**No picks yet**")
+        st.markdown(f"**{len(state.picks)} picks**" if state.picks else "**No picks yet**")
         if st.button(
             "Compare these",
             type="primary",
             icon=":material/arrow_forward:",
             key="gallery_compare",
-            disabled=not mine.picks,
+            disabled=not state.picks,
         ):
-            mine.at = 0
+            state.position = 0
             site_map.go("compare")
-        names = "\n".join(images.names[images.index(image_id)] for image_id in mine.picks)
-        st.download_button("Save list", names, "picks.txt", key="gallery_save", disabled=not mine.picks)
-        st.button("Clear", key="gallery_clear", disabled=not mine.picks, on_click=mine.picks.clear)
+        names = "\n".join(images.names[images.index(image_id)] for image_id in state.picks)
+        st.download_button("Save list", names, "picks.txt", key="gallery_save", disabled=not state.picks)
+        st.button("Clear", key="gallery_clear", disabled=not state.picks, on_click=state.picks.clear)
 
 
 def gallery(predictions: Predictions, images: ImageSet) -> None:
     """The picks, each with its answers; a cross takes one out."""
-    mine = session.work()
-    if not mine.picks:
+    state = session.state()
+    if not state.picks:
         st.caption("Click a point, or drag a box around several, and their pictures gather here.")
         return
     with st.container(key="gallery"), st.grid("auto", min_column_width=112, gap="small"):
-        for image_id in mine.picks:
+        for image_id in state.picks:
             row = images.index(image_id)
             with st.container(gap="xsmall"):
                 st.image(cache.thumbnail(images.digest, row, 144), alt=images.names[row])
@@ -46,6 +46,6 @@ def gallery(predictions: Predictions, images: ImageSet) -> None:
                     "Remove",
                     key=f"gallery_remove_{image_id}",
                     type="tertiary",
-                    on_click=mine.picks.remove,
+                    on_click=state.picks.remove,
                     args=(image_id,),
                 )

@@ -58,7 +58,7 @@ def one_model(predictions: Predictions, images: ImageSet, cards: list[ModelCard]
             members = list(groups.values())[point["curve_number"]]
             rows = np.flatnonzero(members & (bins == point["point_index"]))
             rows = rows[np.argsort(-values[rows])]
-            session.work().pick([images.ids[row] for row in rows[:_PER_BAR]])
+            session.state().pick([images.ids[row] for row in rows[:_PER_BAR]])
 
     st.plotly_chart(
         histogram_figure(edges, bins, groups, _COLOURS, title),

@@ -48,7 +48,7 @@ def several_models(predictions: Predictions) -> None:
     """The scatter with its preview, and the gallery of picks."""
     chosen = filters(predictions)
     points = scatter(predictions, keep(predictions, chosen))
-    mine.drawn = tuple(points.index.tolist())
+    state.drawn = tuple(points.index.tolist())
     chart, side = st.columns([5, 2], gap="medium")
     with chart:
         st.plotly_chart(
@@ -76,7 +76,7 @@ def hovered(predictions: Predictions) -> None:
     first, and then loses the parent to a duplicate key.
     """
     place = chart_events.on_hover("suggestion_scatter", key="suggestion_hover")
-    row = mine.drawn[place[1]] if place and place[0] == 0 and place[1] < len(mine.drawn) else None
+    row = state.drawn[place[1]] if place and place[0] == 0 and place[1] < len(state.drawn) else None
     preview(predictions, images, row)
     if sidebar.is_stale():  # a pick whose own run was folded into this one
         st.rerun()
@@ -96,7 +96,7 @@ def take_clicked(trace: int, point: int, _data: object) -> None:
 
 def take(points: list[int]) -> None:
     """Points of the chart as it was drawn last -> picks."""
-    left_out = mine.pick([images.ids[mine.drawn[point]] for point in points if point < len(mine.drawn)])
+    left_out = state.pick([images.ids[state.drawn[point]] for point in points if point < len(state.drawn)])
     if left_out:
         st.toast(f"{session.MAX_PICKS} picks at most: {left_out:,} more were left out. Choose a smaller box.")
 
@@ -107,9 +107,9 @@ def beyond_the_paper(predictions: Predictions) -> None:
     def take_pair() -> None:
         for point in st.session_state["suggestion_agreement"].selection.points:
             rows = where_they_differ(predictions, *divmod(point["point_index"], len(predictions.models)))
-            mine.pick([images.ids[row] for row in rows[:12]])
+            state.pick([images.ids[row] for row in rows[:12]])
 
-    names, colours = predictions.model_names, [mine.colour(digest) for digest in predictions.models]
+    names, colours = predictions.model_names, [state.colour(digest) for digest in predictions.models]
     left, right = st.columns(2, gap="large")
     if predictions.labelled.any():
         with left:
@@ -136,13 +136,13 @@ def not_scored() -> None:
         for digest, reason in job.result.items():
             st.error(f"{cache.card(digest).name} is left out: {reason}", icon=":material/error:")
         st.button(
-            "Switch it off and go on", key="suggestion_without", on_click=mine.switched_off.update, args=(job.result,)
+            "Switch it off and go on", key="suggestion_without", on_click=state.switched_off.update, args=(job.result,)
         )
     else:
         run_and_wait(scoring_job.job(), "suggestion")
 
 
-mine, images, cards = session.work(), session.images(), session.classifiers()
+state, images, cards = session.state(), session.images(), session.classifiers()
 st.title("Which images deserve a look?")
 table = cache.predictions(cards, images)
 if not cards:

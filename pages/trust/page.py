@@ -38,13 +38,13 @@ def take_all() -> None:
 
 def choose_images() -> list[str]:
     """The picks, or the first pictures of the set."""
-    sources = ["first pictures", "picks"] if mine.picks else ["first pictures"]
+    sources = ["first pictures", "picks"] if state.picks else ["first pictures"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.segmented_control(
             "Pictures", sources, default=sources[0], required=True, key="trust_source", persist_state="session"
         )
         if source == "picks":
-            return list(mine.picks)
+            return list(state.picks)
         most = len(images)
         if most <= 1:
             return list(images.ids)
@@ -63,14 +63,14 @@ def table_section() -> None:
             f"{n_maps:,} maps: {len(methods)} methods where they suit {len(cards)} models, {len(image_ids)} pictures. "
             "What was measured before is found again."
         )
-    job = mine.jobs.get("trust_table")
+    job = state.jobs.get("trust_table")
     busy = job is not None and job.active
     st.fragment(growing_table, run_every=1.0 if busy else None)(busy)
 
 
 def growing_table(polled: bool) -> None:
     """The rows so far; the line above keeps its place, so that nothing jumps."""
-    job = mine.jobs.get("trust_table")
+    job = state.jobs.get("trust_table")
     if polled and job is not None and not job.active:
         st.rerun()
     if job is None:
@@ -108,7 +108,7 @@ def cascade_section(table: Predictions) -> None:
         "picture, not of what the model has learnt (Adebayo et al. 2018)."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        choices = mine.picks or list(images.ids[:60])
+        choices = state.picks or list(images.ids[:60])
         image_id = st.selectbox(
             "Picture", choices, format_func=lambda one: images.names[images.index(one)], key="trust_picture"
         )
@@ -126,30 +126,30 @@ def cascade_section(table: Predictions) -> None:
     request = request_for(card, image_id, method, target=target, data=images.digest)
     if pressed:
         strip = CascadeRequest(request)
-        mine.failures.pop(strip.key, None)
+        state.failures.pop(strip.key, None)
         session_jobs.submit("cascade", strip.title, [strip], images)
-    job = mine.jobs.get("cascade")
+    job = state.jobs.get("cascade")
     busy = job is not None and job.active
     st.fragment(growing_strip, run_every=0.6 if busy else None)(request, busy)
 
 
 def growing_strip(request: AttributionRequest, polled: bool) -> None:
     """How far the job is, then the strip."""
-    job = mine.jobs.get("cascade")
+    job = state.jobs.get("cascade")
     if polled and job is not None and not job.active:
         st.rerun()
     strip = CascadeRequest(request)
     if job is not None and job.active and job.key == session_jobs.key_for("cascade", [strip]):
         st.progress(job.fraction, progress_words(job))
         st.button("Cancel", key="trust_cascade_cancel", type="tertiary", on_click=job.cancel)
-    if failure := mine.failures.get(strip.key):
+    if failure := state.failures.get(strip.key):
         st.error(failure, icon=":material/error:")
     view.draw_strip(request, images)
 
 
-mine, images, cards = session.work(), session.images(), session.cards()
+state, images, cards = session.state(), session.images(), session.cards()
 st.title("How far can the maps be believed?")
-table = pick_navigation.answers("trust")
+table = pick_navigation.require_predictions("trust")
 try:
     table_section()
     cascade_section(table)

@@ -54,8 +54,8 @@ def submit(cards: list[ModelCard], methods: Sequence[str], images: ImageSet, ima
 
     names = " ".join([*(card.digest for card in cards), *methods, *image_ids])
     job = Job(f"Measuring {len(methods)} methods", work, unit="maps", key=f"trust table {images.digest} {names}")
-    session.work().jobs["trust_table"] = cache.jobs().submit(job)
-    return session.work().jobs["trust_table"]
+    session.state().jobs["trust_table"] = cache.jobs().submit(job)
+    return session.state().jobs["trust_table"]
 
 
 def draw_table(rows: pd.DataFrame) -> None:

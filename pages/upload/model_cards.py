@@ -41,25 +41,25 @@ def show_card(card: ModelCard, colour: str, position: int) -> None:
 
 
 def _remove(digest: str) -> None:
-    session.work().models.remove(digest)
+    session.state().models.remove(digest)
 
 
 def demo_tab() -> None:
     """Add the demo's models again."""
-    mine = session.work()
-    gone = [card for card in cache.demo_cards() if card.digest not in mine.active]
+    state = session.state()
+    gone = [card for card in cache.demo_cards() if card.digest not in state.active]
     if not gone:
         st.caption("Four small models that classify paintings. They are in use already.")
     elif st.button("Add the demo models", key="upload_demo_nets"):
         for card in gone:
-            mine.add_model(card.digest)
+            state.add_model(card.digest)
         st.rerun()
 
 
 def kept_tab() -> None:
     """Models that were added to this server before."""
-    mine = session.work()
-    known = {card.digest: card for card in cache.model_store().cards() if card.digest not in mine.models}
+    state = session.state()
+    known = {card.digest: card for card in cache.model_store().cards() if card.digest not in state.models}
     if not known:
         st.caption("Models that you add are kept on this server and listed here on your next visit.")
         return
@@ -70,7 +70,7 @@ def kept_tab() -> None:
         key="upload_kept",
     )
     if st.button("Add model", key="upload_kept_add"):
-        mine.add_model(digest)
+        state.add_model(digest)
         st.rerun()
 
 
@@ -99,7 +99,7 @@ def checkpoint_tab() -> Job | None:
         "Checkpoints, and a config.json if there is one",
         [suffix[1:] for suffix in checkpoint.SUFFIXES] + ["json"],
         accept_multiple_files=True,
-        key=f"upload_weights_{session.work().n_uploads}",
+        key=f"upload_weights_{session.state().n_uploads}",
     )
     architecture = st.selectbox(
         "Architecture",
@@ -112,7 +112,7 @@ def checkpoint_tab() -> Job | None:
     )
     text = st.text_input("Creation arguments", key="upload_create", placeholder="pad_type=same, num_classes=10")
     names = st.file_uploader(
-        "Class names (one a line, or JSON)", ["txt", "json"], key=f"upload_names_{session.work().n_uploads}"
+        "Class names (one a line, or JSON)", ["txt", "json"], key=f"upload_names_{session.state().n_uploads}"
     )
     changes = _preprocessing()
     weights = [file for file in files if not file.name.endswith(".json")]

@@ -25,8 +25,8 @@ LAYOUT = (
 def models_column() -> None:
     st.subheader("Models")
     with st.grid(2, min_column_width=210, gap="small"):
-        for position, digest in enumerate(mine.active):
-            model_cards.show_card(cache.card(digest), mine.colour(digest), position)
+        for position, digest in enumerate(state.active):
+            model_cards.show_card(cache.card(digest), state.colour(digest), position)
     take_in("models", models_ready)
     demo, zoo, checkpoint, kept = st.tabs(["Demo", "Zoo", "Checkpoint", "Recent"], on_change="rerun")
     for tab, draw in (
@@ -92,7 +92,7 @@ def uploaded_images() -> Job | None:
         "A folder from your computer" if whole_folder else "Images, or one zip",
         kinds,
         accept_multiple_files="directory" if whole_folder else True,
-        key=f"upload_pictures_{mine.n_uploads}_{whole_folder}",
+        key=f"upload_pictures_{state.n_uploads}_{whole_folder}",
         help=LAYOUT,
     )
     if not st.button("Use these images", key="upload_pictures_add", disabled=not files):
@@ -123,21 +123,23 @@ def server_folder() -> Job | None:
 
 
 def models_ready(digests: list[str]) -> None:
-    mine.n_uploads += 1  # fresh uploaders: the files are on disk now; before, a mistake could still be mended
+    state.n_uploads += 1  # fresh uploaders: the files are on disk now; before, a mistake could still be mended
     for digest in digests:
-        mine.add_model(digest)
+        state.add_model(digest)
     # The demo nets know paintings only: with a model of one's own they make room, one switch away.
-    mine.switched_off |= {c.digest for c in cache.demo_cards()} if mine.images != cache.demo_images().digest else set()
+    state.switched_off |= (
+        {c.digest for c in cache.demo_cards()} if state.images != cache.demo_images().digest else set()
+    )
 
 
 def images_ready(images: ImageSet | demo_sets.Added) -> None:
-    mine.n_uploads += 1
+    state.n_uploads += 1
     if isinstance(images, demo_sets.Added):
         demo_sets.use(images)
         return
-    mine.use_images(images.digest)
-    if any(cache.card(digest).source not in ("demo", "digits") for digest in mine.models):
-        mine.switched_off |= {card.digest for card in cache.demo_cards()}
+    state.use_images(images.digest)
+    if any(cache.card(digest).source not in ("demo", "digits") for digest in state.models):
+        state.switched_off |= {card.digest for card in cache.demo_cards()}
 
 
 def start(slot: str, draw) -> None:  # type: ignore[no-untyped-def]
@@ -148,23 +150,23 @@ def start(slot: str, draw) -> None:  # type: ignore[no-untyped-def]
         st.error(str(error), icon=":material/error:")
         return
     if job is not None:
-        mine.jobs[slot] = job
+        state.jobs[slot] = job
         st.rerun()
 
 
 def take_in(slot: str, ready) -> None:  # type: ignore[no-untyped-def]
     """Wait for the slot's job; what it added is used, what failed changes nothing."""
-    job = mine.jobs.get(slot)
+    job = state.jobs.get(slot)
     if job is None:
         return
     if job.state is State.DONE:
-        del mine.jobs[slot]
+        del state.jobs[slot]
         ready(job.result)
         st.rerun()
     wait_for(job, f"upload_{slot}")
 
 
-mine = session.work()
+state = session.state()
 st.title("Add models and images")
 left, right = st.columns(2, gap="large")
 with left:
@@ -176,7 +178,7 @@ if st.button(
     type="primary",
     icon=":material/arrow_forward:",
     key="upload_score",
-    disabled=not mine.active,
+    disabled=not state.active,
 ):
     scoring_job.submit()
     site_map.go("suggestion")

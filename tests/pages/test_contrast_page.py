@@ -63,7 +63,7 @@ def start(digits_scored, monkeypatch):
 def page(start):
     """The page with two digits picked that two of the nets take for different ones, and all contrasts found."""
     app = start()
-    app.session_state["work"].pick([cache.image_set(app.session_state["work"].images).ids[n] for n in (129, 3)])
+    app.session_state["session"].pick([cache.image_set(app.session_state["session"].images).ids[n] for n in (129, 3)])
     finish(app.run())
     return app
 
@@ -87,8 +87,8 @@ def curves(page) -> list[dict]:
 
 
 def scene_of(page) -> Scene:
-    mine = page.session_state["work"]
-    cards, images = [cache.card(digest) for digest in mine.active], cache.image_set(mine.images)
+    state = page.session_state["session"]
+    cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
     table = cache.predictions(cards, images)
     return Scene(Choice(settings=SHORT), tuple(cards), images, table, ready_made(images.digest))
 
@@ -120,8 +120,8 @@ def test_the_way_is_walked_by_a_slider_without_working_anything_out_again(page):
 
 
 def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself(page):
-    lenet, _, square = page.session_state["work"].active
-    del page.session_state["work"].picks[1:]
+    lenet, _, square = page.session_state["session"].active
+    del page.session_state["session"].picks[1:]
     page.selectbox(key="contrast_probe").set_value(square).run()
     finish(page)
     words = drawn(page)
@@ -141,14 +141,14 @@ def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself
 
 
 def test_models_with_two_classes_and_of_another_size_get_their_contrast_as_well(page):
-    mine = page.session_state["work"]
-    del mine.picks[1:]
+    state = page.session_state["session"]
+    del state.picks[1:]
     for name, size, channels, classes in (("pair", 32, 1, "01"), ("colour", 48, 3, "0123456789")):
         torch.manual_seed(3)
         net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(channels * (size // 4) ** 2, len(classes)))
         preprocessing = Preprocessing((size, size), (0.5,) * channels, (0.5,) * channels, (size, size), mode="squash")
         loaded = Loaded(name, "test", name, name, net.eval(), preprocessing, tuple(classes), Recipe("test"))
-        mine.models.append(cache.model_store().add(loaded).digest)
+        state.models.append(cache.model_store().add(loaded).digest)
     page.run()  # the models' answers
     finish(page)
     finish(page)
@@ -160,7 +160,7 @@ def test_models_with_two_classes_and_of_another_size_get_their_contrast_as_well(
 
 
 def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
-    del page.session_state["work"].picks[1:]
+    del page.session_state["session"].picks[1:]
     page.pills(key="contrast_beside").set_value(["xGEMs", "other methods"]).run()
     finish(page)
     words = drawn(page)
@@ -190,7 +190,7 @@ def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatc
 
 
 def test_all_of_it_can_be_taken_away_raw_and_as_one_picture(page):
-    scene, image_id = scene_of(page), page.session_state["work"].picks[0]
+    scene, image_id = scene_of(page), page.session_state["session"].picks[0]
     with np.load(io.BytesIO(view.to_npz_file(scene, image_id))) as stored:
         assert stored["lenet/cdeepex/difference"].shape == (32, 32)
         made = stored["lenet/cdeepex/changed"] - stored["lenet/cdeepex/rebuilt"]
@@ -207,15 +207,15 @@ def test_few_pictures_without_a_generator_lead_to_the_digits_in_one_click(start)
     page.button(key="contrast_digits").click().run()
     finish(page)
     finish(page)
-    mine = page.session_state["work"]
-    assert cache.image_set(mine.images).name == "digits"
-    assert len(mine.picks) == 6
+    state = page.session_state["session"]
+    assert cache.image_set(state.images).name == "digits"
+    assert len(state.picks) == 6
     assert drawn(page).count("why ") == 3
 
 
 def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     page = start(310)
-    images = cache.image_set(page.session_state["work"].images)
+    images = cache.image_set(page.session_state["session"].images)
     for name, value in (("steps", 2), ("width", 4), ("batch", 8), ("critic_steps", 1)):
         page.number_input(key=f"contrast_{images.digest}_generator_{name}").set_value(value)
     page.run()
@@ -225,7 +225,7 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     assert generators.find_look(cache.store(), own).step == 2
     finish(page)  # the models' answers
     assert page.button(key="contrast_train").label == "Go on training", "also before anything is picked"
-    page.session_state["work"].pick([images.ids[3]])
+    page.session_state["session"].pick([images.ids[3]])
     page.session_state["contrast_setting_contrast_rounds"] = 2
     finish(page.run())
     assert "Trained here, for 310 digits: 2 steps" in shared.words(page)
@@ -246,16 +246,16 @@ def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one
     page.selectbox(key="upload_set").set_value("digits-marked").run()
     page.button(key="upload_set_use").click().run()
     finish(page)
-    assert cache.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+    assert cache.image_set(page.session_state["session"].images).name == "digits, every 8 marked"
     page.selectbox(key="upload_set").set_value("mnist").run()
     page.button(key="upload_set_use").click().run()
     finish(page)
     assert "does not answer" in page.error[0].value
-    assert cache.image_set(page.session_state["work"].images).name == "digits, every 8 marked"
+    assert cache.image_set(page.session_state["session"].images).name == "digits, every 8 marked"
 
 
 def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_itself(page):
-    images, params = cache.image_set(page.session_state["work"].images), GeneratorParams(steps=9, width=4, batch=8)
+    images, params = cache.image_set(page.session_state["session"].images), GeneratorParams(steps=9, width=4, batch=8)
 
     def stop(done: int, _total: int) -> None:
         if done == 1:

@@ -21,8 +21,8 @@ app = shared.app  # a fixture
 def page(app):
     """The page with six pictures picked, the two VGGs on it, and everything worked out."""
     app.run()
-    mine = app.session_state["work"]
-    mine.switched_off |= {mine.models[1], mine.models[2]}
+    state = app.session_state["session"]
+    state.switched_off |= {state.models[1], state.models[2]}
     app.switch_page("../layers/page.py").run()
     shared.wait_for_table(app)
     app.button(key="layers_six").click().run()
@@ -47,8 +47,8 @@ def tiles(page, model: int) -> list[int]:
 
 
 def values_of(page, model: int, layer: str = "features.26") -> np.ndarray:
-    mine = page.session_state["work"]
-    asked = keeping.Asked(cache.card(mine.active[model]), mine.picks[mine.at], layer)
+    state = page.session_state["session"]
+    asked = keeping.Asked(cache.card(state.active[model]), state.picks[state.position], layer)
     return keeping.find(cache.store(), asked)
 
 
@@ -74,8 +74,8 @@ def test_other_picks_are_worked_out_ahead(page):
 
 
 def test_a_clicked_unit_is_looked_at_until_the_layer_changes(page):
-    vgg = page.session_state["work"].models[0]
-    page.session_state["work"].units[vgg] = ("features.26", 7)
+    vgg = page.session_state["session"].models[0]
+    page.session_state["session"].units[vgg] = ("features.26", 7)
     page.run()
     assert "Unit 7" in shared.words(page)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.5").run()
@@ -85,7 +85,7 @@ def test_a_clicked_unit_is_looked_at_until_the_layer_changes(page):
 
 
 def test_the_slider_moves_the_chooser_and_models_in_step(page):
-    vgg, _, _, shortcut = page.session_state["work"].models
+    vgg, _, _, shortcut = page.session_state["session"].models
     page.select_slider(key=f"layers_slider_{vgg}").set_value("features.12").run()
     assert page.selectbox(key=f"layers_layer_{vgg}").value == "features.12"
     assert page.selectbox(key=f"layers_layer_{shortcut}").value == "features.26"
@@ -103,16 +103,16 @@ def test_units_can_be_ordered_by_how_far_two_models_are_apart(page):
     expected = np.argsort(-difference(values_of(page, 0), values_of(page, 1)), kind="stable").tolist()
     assert tiles(page, 0) == tiles(page, 1) == expected
     assert f"Against shortcut: most apart in unit {expected[0]}" in shared.words(page)
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.5").run()
     finish(page)
     assert "shortcut shows features.26: choose the same layer. Ordered by strength." in shared.words(page)
 
 
 def test_models_that_do_not_match_are_told_why(page):
-    mine = page.session_state["work"]
-    mine.switched_off.clear()
-    mine.switched_off |= {mine.models[0], mine.models[2]}
+    state = page.session_state["session"]
+    state.switched_off.clear()
+    state.switched_off |= {state.models[0], state.models[2]}
     page.segmented_control(key="layers_order").set_value("differ").run()
     finish(page)
     assert not page.exception
@@ -120,7 +120,7 @@ def test_models_that_do_not_match_are_told_why(page):
 
 
 def test_neurons_without_a_grid_are_bars_and_answers_have_their_names(page):
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     page.selectbox(key=f"layers_layer_{vgg}").set_value("classifier").run()
     finish(page)
     assert not page.exception
@@ -138,7 +138,7 @@ def test_kernels_are_read_when_they_are_looked_for(page):
 
 
 def test_the_network_and_the_tree_open_on_demand(page):
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     n_charts = len(charts(page))
     page.session_state[f"layers_inside_{vgg}"] = True
     page.run()
@@ -156,7 +156,7 @@ def test_the_network_and_the_tree_open_on_demand(page):
 
 
 def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch):
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     unit_maps = keeping.unit_maps
 
     def fail(model, inputs, names):
@@ -173,15 +173,15 @@ def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch)
 
 
 def test_files_hold_the_raw_maps_and_the_mosaic(page):
-    mine = page.session_state["work"]
-    cards = [cache.card(digest) for digest in mine.active]
-    layers = dict.fromkeys(mine.active, "features.5")
+    state = page.session_state["session"]
+    cards = [cache.card(digest) for digest in state.active]
+    layers = dict.fromkeys(state.active, "features.5")
     keeping.work_out(
-        cache.model_store(), cache.store(), cache.image_set(mine.images),
-        [keeping.Asked(cards[0], mine.picks[0], "features.5")], {},
+        cache.model_store(), cache.store(), cache.image_set(state.images),
+        [keeping.Asked(cards[0], state.picks[0], "features.5")], {},
     )  # fmt: skip
     look = Look()
-    units = view.units_of(cards[0], cards, layers, mine.picks[0], look)
+    units = view.units_of(cards[0], cards, layers, state.picks[0], look)
     # the chosen unit is session state, which the files do not need
     with np.load(io.BytesIO(view.to_npz_file(units))) as stored:
         assert stored["maps"].shape == (16, 64, 64)
@@ -209,7 +209,7 @@ def test_the_same_depth_is_the_layer_of_that_name_or_as_far_from_the_input():
 
 def test_a_block_stands_in_front_of_what_is_inside_it(app):
     app.run()
-    resnet = cache.card(app.session_state["work"].models[1])
+    resnet = cache.card(app.session_state["session"].models[1])
     names = [layer.name for layer in layer_chooser.in_tree_order(resnet.layers)]
     assert names.index("layer1") + 1 == names.index("layer1.0") == names.index("layer1.0.conv1") - 1
     assert names[-1] == "fc"
@@ -218,11 +218,11 @@ def test_a_block_stands_in_front_of_what_is_inside_it(app):
 
 def test_large_image_sets_are_measured_only_when_asked_for(page, monkeypatch):
     monkeypatch.setattr(top_images, "_UNASKED", 10)
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.3").run()
     finish(page)
     assert (
-        cache.unit_activations(cache.card(vgg), cache.image_set(page.session_state["work"].images), "features.3")
+        cache.unit_activations(cache.card(vgg), cache.image_set(page.session_state["session"].images), "features.3")
         is None
     )
     page.button(key=f"layers_{vgg}_measure").click().run()
@@ -232,8 +232,8 @@ def test_large_image_sets_are_measured_only_when_asked_for(page, monkeypatch):
 
 
 def test_a_unit_is_handed_to_maxout(page):
-    vgg = page.session_state["work"].models[0]
-    page.session_state["work"].units[vgg] = ("features.26", 7)
+    vgg = page.session_state["session"].models[0]
+    page.session_state["session"].units[vgg] = ("features.26", 7)
     page.run()
     page.button(key=f"layers_maxout_{vgg}").click().run()
     assert not page.exception

@@ -76,7 +76,7 @@ def test_go_on_takes_as_many_steps_again_and_another_choice_waits_to_be_started(
 
 
 def test_units_are_chosen_by_layer_and_number_and_mistakes_get_one_line(page):
-    vgg, shortcut = page.session_state["work"].active
+    vgg, shortcut = page.session_state["session"].active
     page.segmented_control(key="maxout_what").set_value("units of a layer").run()
     assert "1–12 of 96 units" in shared.words(page)
     page.button(key="maxout_on").click().run()
@@ -103,30 +103,30 @@ def test_the_bare_gradient_hides_what_it_sets(page):
 
 
 def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_that_excite_it(page):
-    mine = page.session_state["work"]
-    mine.clicked = (0, 1, "reason")
+    state = page.session_state["session"]
+    state.clicked = (0, 1, "reason")
     page.run()
     assert page.title[0].value == "Where does each layer find its reasons?"
     page.switch_page(REASON).run()
     shared.wait_for_table(page)
-    shortcut = mine.active[1]
+    shortcut = state.active[1]
     assert page.selectbox(key="reason_model").value == shortcut
     assert page.multiselect(key=f"reason_targets_{shortcut}").value == [0]
-    values = cache.unit_activations(cache.card(shortcut), cache.image_set(mine.images), None)[:, 0]
-    best = [cache.image_set(mine.images).ids[row] for row in np.argsort(-values)[:6]]
-    assert mine.picks == best
+    values = cache.unit_activations(cache.card(shortcut), cache.image_set(state.images), None)[:, 0]
+    best = [cache.image_set(state.images).ids[row] for row in np.argsort(-values)[:6]]
+    assert state.picks == best
 
 
 def test_a_unit_is_a_target_of_reason_by_the_layers_up_to_its_own(page):
-    mine = page.session_state["work"]
-    vgg = mine.active[0]
-    mine.maxout_target = (vgg, "features.12", 7)
+    state = page.session_state["session"]
+    vgg = state.active[0]
+    state.maxout_target = (vgg, "features.12", 7)
     page.run()
     page.button(key="maxout_start").click().run()
     finish(page)
     assert "unit 7" in drawn(page)
     assert page.multiselect(key="maxout_models").value == [vgg]
-    mine.clicked = (0, 0, "reason")
+    state.clicked = (0, 0, "reason")
     page.run()
     page.switch_page(REASON).run()
     shared.wait_for_table(page)
@@ -139,7 +139,7 @@ def test_a_unit_is_a_target_of_reason_by_the_layers_up_to_its_own(page):
 
 
 def test_a_click_on_a_corner_shows_one_picture_at_full_resolution(page):
-    page.session_state["work"].clicked = (0, 0, "enlarge")
+    page.session_state["session"].clicked = (0, 0, "enlarge")
     page.run()
     assert "64 × 64 px" in shared.words(page)
     assert page.button(key="maxout_reason").label == "See Reason for this target"
@@ -177,8 +177,8 @@ def test_without_a_model_there_is_no_dead_end(app):
 
 
 def test_all_pictures_can_be_taken_away(page):
-    mine = page.session_state["work"]
-    card = cache.card(mine.active[0])
+    state = page.session_state["session"]
+    card = cache.card(state.active[0])
     cells = tuple(Asked(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
     with zipfile.ZipFile(io.BytesIO(view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
         assert archive.namelist() == ["vgg-portrait.png"]

@@ -99,7 +99,7 @@ def test_compare_explains_probabilities_and_units_and_tells_what_each_method_is(
     app.segmented_control(key="compare_value").set_value("probability").run()
     assert not app.exception
     app.selectbox(key="compare_target").set_value("unit").run()
-    vgg = app.session_state["work"].models[0]
+    vgg = app.session_state["session"].models[0]
     app.text_input(key=f"compare_place_{vgg}").set_value("1, 2").run()
     app.number_input(key=f"compare_unit_{vgg}").set_value(5000).run()
     assert not app.exception
@@ -115,11 +115,11 @@ def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
     from models.loaders import zoo
 
     app.run()
-    mine = app.session_state["work"]
+    state = app.session_state["session"]
     loaded = zoo.load("timm/resnet10t", pretrained=False, create={"num_classes": 1})
-    mine.add_model(cache.model_store().add(loaded).digest)
-    for digest in mine.models[1:4]:
-        mine.switched_off.add(digest)
+    state.add_model(cache.model_store().add(loaded).digest)
+    for digest in state.models[1:4]:
+        state.switched_off.add(digest)
     app.switch_page("../suggestion/page.py").run()
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
@@ -129,7 +129,7 @@ def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
     app.button(key="compare_six").click().run()
     wait_for_table(app)
     assert not app.exception
-    assert not app.session_state["work"].failures
+    assert not app.session_state["session"].failures
 
 
 def test_one_model_gets_its_histogram_without_a_scatter(app):
@@ -148,14 +148,14 @@ def test_a_folder_that_is_not_there_gets_one_line_and_nothing_is_lost(app):
     app.session_state["upload_folder"] = "/nowhere/at/all"
     from pages.shared import cache
 
-    before = app.session_state["work"].images
+    before = app.session_state["session"].images
     job = cache.jobs().submit(_job_that_reads("/nowhere/at/all"), "interactive")
-    app.session_state["work"].jobs["images"] = job
+    app.session_state["session"].jobs["images"] = job
     job.wait(10)
     app.run()
     assert not app.exception
     assert "Expected a folder on the server" in app.error[0].value
-    assert app.session_state["work"].images == before
+    assert app.session_state["session"].images == before
 
 
 def _job_that_reads(folder: str):

@@ -17,7 +17,7 @@ from pages.prediction_difference import jobs as working
 from pages.prediction_difference import view as view
 from pages.prediction_difference.view import Choice, Look
 from pages.shared import cache
-from pages.shared.target_picker import Aim
+from pages.shared.target_picker import TargetSpec
 
 app = shared.app  # a fixture
 
@@ -29,8 +29,8 @@ EXACT = "prediction_difference_exact"
 def page(app):
     """The page with six pictures picked, two models and windows of eight pixels."""
     app.run()
-    mine = app.session_state["work"]
-    mine.switched_off |= set(mine.models[1:3])
+    state = app.session_state["session"]
+    state.switched_off |= set(state.models[1:3])
     app.switch_page("../prediction_difference/page.py").run()
     shared.wait_for_table(app)
     app.button(key="prediction_difference_six").click().run()
@@ -98,7 +98,7 @@ def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page
 
 
 def test_exact_asks_about_every_window_with_all_samples(page):
-    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     page.number_input(key="prediction_difference_window").set_value(52).run()
     page.selectbox(key="prediction_difference_setting_prediction-difference_sampling").set_value("marginal").run()
     assert page.button(key=EXACT).label == "Explain it exactly"
@@ -120,7 +120,7 @@ def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
     monkeypatch.setattr(keeping, "_SHOW_S", 0.0)
     page.number_input(key="prediction_difference_stride").set_value(2).run()
     page.button(key=MAPS).click().run()
-    job = page.session_state["work"].jobs["prediction_difference"]
+    job = page.session_state["session"].jobs["prediction_difference"]
     while not job.result:
         assert job.active
     page.run()
@@ -148,7 +148,7 @@ def test_targets_and_measures_can_be_chosen(page):
 
 
 def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkeypatch):
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     sampler_for = keeping.sampler_for
 
     def fail(model, *args):
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
 
 def test_several_windows_stand_side_by_side(page):
     open_box(page, "windows")
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
     press(page, "difference_windows_start")
     assert n_maps(page) == [1, 2], "the map on top is one of them"
@@ -212,7 +212,7 @@ def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(pa
 
 
 def test_units_of_any_layer_can_be_chosen_by_number(page):
-    vgg = cache.card(page.session_state["work"].models[0])
+    vgg = cache.card(page.session_state["session"].models[0])
     last = vgg.layers[-1]
     assert last.spatial is None, "a layer without a grid has units too"
     open_box(page, "hidden")
@@ -227,8 +227,8 @@ def test_units_of_any_layer_can_be_chosen_by_number(page):
 
 
 def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
-    mine = page.session_state["work"]
-    mine.switched_off = {mine.models[1]}
+    state = page.session_state["session"]
+    state.switched_off = {state.models[1]}
     page.run()
     shared.wait_for_table(page)
     assert "whole net" not in shared.words(page)
@@ -239,7 +239,7 @@ def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
 
 
 def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatch):
-    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     page.number_input(key="prediction_difference_window").set_value(6).run()
     crop, started, may_go_on, seen = type(cache.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
 
@@ -252,7 +252,7 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
 
     monkeypatch.setattr(type(cache.demo_cards()[0].preprocessing), "crop", slowly)
     page.button(key=MAPS).click().run()
-    job = page.session_state["work"].jobs["prediction_difference"]
+    job = page.session_state["session"].jobs["prediction_difference"]
     while not started:
         assert job.active
     page.run()
@@ -270,10 +270,10 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
 
 def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
     assert "Gaussian of the patches of the demo's **paintings**" in shared.words(page)
-    images = cache.image_set(page.session_state["work"].images)
-    mine = replace(images, name="holiday", table=images.table[:7])
-    assert "your **holiday** (7 pictures)" in view.drawn_from(mine, "conditional")
-    assert "other pictures of your **holiday**" in view.drawn_from(mine, "marginal")
+    images = cache.image_set(page.session_state["session"].images)
+    holiday = replace(images, name="holiday", table=images.table[:7])
+    assert "your **holiday** (7 pictures)" in view.drawn_from(holiday, "conditional")
+    assert "other pictures of your **holiday**" in view.drawn_from(holiday, "marginal")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
 
 
 def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
-    page.session_state["work"].switched_off.add(page.session_state["work"].models[3])
+    page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     monkeypatch.setattr(results, "_FIT_ON", 8)
     page.number_input(key="prediction_difference_window").set_value(20).run()
     assert "shrunk" not in shared.words(page)
@@ -323,16 +323,16 @@ def test_without_a_model_there_is_no_dead_end(app):
 
 def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
     press(page, MAPS)
-    mine = page.session_state["work"]
-    cards, images = [cache.card(digest) for digest in mine.active], cache.image_set(mine.images)
+    state = page.session_state["session"]
+    cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
     table = cache.predictions(cards, images)
-    choice = Choice(Aim(value="probability"), 8, None, {"samples": 4})
-    shots = view.per_model(choice, cards, images, mine.picks[0], table)
+    choice = Choice(TargetSpec(value="probability"), 8, None, {"samples": 4})
+    shots = view.per_model(choice, cards, images, state.picks[0], table)
     with np.load(io.BytesIO(view.to_npz_file(shots))) as stored:
         assert set(stored.files) == {"vgg", "vgg/error", "shortcut", "shortcut/error"}
         assert stored["vgg"].shape == (64, 64)
         assert stored["vgg"].min() < 0 < stored["vgg"].max()
-    with Image.open(io.BytesIO(view.to_png_file(shots, Look(), images, mine.picks[0]))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(shots, Look(), images, state.picks[0]))) as picture:
         assert picture.width > picture.height > 300
 
 

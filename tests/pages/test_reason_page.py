@@ -63,7 +63,7 @@ def test_what_is_put_together_differently_is_not_worked_out_again(page):
 
 
 def test_targets_may_be_classes_and_layers_any(page):
-    vgg = page.session_state["work"].models[0]
+    vgg = page.session_state["session"].models[0]
     page.multiselect(key=f"reason_targets_{vgg}").set_value([targets.TRUE, 3, 5]).run()
     page.multiselect(key=f"reason_layers_{vgg}").set_value(["features.26"]).run()
     shared.wait_for_table(page)
@@ -80,7 +80,7 @@ def test_guided_backprop_is_offered_where_it_suits_and_refused_with_the_reason(p
     page.toggle(key="reason_guided").set_value(True).run()
     shared.wait_for_table(page)
     assert figure_of(page).count("guided · 0") == 3, "two layers of two targets, but for one that found nothing"
-    vit = page.session_state["work"].models[2]
+    vit = page.session_state["session"].models[2]
     page.selectbox(key="reason_model").set_value(vit).run()
     shared.wait_for_table(page)
     assert not page.exception
@@ -100,7 +100,7 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
 
     monkeypatch.setattr(reason_cells, "_look", fail)
     app.run()
-    vgg = app.session_state["work"].models[0]
+    vgg = app.session_state["session"].models[0]
     app.session_state[f"reason_targets_{vgg}"] = [0, 2]
     app.switch_page("../reason/page.py").run()
     shared.wait_for_table(app)
@@ -124,12 +124,12 @@ def test_without_a_model_there_is_no_dead_end(app):
 
 
 def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
-    mine = page.session_state["work"]
-    cards, images = [cache.card(digest) for digest in mine.models], cache.image_set(mine.images)
+    state = page.session_state["session"]
+    cards, images = [cache.card(digest) for digest in state.models], cache.image_set(state.images)
     table = cache.predictions(cards, images)
     choice = Choice(cards[0], (targets.TOP, targets.RUNNER_UP), default_layers(cards[0]))
-    parts = choice, Look(), images, mine.picks[0], table
-    names = [target.name for target in view.targets_of(choice, images, mine.picks[0], table)[0]]
+    parts = choice, Look(), images, state.picks[0], table
+    names = [target.name for target in view.targets_of(choice, images, state.picks[0], table)[0]]
     with np.load(io.BytesIO(view.to_npz_file(*parts))) as stored:
         assert set(stored.files) == {f"{n}/{part}" for n in names for part in (*choice.layers, "aggregate")}
         assert stored[f"{names[0]}/features.26"].shape == (8, 8)
