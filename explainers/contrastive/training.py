@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.errors import InputError
-from explainers.contrastive.generator import Critic, Encoder, Generator, Shape
+from explainers.contrastive.generator import Critic, Encoder, Generator
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams
 
 #: Adam's memories (WGAN with few critic steps wants short ones), and how slowly the kept generator follows the taught.
@@ -241,8 +241,3 @@ class Training:
 def _spread(pictures: Tensor) -> float:
     """How different pictures (N, C, H, W) are: the standard deviation over them, mean over pixels."""
     return float(pictures.std(0).mean())
-
-
-def shape_of(params: GeneratorParams, pictures: np.ndarray) -> Shape:
-    """The measures of a generator for pictures (N, C, side, side)."""
-    return params.shape(pictures.shape[1])

@@ -144,10 +144,6 @@ class WindowPatch(LazyBatch):
         forward_pass.needs(content)
         return patch
 
-    def like(self, values: Tensor, clean: Tensor) -> WindowPatch:
-        """Other values at the same place."""
-        return WindowPatch.of(values, clean, self.rows, self.columns, self.forward_pass)
-
     def crop(self, rows: Span, columns: Span, source: Tensor, margin: tuple[int, int] = (0, 0)) -> Tensor:
         """The pictures' values at `rows` and `columns`: (B, C, h, w), in channels-last memory.
 

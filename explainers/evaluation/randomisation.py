@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from skimage.metrics import structural_similarity
 from torch import Generator, Tensor, nn
 
 from common.errors import first_line
@@ -181,35 +180,12 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def structural(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Structural similarity (N,) of |maps|, (N, h, w) each, brought to [0, 1] (Wang et al. 2004, eq. 13).
-
-    Windows of 7 × 7 cells, or as many as a small map has. NaN where the first map has no contrast or under three
-    cells a side.
-    """
-    window = min(7, *first.shape[1:])
-    window -= 1 - window % 2
-    found = []
-    for one, other in zip(np.abs(first), np.abs(second), strict=True):
-        if np.ptp(one) == 0 or window < 3:
-            found.append(float("nan"))
-            continue
-        one, other = ((part / (part.max() or 1.0)).astype(np.float64) for part in (one, other))
-        found.append(float(structural_similarity(one, other, win_size=window, data_range=1.0)))
-    return np.array(found)
-
-
 @dataclass(frozen=True)
 class Check:
     """How like the map is to that of an all random model: rank correlation (N,), and why it is NaN where it is."""
 
     similarity: np.ndarray
     reason: str = ""
-
-    @property
-    def keeps_its_picture(self) -> np.ndarray:
-        """(N,) bool: maps that hardly notice that the model has forgotten all it knew."""
-        return self.similarity >= KEEPS
 
 
 def randomisation_check(

@@ -247,5 +247,5 @@ class DeepTaylor(LRP):
 
 def _range_of(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The lowest and highest values that normalised pictures can have, each in the shape of `inputs` (N, C, H, W)."""
-    mean, std = model.card.preprocessing.mean_and_std(inputs.device)
+    mean, std = (values.to(inputs) for values in model.card.preprocessing.mean_and_std())
     return tuple(((end - mean) / std).expand_as(inputs).contiguous() for end in (0.0, 1.0))  # type: ignore[return-value]

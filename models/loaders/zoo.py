@@ -34,13 +34,6 @@ def architectures() -> tuple[str, ...]:
     return tuple(f"{library}/{name}" for library in names for name in names[library])
 
 
-def search(query: str, limit: int = 30) -> tuple[str, ...]:
-    """Architectures whose name holds every word of `query`; shorter names first, since they are the plain ones."""
-    words = query.lower().split()
-    found = [name for name in architectures() if all(word in name for word in words)]
-    return tuple(sorted(found, key=lambda name: (len(name), name))[:limit])
-
-
 def load(
     architecture: str, pretrained: bool = False, create: dict[str, Any] | None = None, seed: int = 0, name: str = ""
 ) -> Loaded:

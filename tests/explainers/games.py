@@ -1,19 +1,17 @@
 """Nets whose superpixels have values by hand, and Shapley's own formula over all coalitions."""
 
-from dataclasses import replace
 from itertools import combinations
 from math import factorial
 
 import torch
 from torch import nn
 
-from tests.explainers.nets import NETS, add, normalised, seeded, silent
+from tests.explainers.nets import NETS, TARGETS, attribute, normalised, seeded
 
 #: A picture of 12 × 12 pixels in six parts, two rows of three.
 PX, N_PARTS = 12, 6
 GRID = {"superpixels": "grid", "segments": N_PARTS}
 LABELS = torch.tensor([[0, 1, 2], [3, 4, 5]]).repeat_interleave(6, 0).repeat_interleave(4, 1)
-TARGETS = torch.tensor([2, 0])
 
 
 def linear():
@@ -47,10 +45,7 @@ class Half(nn.Module):
 def run(model_store, method, module, inputs=None, targets=TARGETS, batch=64, **params):
     """(maps, error) of a method for two noise pictures, or for `inputs`."""
     inputs = normalised(px=PX) if inputs is None else inputs
-    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with model_store.borrow(card) as model:
-        model = replace(model, batch=batch)
-        return method.attribute(model, inputs, targets, method.Params(**params), silent)
+    return attribute(model_store, module, method, inputs, targets, batch, **params)
 
 
 def per_part(maps):

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer as TorchvisionVisionTransformer
 
+from explainers.base import Sampled
+from explainers.registry import METHODS
 from models.card import ModelCard, Recipe
 from models.loaders.base import Loaded
 from models.preprocessing import Preprocessing
@@ -21,6 +24,9 @@ from models.store import ModelStore
 
 PX = 32
 N_CLASSES = 4
+
+#: What two pictures are explained towards.
+TARGETS = torch.tensor([2, 0])
 
 
 class ReusedReLU(nn.Module):
@@ -196,6 +202,21 @@ def normalised(n: int = 2, px: int = PX, channels: int = 3, seed: int = 0) -> Te
 
 def silent(_done: int, _total: int) -> None:
     """A progress function for nobody."""
+
+
+def attribute(model_store: ModelStore, module: nn.Module, method, inputs: Tensor, targets=TARGETS, batch=64, **params):
+    """What a method, or the one of this name, says of a net that sees `inputs`: (N, h, w), or `Sampled`."""
+    method = METHODS[method] if isinstance(method, str) else method
+    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
+    with model_store.borrow(card) as model:
+        model = replace(model, batch=batch)
+        return method.attribute(model, inputs, targets[: len(inputs)], method.Params(**params), silent)
+
+
+def maps_of(*args, **params) -> np.ndarray:
+    """The maps of `attribute` alone, as numpy."""
+    found = attribute(*args, **params)
+    return (found.maps if isinstance(found, Sampled) else found).numpy()
 
 
 def state_of(module: nn.Module) -> tuple[object, ...]:

@@ -4,11 +4,10 @@ import torch
 from torch import nn
 
 from explainers.registry import METHODS
-from tests.explainers.nets import add, normalised, seeded, silent
+from tests.explainers.nets import TARGETS, attribute, normalised, seeded
 
 RULES = [name for name, method in METHODS.items() if method.family == "relevance"]
 ANY_NET = [name for name in RULES if name != "deep-taylor"]
-TARGETS = torch.tensor([1, 3])
 
 
 def without_bias(build):
@@ -26,14 +25,6 @@ def without_bias(build):
         if name.endswith(("bias", "pos_embed", "cls_token", "pos_embedding", "class_token")):
             nn.init.zeros_(parameter)
     return module.eval()
-
-
-def attribute(model_store, module, name, inputs, targets=TARGETS, **params):
-    """Maps (N, H, W) of a net that sees `inputs`."""
-    method = METHODS[name]
-    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with model_store.borrow(card) as model:
-        return method.attribute(model, inputs, targets, method.Params(**params), silent)
 
 
 def relevance_and_logit(model_store, module, name, targets=TARGETS):

@@ -14,19 +14,10 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from timm.models import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from explainers.engines.baselines import baseline
-from explainers.registry import METHODS
-from tests.explainers.nets import NETS, add, normalised, seeded, silent
-
-TARGETS = torch.tensor([1, 3])
-
-
-def attribute(model_store, module, name, inputs, **params):
-    method = METHODS[name]
-    card = add(model_store, module, px=inputs.shape[-1])
-    with model_store.borrow(card) as model:
-        return card, method.attribute(model, inputs, TARGETS, method.Params(**params), silent).numpy()
+from tests.explainers.nets import NETS, TARGETS, maps_of, normalised, seeded
 
 
 def small_vit():
@@ -39,13 +30,22 @@ def small_swin():
     )
 
 
+def vgg11():
+    """The features of a VGG under a head that is not 500 MB."""
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"])
+    for layer in features:
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+    return torch.nn.Sequential(features, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(512, 10))
+
+
 def patches(tokens):
     return tokens[:, 1:].transpose(1, 2).unflatten(2, (8, 8))
 
 
 REFERENCES = {
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), None),
-    "vgg11": (lambda: torchvision.models.vgg11(num_classes=10).features, None),
+    "resnet": (lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10), None),
+    "vgg11": (vgg11, None),
     "mobilenetv3": (lambda: timm.create_model("mobilenetv3_small_050", num_classes=10), None),
     "vit": (small_vit, patches),
     "swin": (small_swin, lambda output: output.permute(0, 3, 1, 2)),
@@ -56,13 +56,9 @@ REFERENCES = {
 def test_grad_cam_equals_pytorch_grad_cam(model_store, net):
     build, reshape = REFERENCES[net]
     module = seeded(build)
-    if net == "vgg11":  # the features of a VGG under a head that is not 500 MB
-        module = torch.nn.Sequential(
-            module, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(512, 10)
-        )
-        module = module.eval()
     inputs = normalised(px=64)
-    card, maps = attribute(model_store, module, "grad-cam", inputs)
+    maps = maps_of(model_store, module, "grad-cam", inputs)
+    card = model_store.cards()[0]
     layer = module.get_submodule(card.default_layer)
     expected = reference(pytorch_grad_cam.GradCAM, module, layer, inputs, reshape)
     assert np.ptp(maps) > 0
@@ -96,7 +92,7 @@ PLUS_PLUS_ON_SWIN = ("grad-cam-plus-plus", "swin")
 
 
 @pytest.mark.parametrize(
-    ("name", "net"), [(name, net) for name in MORE for net in ("resnet18", "swin") if (name, net) != PLUS_PLUS_ON_SWIN]
+    ("name", "net"), [(name, net) for name in MORE for net in ("resnet", "swin") if (name, net) != PLUS_PLUS_ON_SWIN]
 )
 def test_class_activation_maps_equal_pytorch_grad_cam(model_store, monkeypatch, name, net):
     build, reshape = REFERENCES[net]
@@ -106,9 +102,10 @@ def test_class_activation_maps_equal_pytorch_grad_cam(model_store, monkeypatch, 
         module.fc.weight.data *= 1000
     bilinear = torch.nn.Upsample
     monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", lambda size: bilinear(size=size, mode="bilinear"))
-    # the last layer of a ResNet18 has four cells for a picture of this size: an earlier one has more to compare
-    card, maps = attribute(model_store, module, name, inputs, **params, layer="layer2" if net == "resnet18" else None)
-    layer = module.layer2 if net == "resnet18" else module.get_submodule(card.default_layer)
+    # the last layer of a ResNet has four cells for a picture of this size: an earlier one has more to compare
+    maps = maps_of(model_store, module, name, inputs, **params, layer="layer2" if net == "resnet" else None)
+    card = model_store.cards()[0]
+    layer = module.layer2 if net == "resnet" else module.get_submodule(card.default_layer)
     expected = reference(method, module, layer, inputs, reshape)
     assert np.maximum(maps, 0).max((1, 2)).min() > 0
     np.testing.assert_allclose(as_drawn(maps), expected, atol=1e-4)
@@ -116,14 +113,14 @@ def test_class_activation_maps_equal_pytorch_grad_cam(model_store, monkeypatch, 
 
 def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(model_store):
     """The library takes each feature's mean away first; on features without a mean both do the same, up to the sign."""
-    module, inputs = seeded(REFERENCES["resnet18"][0]), normalised(px=64)
+    module, inputs = seeded(REFERENCES["resnet"][0]), normalised(px=64)
 
     class Centred(torch.nn.Module):
         def forward(self, x):
             return x - x.mean((2, 3), keepdim=True)
 
     module.layer3.append(Centred())
-    _, maps = attribute(model_store, module, "eigen-cam", inputs, layer="layer3")
+    maps = maps_of(model_store, module, "eigen-cam", inputs, layer="layer3")
     with torch.no_grad():
         stages = [getattr(module, stage) for stage in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")]
         signed = get_2d_projection(torch.nn.Sequential(*stages)(inputs).numpy())
@@ -135,14 +132,15 @@ def test_eigen_cam_equals_pytorch_grad_cam_on_centred_features(model_store):
 
 def test_saliency_equals_captum(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(model_store, module, "saliency", inputs)
+    maps = maps_of(model_store, module, "saliency", inputs)
     expected = captum.attr.Saliency(module).attribute(inputs.clone().requires_grad_(), TARGETS)
     np.testing.assert_allclose(np.abs(maps), expected.amax(1).numpy(), atol=1e-6)
 
 
 def test_integrated_gradients_equal_captum(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
-    card, maps = attribute(model_store, module, "integrated-gradients", inputs, steps=20)
+    maps = maps_of(model_store, module, "integrated-gradients", inputs, steps=20)
+    card = model_store.cards()[0]
     black = baseline("black", inputs, card.preprocessing)
     expected = captum.attr.IntegratedGradients(module).attribute(inputs.clone(), black, TARGETS, n_steps=20)
     np.testing.assert_allclose(maps, expected.sum(1).numpy(), atol=1e-5)
@@ -151,7 +149,7 @@ def test_integrated_gradients_equal_captum(model_store):
 @pytest.mark.parametrize(("window", "stride"), [(0.25, 0.5), (0.2, 1.0), (0.3, 0.4)])
 def test_occlusion_equals_captum(model_store, window, stride):
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(model_store, module, "occlusion", inputs, window=window, stride=stride)
+    maps = maps_of(model_store, module, "occlusion", inputs, window=window, stride=stride)
     length = round(window * 32)
     step = round(stride * length)
     expected = captum.attr.Occlusion(module).attribute(
@@ -164,7 +162,7 @@ def test_occlusion_equals_captum(model_store, window, stride):
 def test_rules_at_relus_equal_captum_where_captum_can(model_store, name):
     """captum replaces the gradient of ReLU modules that run once and not in place."""
     module, inputs = seeded(NETS["plain"]), normalised()
-    _, maps = attribute(model_store, module, name, inputs)
+    maps = maps_of(model_store, module, name, inputs)
     method = captum.attr.GuidedBackprop if name == "guided-backprop" else captum.attr.Deconvolution
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU", category=UserWarning)

@@ -8,7 +8,7 @@ import torch
 
 from common.errors import InputError
 from explainers.base import Need
-from explainers.output import Output
+from explainers.output import CLASS_SCORE, Output
 from explainers.registry import METHODS
 from tests.explainers.nets import NETS, add, grey, normalised, pictures, seeded, silent, state_of
 
@@ -47,8 +47,9 @@ REFUSED = {
 }
 
 
-#: Methods that show evidence for a class alone, of which a random net may have none; so do class activation maps.
-MAY_BE_EMPTY = {"deep-taylor"}
+#: Seeds of nets, 0 by default. With 0, the units of the mobile net's last layer, which has no ReLU, are negative on
+#: average, and Score-CAM's weights, which are positive, make no map of them.
+SEEDS = {"mobile": 2}
 
 
 def simple_net(name):
@@ -67,10 +68,17 @@ def prepared(method, model, channels=3):
     return replace(model, fitted=method.fit(model, [normalised(8, channels=channels, seed=5)], settings_for(method)))
 
 
+def likely(model, output=CLASS_SCORE, images=2):
+    """The column of the highest score of each picture: one for which there is evidence to show."""
+    with torch.no_grad():
+        crops = np.stack([model.card.preprocessing.crop(image) for image in pictures(images)])
+        return output.of(model).scores(model.normalise(crops)).argmax(1).tolist()
+
+
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", METHODS)
 def test_method_keeps_its_contract(model_store, name, net):
-    method, module = METHODS[name], seeded(NETS[net])
+    method, module = METHODS[name], seeded(NETS[net], SEEDS.get(net, 0))
     card = add(model_store, module, net)
     if net in REFUSED.get(name, ()):
         assert card.name in method.applies(card)
@@ -80,49 +88,48 @@ def test_method_keeps_its_contract(model_store, name, net):
     assert method.applies(card) is None
     before = state_of(module)
     with model_store.borrow(card) as model:
-        model = prepared(method, model)
-        first = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method))
-        again = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method))
+        model, targets = prepared(method, model), likely(model)
+        first = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method))
+        again = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method))
         assert state_of(module) == before
     maps = first.maps
     assert maps.dtype == np.float32
     assert maps.shape in {(2, 32, 32), (2, *card.layer().spatial)}
     assert np.isfinite(maps).all()
-    assert np.ptp(maps) > 0 or name in MAY_BE_EMPTY or method.family == "class activation"
+    assert np.ptp(maps, (1, 2)).all(), "a map of one value shows nothing"
     assert method.signed or maps.min() >= 0
     assert np.array_equal(maps, again.maps)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-@pytest.mark.parametrize("name", METHODS)
-def test_half_and_double_models_are_explained_as_the_float_model_that_they_become(model_store, name, dtype):
-    method = METHODS[name]
-    card = add(model_store, seeded(simple_net(name)).to(dtype))
+def test_half_and_double_models_are_explained_as_the_float_model_that_they_become(model_store, dtype):
+    method = METHODS["deeplift"]
+    card = add(model_store, seeded(NETS["plain"]).to(dtype))
     with model_store.borrow(card) as model:
-        maps = method.explain(prepared(method, model), pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
+        maps = method.explain(model, pictures(), ["a", "b"], [0, 3]).maps
     assert maps.dtype == np.float32
-    assert np.isfinite(maps).all()
+    assert np.ptp(maps) > 0
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_one_channel_model_gets_its_maps(model_store, name):
     method = METHODS[name]
-    card = add(model_store, seeded(lambda: grey(px=32)), channels=1)
+    card = add(model_store, seeded(lambda: grey(px=32), seed=1), channels=1)
     with model_store.borrow(card) as model:
         model = prepared(method, model, channels=1)
         if (reason := method.applies(card)) is not None:
             assert card.name in reason
             return
-        maps = method.explain(model, pictures(), ["a", "b"], [0, 3], settings_for(method)).maps
+        maps = method.explain(model, pictures(), ["a", "b"], likely(model), settings_for(method)).maps
     assert np.isfinite(maps).all()
+    assert np.ptp(maps, (1, 2)).all()
 
 
-@pytest.mark.parametrize("output", [Output("probability"), Output("unit", "4"), Output("unit", "4", (3, 5))], ids=str)
+@pytest.mark.parametrize("output", [Output("probability"), Output("unit", "4", (3, 5))], ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_probability_and_any_unit_can_be_explained_or_the_reason_is_given(model_store, name, output):
     method, module = METHODS[name], seeded(simple_net(name))
     card = add(model_store, module)
-    before = state_of(module)
     with model_store.borrow(card) as model:
         model = prepared(method, model)
         params = settings_for(method)
@@ -132,12 +139,9 @@ def test_a_probability_and_any_unit_can_be_explained_or_the_reason_is_given(mode
             return
         if hasattr(params, "layer") and output.layer:
             params = replace(params, layer="2")  # a layer before the unit
-        maps = method.explain(model, pictures(), ["a", "b"], [0, 3], params, output=output).maps
-        with pytest.raises(InputError, match=r"unit|class"):
-            method.explain(model, pictures(), ["a", "b"], [0, 99], params, output=output)
+        maps = method.explain(model, pictures(), ["a", "b"], likely(model, output), params, output=output).maps
     assert np.isfinite(maps).all()
-    assert np.ptp(maps) > 0 or name in MAY_BE_EMPTY
-    assert state_of(module) == before
+    assert np.ptp(maps, (1, 2)).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -145,34 +149,24 @@ def test_a_map_depends_on_its_own_image_alone(model_store, name):
     method = METHODS[name]
     card = add(model_store, seeded(simple_net(name)))
     with model_store.borrow(card) as model:
-        model = prepared(method, model)
-        together = method.explain(model, pictures(3), list("abc"), [0, 1, 2], settings_for(method)).maps
-        alone = method.explain(model, pictures(3)[2:], ["c"], [2], settings_for(method)).maps
+        model, targets = prepared(method, model), likely(model, images=3)
+        together = method.explain(model, pictures(3), list("abc"), targets, settings_for(method)).maps
+        alone = method.explain(model, pictures(3)[2:], ["c"], targets[2:], settings_for(method)).maps
     np.testing.assert_allclose(together[2:], alone, atol=1e-5 * np.abs(alone).max())
 
 
-@pytest.mark.parametrize("net", ["reused", "mobile"])
-@pytest.mark.parametrize("name", METHODS)
-def test_model_comes_back_after_a_bad_target(model_store, name, net):
-    method, module = METHODS[name], seeded(NETS[net])
-    card = add(model_store, module)
-    before = state_of(module)
-    if method.applies(card):
-        pytest.skip("the method does not suit this net")
-    with model_store.borrow(card) as model:
-        model = prepared(method, model)
-        with pytest.raises(InputError, match="class"):
-            method.explain(model, pictures(), ["a", "b"], [0, 99])
-        if method.uses_target:
-            with pytest.raises((RuntimeError, IndexError)):
-                method.attribute(model, normalised(), torch.tensor([0, 99]), settings_for(method), silent)
-        assert state_of(module) == before
+@pytest.mark.parametrize("output", [CLASS_SCORE, Output("probability"), Output("unit", "4")], ids=str)
+def test_a_target_that_is_no_column_is_refused_in_one_line(model_store, output):
+    method = METHODS["saliency"]
+    with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
+        with pytest.raises(InputError, match=r"unit|class") as caught:
+            method.explain(model, pictures(), ["a", "b"], [0, 99], output=output)
+        assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("net", ["reused", "mobile"])
 @pytest.mark.parametrize("name", METHODS)
-def test_model_comes_back_after_a_failing_forward(model_store, monkeypatch, name, net):
-    method, module = METHODS[name], seeded(NETS[net])
+def test_model_comes_back_after_a_bad_target_a_failing_forward_and_a_stop(model_store, monkeypatch, name):
+    method, module = METHODS[name], seeded(simple_net(name))
     card = add(model_store, module)
     last = module.get_submodule(card.layers[-2].name)
     before = state_of(module)
@@ -180,30 +174,22 @@ def test_model_comes_back_after_a_failing_forward(model_store, monkeypatch, name
     def fail(*_args):
         raise RuntimeError("out of order")
 
-    if method.applies(card):
-        pytest.skip("the method does not suit this net")
-    with model_store.borrow(card) as model:
-        model = prepared(method, model)
-        with monkeypatch.context() as patch:
-            patch.setattr(last, "forward", fail)
-            with pytest.raises(RuntimeError, match="out of order"):
-                method.attribute(model, normalised(), torch.tensor([0, 1]), settings_for(method), silent)
-        assert state_of(module) == before
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_cancelling_leaves_the_model_as_it_was(model_store, name):
-    method, module = METHODS[name], seeded(simple_net(name))
-    card = add(model_store, module)
-    before = state_of(module)
-
-    def cancel(_done, _total):
+    def stop(_done, _total):
         raise KeyboardInterrupt
 
     with model_store.borrow(card) as model:
-        model = prepared(method, model)
+        model, params = prepared(method, model), settings_for(method)
+        if method.uses_target:
+            with pytest.raises((RuntimeError, IndexError)):
+                method.attribute(model, normalised(), torch.tensor([0, 99]), params, silent)
+            assert state_of(module) == before
+        with monkeypatch.context() as patch:
+            patch.setattr(last, "forward", fail)
+            with pytest.raises(RuntimeError, match="out of order"):
+                method.attribute(model, normalised(), torch.tensor([0, 1]), params, silent)
+        assert state_of(module) == before
         with pytest.raises(KeyboardInterrupt):
-            method.explain(model, pictures(), ["a", "b"], [0, 1], settings_for(method), cancel)
+            method.explain(model, pictures(), ["a", "b"], [0, 1], params, stop)
         assert state_of(module) == before
 
 

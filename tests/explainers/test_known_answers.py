@@ -6,21 +6,10 @@ import torch
 from torch import nn
 
 from common.errors import InputError
-from explainers.base import Need, Sampled
+from explainers.base import Need
 from explainers.engines.baselines import BASELINES, baseline
 from explainers.registry import METHODS
-from tests.explainers.nets import NETS, ReusedReLU, add, normalised, seeded, silent
-
-TARGETS = torch.tensor([2, 0])
-
-
-def attribute(model_store, module, name, inputs, targets=TARGETS, **params):
-    """Maps of a method, as numpy."""
-    method = METHODS[name]
-    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with model_store.borrow(card) as model:
-        found = method.attribute(model, inputs, targets, method.Params(**params), silent)
-        return (found.maps if isinstance(found, Sampled) else found).numpy()
+from tests.explainers.nets import NETS, TARGETS, ReusedReLU, add, maps_of, normalised, seeded
 
 
 def linear_net(bias=True, px=16):
@@ -41,14 +30,14 @@ def strongest(values):
 @pytest.mark.parametrize("name", ["saliency", "smoothgrad"])
 def test_gradient_of_a_linear_net_is_its_weight(model_store, name):
     module = linear_net()
-    maps = attribute(model_store, module, name, normalised(px=16))
+    maps = maps_of(model_store, module, name, normalised(px=16))
     np.testing.assert_allclose(maps, strongest(weights_of(module).numpy()), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", BASELINES)
 def test_integrated_gradients_of_a_linear_net_are_weight_times_difference(model_store, kind):
     module, inputs = linear_net(), normalised(px=16)
-    maps = attribute(model_store, module, "integrated-gradients", inputs, baseline=kind, seed=3)
+    maps = maps_of(model_store, module, "integrated-gradients", inputs, baseline=kind, seed=3)
     card = model_store.cards()[0]
     start = baseline(kind, inputs, card.preprocessing, 3)
     np.testing.assert_allclose(maps, (weights_of(module) * (inputs - start)).sum(1).numpy(), atol=1e-5)
@@ -57,7 +46,7 @@ def test_integrated_gradients_of_a_linear_net_are_weight_times_difference(model_
 def test_integrated_gradients_sum_to_the_difference_of_logits(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
     targets = torch.tensor([1, 3])
-    maps = attribute(model_store, module, "integrated-gradients", inputs, targets, steps=300, baseline="mean")
+    maps = maps_of(model_store, module, "integrated-gradients", inputs, targets, steps=300, baseline="mean")
     with torch.no_grad():
         difference = (module(inputs) - module(torch.zeros_like(inputs))).gather(1, targets[:, None]).squeeze(1)
     np.testing.assert_allclose(maps.sum((1, 2)), difference.numpy(), rtol=1e-2)
@@ -65,13 +54,13 @@ def test_integrated_gradients_sum_to_the_difference_of_logits(model_store):
 
 def test_lrp_0_of_a_linear_net_is_weight_times_input(model_store):
     module, inputs = linear_net(bias=False), normalised(px=16)
-    maps = attribute(model_store, module, "lrp-epsilon", inputs)
+    maps = maps_of(model_store, module, "lrp-epsilon", inputs)
     np.testing.assert_allclose(maps, (weights_of(module) * inputs).sum(1).numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_flat_rule_spreads_the_logit_evenly(model_store):
     module, inputs = linear_net(bias=False), normalised(px=16)
-    maps = attribute(model_store, module, "lrp-epsilon-plus-flat", inputs)
+    maps = maps_of(model_store, module, "lrp-epsilon-plus-flat", inputs)
     logits = module(inputs).gather(1, TARGETS[:, None]).view(-1, 1, 1).numpy()
     np.testing.assert_allclose(maps, np.broadcast_to(logits / 256, maps.shape), rtol=1e-4)
 
@@ -79,7 +68,7 @@ def test_flat_rule_spreads_the_logit_evenly(model_store):
 @pytest.mark.parametrize("fill", BASELINES)
 def test_occlusion_of_a_linear_net_is_what_the_window_held(model_store, fill):
     module, inputs = linear_net(), normalised(px=16)
-    maps = attribute(model_store, module, "occlusion", inputs, window=0.25, stride=1.0, fill=fill)
+    maps = maps_of(model_store, module, "occlusion", inputs, window=0.25, stride=1.0, fill=fill)
     hidden = inputs - baseline(fill, inputs, model_store.cards()[0].preprocessing)
     held = (weights_of(module) * hidden).sum(1).view(-1, 4, 4, 4, 4).sum((2, 4))
     expected = held.repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -88,7 +77,7 @@ def test_occlusion_of_a_linear_net_is_what_the_window_held(model_store, fill):
 
 def test_occlusion_averages_over_the_windows_that_cover_a_pixel(model_store):
     module, inputs = linear_net(), normalised(px=16)
-    maps = attribute(model_store, module, "occlusion", inputs, window=0.25, stride=0.5, fill="mean")
+    maps = maps_of(model_store, module, "occlusion", inputs, window=0.25, stride=0.5, fill="mean")
     drops = (weights_of(module) * inputs).sum(1).unfold(1, 4, 2).unfold(2, 4, 2).sum((3, 4))  # (N, 7, 7)
     corner, inner = drops[:, 0, 0], drops[:, 1:3, 1:3].mean((1, 2))
     np.testing.assert_allclose(maps[:, 0, 0], corner.numpy(), atol=1e-5)
@@ -110,7 +99,7 @@ def test_grad_cam_follows_its_formula(model_store):
     convolution, head = nn.Conv2d(3, 5, 1), nn.Linear(5, 3)
     module = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
     inputs = normalised(px=8)
-    maps = attribute(model_store, module, "grad-cam", inputs)
+    maps = maps_of(model_store, module, "grad-cam", inputs)
     features = convolution(inputs).detach().numpy()
     alpha = head.weight.detach().numpy()[TARGETS] / 64
     np.testing.assert_allclose(maps, np.maximum(np.einsum("nk,nkhw->nhw", alpha, features), 0), atol=1e-6)
@@ -122,9 +111,9 @@ def test_activation_is_what_the_layer_says_before_an_in_place_relu(model_store):
     with torch.no_grad():
         features = module[0](inputs).numpy()
     assert features.min() < 0
-    one = attribute(model_store, module, "activation", inputs, layer="0", unit=2)
+    one = maps_of(model_store, module, "activation", inputs, layer="0", unit=2)
     np.testing.assert_allclose(one, features[:, 2], atol=1e-6)
-    whole = attribute(model_store, module, "activation", inputs, layer="0")
+    whole = maps_of(model_store, module, "activation", inputs, layer="0")
     np.testing.assert_allclose(whole, features.mean(1), atol=1e-6)
 
 
@@ -168,7 +157,7 @@ def test_rules_at_a_relu_by_hand(model_store, kind, name):
     """R <- 1[x > 0] · 1[R > 0] · R at each ReLU, nothing above a ReLU6's ceiling; deconvolution does not ask for x."""
     module = TwoReLUs(RELUS[kind])
     inputs = 6 * normalised(px=4, channels=1)
-    maps = attribute(model_store, module, name, inputs)
+    maps = maps_of(model_store, module, name, inputs)
 
     limit = 6 if "relu6" in kind else np.inf
     first, second, last = (layer.weight.detach().numpy().astype(np.float64) for layer in module.layers)
@@ -184,25 +173,23 @@ def test_rules_at_a_relu_by_hand(model_store, kind, name):
 
 def test_guided_grad_cam_is_the_product_of_its_parts(model_store):
     module, inputs = seeded(ReusedReLU), normalised()
-    guided = attribute(model_store, module, "guided-backprop", inputs)
-    coarse = torch.from_numpy(attribute(model_store, module, "grad-cam", inputs, layer="second"))
+    guided = maps_of(model_store, module, "guided-backprop", inputs)
+    coarse = torch.from_numpy(maps_of(model_store, module, "grad-cam", inputs, layer="second"))
     fine = torch.nn.functional.interpolate(coarse[:, None], guided.shape[1:], mode="bilinear")[:, 0].numpy()
-    product = attribute(model_store, module, "guided-grad-cam", inputs, layer="second")
+    product = maps_of(model_store, module, "guided-grad-cam", inputs, layer="second")
     np.testing.assert_allclose(product, guided * fine, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["guided-backprop", "deconvolution"])
 def test_rules_at_relus_refuse_a_net_without_any(model_store, name):
     with pytest.raises(InputError, match="ReLU"):
-        attribute(model_store, linear_net(), name, normalised(px=16))
+        maps_of(model_store, linear_net(), name, normalised(px=16))
 
 
 @pytest.mark.parametrize("activation", [nn.functional.silu, nn.functional.gelu, torch.tanh, nn.functional.leaky_relu])
 def test_guided_backprop_notices_a_functional_activation_that_is_no_relu(model_store, activation):
     with pytest.raises(InputError, match=activation.__name__):
-        attribute(
-            model_store, TwoReLUs(lambda x: activation(x).relu()), "guided-backprop", normalised(px=4, channels=1)
-        )
+        maps_of(model_store, TwoReLUs(lambda x: activation(x).relu()), "guided-backprop", normalised(px=4, channels=1))
 
 
 class LeftHalf(nn.Module):
@@ -230,14 +217,14 @@ def test_what_the_net_never_sees_gets_nothing(model_store, name):
     layer = {"layer": "convolution"} if "layer" in method.Params.__dataclass_fields__ else {}
     module, inputs = LeftHalf(), normalised(px=16)
     best = module(inputs).argmax(1)  # for which there is evidence to show
-    maps = attribute(model_store, module, name, inputs, best, **layer)
+    maps = maps_of(model_store, module, name, inputs, best, **layer)
     assert np.abs(maps[:, :, :7]).max() > 0
     assert np.abs(maps[:, :, 10:]).max() == 0
 
 
 def test_the_same_noise_comes_from_the_same_seed(model_store):
     module, inputs = seeded(NETS["plain"]), normalised()
-    one, two, other = (attribute(model_store, module, "smoothgrad", inputs, samples=4, seed=seed) for seed in (1, 1, 2))
+    one, two, other = (maps_of(model_store, module, "smoothgrad", inputs, samples=4, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
 

@@ -33,13 +33,6 @@ def test_all_three_libraries_are_in_the_zoo():
     assert len(zoo.architectures()) > 1000
 
 
-def test_a_search_takes_words_in_any_order_and_gives_the_plain_name_first():
-    assert zoo.search("resnet18 timm")[0] == "timm/resnet18"
-    assert zoo.search("torchvision vgg")[0] == "torchvision/vgg11"
-    assert len(zoo.search("vit", limit=5)) == 5
-    assert zoo.search("zzzz") == ()
-
-
 def test_random_weights_are_those_of_their_seed_and_leave_the_generator_alone():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()

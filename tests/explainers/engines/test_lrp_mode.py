@@ -10,8 +10,8 @@ from common.errors import InputError
 from explainers.output import Output
 from explainers.registry import METHODS
 from models.preprocessing import Preprocessing
-from tests.explainers.nets import NETS, ReusedReLU, add, normalised, pictures, seeded, silent
-from tests.explainers.relevance import ANY_NET, RULES, attribute, best, relevance_and_logit
+from tests.explainers.nets import NETS, ReusedReLU, add, attribute, normalised, pictures, seeded, silent
+from tests.explainers.relevance import ANY_NET, RULES, best, relevance_and_logit
 
 
 class Careless(nn.Module):

@@ -13,9 +13,8 @@ from common.errors import InputError
 from explainers.engines.attention_weights import AttentionWeights, attended
 from explainers.output import Output
 from explainers.registry import METHODS
-from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent, state_of
+from tests.explainers.nets import NETS, TARGETS, add, maps_of, normalised, pictures, seeded, silent, state_of
 
-TARGETS = torch.tensor([2, 0])
 NAMES = ["attention-rollout", "gradient-rollout", "legrad"]
 
 
@@ -42,14 +41,6 @@ VITS = {
     ),
 }
 SIZES = {"distilled": 64, "relative positions": 64, "rotary positions": 56}
-
-
-def attribute(model_store, module, name, inputs, targets=TARGETS, **params):
-    """Maps of a method, as numpy."""
-    method = METHODS[name]
-    card = add(model_store, module, px=inputs.shape[-1])
-    with model_store.borrow(card) as model:
-        return method.attribute(model, inputs, targets, method.Params(**params), silent).numpy()
 
 
 def unfused(module):
@@ -144,7 +135,7 @@ def test_open_attention_is_torchs_own(model_store, mask, scale):
 
 def test_rollout_of_two_blocks_by_hand(model_store):
     module, inputs = seeded(small()), normalised()
-    maps = attribute(model_store, module, "attention-rollout", inputs)
+    maps = maps_of(model_store, module, "attention-rollout", inputs)
     with torch.no_grad():
         (first, second), _ = weights_of(module, inputs)
     eye = torch.eye(17)
@@ -155,7 +146,7 @@ def test_rollout_of_two_blocks_by_hand(model_store):
 
 def test_rollout_of_a_net_that_pools_its_patches_is_the_mean_of_their_rows(model_store):
     module, inputs = seeded(VITS["pooled beside a class token"]), normalised()
-    maps = attribute(model_store, module, "attention-rollout", inputs)
+    maps = maps_of(model_store, module, "attention-rollout", inputs)
     with torch.no_grad():
         (first, second), _ = weights_of(module, inputs)
     eye = torch.eye(17)
@@ -165,9 +156,7 @@ def test_rollout_of_a_net_that_pools_its_patches_is_the_mean_of_their_rows(model
 
 def test_rollout_is_the_same_for_every_target(model_store):
     module, inputs = seeded(small()), normalised()
-    one, other = (
-        attribute(model_store, module, "attention-rollout", inputs, torch.tensor(t)) for t in ([0, 1], [2, 3])
-    )
+    one, other = (maps_of(model_store, module, "attention-rollout", inputs, torch.tensor(t)) for t in ([0, 1], [2, 3]))
     assert np.array_equal(one, other)
 
 
@@ -175,7 +164,7 @@ def test_rollout_is_the_same_for_every_target(model_store):
 def test_gradient_rollout_by_formula(model_store, depth):
     """R <- R + Ā R as matrices, with gradients through the whole of the model."""
     module, inputs = seeded(small(depth=depth)), normalised()
-    maps = attribute(model_store, module, "gradient-rollout", inputs)
+    maps = maps_of(model_store, module, "gradient-rollout", inputs)
     weights, logits = weights_of(module, inputs)
     gradients = torch.autograd.grad(logits.gather(1, TARGETS[:, None]).sum(), weights)
     relevance = torch.eye(17).expand(2, 17, 17)
@@ -190,7 +179,7 @@ def test_gradient_rollout_by_formula(model_store, depth):
 def test_legrad_by_formula(model_store, blocks):
     """Each block's score by its own tokens, each gradient from a pass of its own."""
     module, inputs = seeded(small(depth=5)), normalised()
-    maps = attribute(model_store, module, "legrad", inputs, blocks=blocks)
+    maps = maps_of(model_store, module, "legrad", inputs, blocks=blocks)
     n_looked_at = min(blocks, 5)
     total = torch.zeros(2, 16)
     for last in range(5 - n_looked_at, 5):
@@ -224,7 +213,7 @@ def test_fused_and_unfused_attention_give_the_same_map(model_store, name):
     fused, opened = seeded(small()), unfused(seeded(small()))
     assert fused.blocks[0].attn.fused_attn
     np.testing.assert_allclose(
-        attribute(model_store, fused, name, inputs), attribute(model_store, opened, name, inputs), atol=1e-7, rtol=1e-4
+        maps_of(model_store, fused, name, inputs), maps_of(model_store, opened, name, inputs), atol=1e-7, rtol=1e-4
     )
 
 
@@ -247,7 +236,7 @@ def test_every_vision_transformer_gets_its_map(model_store, name, net):
 def test_a_net_without_gradients_to_its_weights_stays_without(model_store, name):
     """Neither the model nor the caller's picture is drawn into a graph."""
     module, inputs = seeded(small()), normalised()
-    attribute(model_store, module, name, inputs)
+    maps_of(model_store, module, name, inputs)
     assert not inputs.requires_grad
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in module.parameters())
 
@@ -291,9 +280,9 @@ class OtherTail(nn.Module):
 def test_legrad_notices_a_tail_that_is_not_the_models(model_store):
     inputs = normalised()
     with pytest.raises(InputError, match="norm and head") as caught:
-        attribute(model_store, seeded(OtherTail), "legrad", inputs)
+        maps_of(model_store, seeded(OtherTail), "legrad", inputs)
     assert "\n" not in str(caught.value)
-    assert np.ptp(attribute(model_store, seeded(OtherTail), "gradient-rollout", inputs)) > 0
+    assert np.ptp(maps_of(model_store, seeded(OtherTail), "gradient-rollout", inputs)) > 0
 
 
 class Renamed(nn.Module):
@@ -331,7 +320,7 @@ class InStages(nn.Module):
 @pytest.mark.parametrize("name", ["attention-rollout", "gradient-rollout"])
 def test_attention_over_other_tokens_is_noticed(model_store, name):
     with pytest.raises(InputError, match="other tokens") as caught:
-        attribute(model_store, seeded(InStages), name, normalised())
+        maps_of(model_store, seeded(InStages), name, normalised())
     assert "\n" not in str(caught.value)
 
 

@@ -10,17 +10,7 @@ from torch import nn
 
 from explainers.registry import METHODS
 from models.layers import layer_tree
-from tests.explainers.nets import NETS, add, normalised, seeded, silent
-
-TARGETS = torch.tensor([2, 0])
-
-
-def attribute(model_store, module, name, inputs, **params):
-    """Maps of a method, as numpy."""
-    method = METHODS[name]
-    card = add(model_store, module, px=inputs.shape[-1], channels=inputs.shape[1])
-    with model_store.borrow(card) as model:
-        return method.attribute(model, inputs, TARGETS, method.Params(**params), silent).numpy()
+from tests.explainers.nets import NETS, TARGETS, add, maps_of, normalised, seeded, silent
 
 
 def two_layers(px=6, units=5):
@@ -38,7 +28,7 @@ def features_and_weights(module, inputs):
 
 def test_hirescam_sums_to_the_logit_without_its_bias(model_store):
     module, inputs = two_layers(), normalised(px=6)
-    maps = attribute(model_store, module, "hirescam", inputs, layer="1")
+    maps = maps_of(model_store, module, "hirescam", inputs, layer="1")
     with torch.no_grad():
         logits = module(inputs).gather(1, TARGETS[:, None])[:, 0] - module[3].bias[TARGETS]
     assert maps.min() < 0 < maps.max()
@@ -48,20 +38,20 @@ def test_hirescam_sums_to_the_logit_without_its_bias(model_store):
 def test_layercam_weighs_each_place_by_its_own_positive_gradient(model_store):
     module, inputs = two_layers(), normalised(px=6)
     features, weights = features_and_weights(module, inputs)
-    maps = attribute(model_store, module, "layercam", inputs, layer="1")
+    maps = maps_of(model_store, module, "layercam", inputs, layer="1")
     np.testing.assert_allclose(maps, (np.maximum(weights, 0) * features).sum(1), atol=1e-5)
 
 
 def test_layercam_and_grad_cam_differ_where_gradients_differ_over_space(model_store):
     module, inputs = two_layers(), normalised(px=6)
-    one, other = (attribute(model_store, module, name, inputs, layer="1") for name in ("layercam", "grad-cam"))
+    one, other = (maps_of(model_store, module, name, inputs, layer="1") for name in ("layercam", "grad-cam"))
     assert np.abs(one - other).max() > 0.1 * np.abs(other).max()
 
 
 def test_grad_cam_plus_plus_takes_the_derivatives_of_the_exponential_score(model_store):
     """alpha = Y'' / (2 Y'' + sum(A) Y'''), Y = exp(logit), each derivative by autograd, one number after the other."""
     module, inputs = two_layers(px=3, units=2), normalised(px=3)
-    maps = attribute(model_store, module, "grad-cam-plus-plus", inputs, layer="1")
+    maps = maps_of(model_store, module, "grad-cam-plus-plus", inputs, layer="1")
     features, _ = features_and_weights(module, inputs)
     tail = module[2:].double()
     for image, target in enumerate(TARGETS):
@@ -88,7 +78,7 @@ def test_grad_cam_plus_plus_takes_the_derivatives_of_the_exponential_score(model
 def test_eigen_cam_is_the_first_component_and_points_up(model_store, units):
     """More places than features, and fewer."""
     module, inputs = two_layers(units=units), normalised(px=6)
-    maps = attribute(model_store, module, "eigen-cam", inputs, layer="0")
+    maps = maps_of(model_store, module, "eigen-cam", inputs, layer="0")
     with torch.no_grad():
         features = module[0](inputs).flatten(2).transpose(1, 2).double().numpy()
     for found, matrix in zip(maps, features, strict=True):
@@ -112,7 +102,7 @@ def test_eigen_cam_is_the_same_for_every_target(model_store):
 def test_score_cam_by_hand(model_store, channels):
     """One masked picture after the other, through the feature maps that vary most."""
     module, inputs = seeded(NETS["plain"]), normalised()
-    maps = attribute(model_store, module, "score-cam", inputs, channels=channels)
+    maps = maps_of(model_store, module, "score-cam", inputs, channels=channels)
     with torch.no_grad():
         features = module[:6](inputs)
         for image, found in enumerate(maps):
@@ -180,14 +170,14 @@ def test_grad_cam_looks_at_the_fields_own_layer(model_store, net):
 def test_maps_of_transformers_lie_on_the_grid_of_patches(model_store, net, name):
     module = seeded(LAYERS[net][0])
     inputs = normalised()
-    maps = attribute(model_store, module, name, inputs)
+    maps = maps_of(model_store, module, name, inputs)
     assert maps.shape == (2, 4, 4)
     assert np.ptp(maps) > 0
 
 
 def test_prefix_tokens_are_dropped_before_the_grid_is_made(model_store):
     module, inputs = seeded(registers), normalised()
-    maps = attribute(model_store, module, "activation", inputs)
+    maps = maps_of(model_store, module, "activation", inputs)
     tokens = {}
     handle = module.blocks[1].norm1.register_forward_hook(lambda _m, _i, output: tokens.update(norm=output))
     with torch.no_grad():

@@ -16,16 +16,18 @@ from explainers.engines.deeplift_mode import DeepLIFTMode
 from explainers.methods.deeplift import contributions
 from explainers.output import Output
 from explainers.registry import METHODS
-from tests.explainers.nets import N_CLASSES, NETS, ReusedReLU, add, normalised, pictures, seeded, silent
-
-TARGETS = torch.tensor([1, 3])
-
-
-def attribute(model_store, module, inputs, name="deeplift", **params):
-    """The card and the maps of a method, as numpy."""
-    method, card = METHODS[name], add(model_store, module, px=inputs.shape[-1])
-    with model_store.borrow(card) as model:
-        return card, method.attribute(model, inputs, TARGETS, method.Params(**params), silent).numpy()
+from tests.explainers.nets import (
+    N_CLASSES,
+    NETS,
+    TARGETS,
+    ReusedReLU,
+    add,
+    maps_of,
+    normalised,
+    pictures,
+    seeded,
+    silent,
+)
 
 
 def captum_map(module, inputs, start):
@@ -49,14 +51,16 @@ def test_deeplift_equals_captum_on_a_net_of_modules(model_store, pool, kind):
     """Max pooling of a flat baseline is left out: where all pixels tie, captum lets rounding choose."""
     module = seeded(with_pool(nn.AvgPool2d(2) if pool == "avg" else nn.MaxPool2d(2)))
     inputs = normalised()
-    card, maps = attribute(model_store, module, inputs, baseline=kind, seed=3)
+    maps = maps_of(model_store, module, "deeplift", inputs, baseline=kind, seed=3)
+    card = model_store.cards()[0]
     expected = captum_map(module, inputs, baseline(kind, inputs, card.preprocessing, 3))
     np.testing.assert_allclose(maps, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_deeplift_shap_equals_captum_given_the_same_baselines(model_store):
     module, inputs = seeded(with_pool(nn.AvgPool2d(2))), normalised()
-    card, maps = attribute(model_store, module, inputs, "deeplift-shap", draws=2, seed=5)
+    maps = maps_of(model_store, module, "deeplift-shap", inputs, draws=2, seed=5)
+    card = model_store.cards()[0]
     for i, (image, target) in enumerate(zip(inputs[:, None], TARGETS, strict=True)):
         kinds = [("black", 0), ("mean", 0), ("blurred", 0), ("noise", 5), ("noise", 6)]
         starts = torch.cat([baseline(kind, image, card.preprocessing, seed) for kind, seed in kinds])
@@ -86,8 +90,8 @@ class Separate(nn.Module):
 
 def test_relus_used_again_and_in_place_give_the_map_of_separate_modules(model_store):
     careless, inputs = seeded(ReusedReLU), normalised()
-    _, maps = attribute(model_store, careless, inputs)
-    _, expected = attribute(model_store, Separate(careless).eval(), inputs)
+    maps = maps_of(model_store, careless, "deeplift", inputs)
+    expected = maps_of(model_store, Separate(careless).eval(), "deeplift", inputs)
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(maps, expected, atol=1e-6 * np.abs(expected).max())
 
@@ -96,7 +100,8 @@ def test_relus_used_again_and_in_place_give_the_map_of_separate_modules(model_st
 def test_deeplift_of_a_linear_net_is_weight_times_difference(model_store, kind):
     torch.manual_seed(0)
     module, inputs = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4)), normalised(px=16)
-    card, maps = attribute(model_store, module, inputs, baseline=kind, seed=3)
+    maps = maps_of(model_store, module, "deeplift", inputs, baseline=kind, seed=3)
+    card = model_store.cards()[0]
     weight = module[1].weight.detach().view(-1, 3, 16, 16)[TARGETS]
     expected = (weight * (inputs - baseline(kind, inputs, card.preprocessing, 3))).sum(1)
     np.testing.assert_allclose(maps, expected.numpy(), atol=1e-5)

@@ -9,8 +9,8 @@ from torch import nn
 
 from explainers.engines.lrp_mode import LRPMode
 from explainers.registry import METHODS
-from tests.explainers.nets import NETS, add, normalised, seeded
-from tests.explainers.relevance import RULES, TARGETS, attribute, best, relevance_and_logit, without_bias
+from tests.explainers.nets import NETS, TARGETS, add, attribute, normalised, seeded
+from tests.explainers.relevance import RULES, best, relevance_and_logit, without_bias
 
 
 class Dense(nn.Module):
@@ -83,8 +83,9 @@ def test_z_plus_gives_biases_of_convolutions_nothing(model_store, net):
     torch.testing.assert_close(relevance, logits - module.head.bias[TARGETS], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    ("name", "net"), [*((name, "reused") for name in RULES), *(("lrp-epsilon-gamma-box", net) for net in NETS)]
+)
 def test_rules_leave_the_answer_as_it_is(model_store, name, net):
     method, module, inputs = METHODS[name], seeded(NETS[net]), normalised()
     with model_store.borrow(add(model_store, module)) as model:

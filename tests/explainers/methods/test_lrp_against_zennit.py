@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 import torchvision.models
 from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
 from zennit import rules
 from zennit.attribution import Gradient
 from zennit.composites import (
@@ -70,7 +71,7 @@ def vgg():
 
 
 NETS = {
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), ResNetCanonizer),
+    "resnet": (lambda: ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10), ResNetCanonizer),
     "vgg": (vgg, VGGCanonizer),
 }
 
@@ -91,12 +92,12 @@ def test_relevance_equals_zennit(model_store, case, net):
     (Its folded norms go on dividing by sqrt(1 + eps).)
     """
     build, canonizer = NETS[net]
-    module, inputs = seeded(build), normalised(px=64).double()
+    module, inputs = seeded(build), normalised(px=32).double()
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
             child.eps = 0.0
             child.weight.data[::3] *= -1  # the rules for positive and negative contributions change places
-    card = add(model_store, module, px=64)
+    card = add(model_store, module, px=32)
     model = ModelHandle(card, module.double(), torch.device("cpu"))
     method = METHODS[case] if case in METHODS else EpsilonAlphaBeta()
     maps = method.attribute(model, inputs, TARGETS, method.Params(), silent).numpy()
@@ -106,11 +107,11 @@ def test_relevance_equals_zennit(model_store, case, net):
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.5])
 def test_a_large_epsilon_swallows_what_zennit_swallows(model_store, epsilon):
-    module, inputs = seeded(vgg), normalised(px=64)
+    module, inputs = seeded(vgg), normalised(px=32)
     for child in module.modules():
         if isinstance(child, nn.BatchNorm2d):
             child.eps = 0.0
-    method, card = METHODS["lrp-epsilon"], add(model_store, module, px=64)
+    method, card = METHODS["lrp-epsilon"], add(model_store, module, px=32)
     with model_store.borrow(card) as model:
         maps = method.attribute(model, inputs, TARGETS, method.Params(epsilon=epsilon), silent).numpy()
     composite = everywhere(rules.Epsilon(epsilon=epsilon))([VGGCanonizer()], None, None)

@@ -1,23 +1,11 @@
 """Gradients at noisy copies: their formulas, written out."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from explainers.methods.smoothgrad import Moments
-from explainers.registry import METHODS
-from tests.explainers.nets import NETS, add, normalised, seeded, silent
-
-TARGETS = torch.tensor([1, 3])
-
-
-def attribute(model_store, module, name, inputs, batch=64, **params):
-    method, card = METHODS[name], add(model_store, module, px=inputs.shape[-1])
-    with model_store.borrow(card) as model:
-        model = replace(model, batch=batch)
-        return method.attribute(model, inputs, TARGETS[: len(inputs)], method.Params(**params), silent)
+from tests.explainers.nets import NETS, TARGETS, attribute, normalised, seeded
 
 
 def noisy_gradients(module, inputs, samples, sigma, seed):
@@ -41,7 +29,7 @@ def strongest(values):
 @pytest.mark.parametrize("name", ["smoothgrad", "smoothgrad-squared", "vargrad"])
 def test_methods_follow_their_formulas(model_store, name, batch):
     module, inputs = seeded(NETS["vit"]), normalised()
-    found = attribute(model_store, module, name, inputs, batch, samples=7, sigma=0.2, seed=3)
+    found = attribute(model_store, module, name, inputs, batch=batch, samples=7, sigma=0.2, seed=3)
     gradients = noisy_gradients(module, inputs, 7, 0.2, 3)
     expected = {
         "smoothgrad": gradients.mean(0),

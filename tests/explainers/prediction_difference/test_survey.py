@@ -15,6 +15,7 @@ from explainers.prediction_difference.samplers import (
 )
 from explainers.prediction_difference.survey import Effort, Survey, advance
 from explainers.prediction_difference.windows import Grid
+from models.store import ModelStore
 from tests.explainers.nets import NETS, add, seeded
 from tests.explainers.prediction_difference.small import PLACES, PX, RIM, SIDE, SIZE, D, gaussian, given_rim, picture
 
@@ -143,45 +144,43 @@ class Independent(Sampler):
         return self._pairs.centre(picture, places, size)
 
 
-def errors_of(model_store, sampler, n_samples, n_seeds=6):
+EVIDENCE = [WeightOfEvidence((0,), 1e6, 2)]
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """The answer of many samples for windows side by side."""
+    model_store = ModelStore(tmp_path_factory.mktemp("exact"), device="cpu")
+    effort = Effort(1000, settled=0, jackknife=False)
+    return survey_of(model_store, linear(2), Conditional(gaussian(spread=0.1)), EVIDENCE, effort, stride=3)
+
+
+def errors_of(model_store, exact, sampler, n_samples, n_seeds=6):
     """Root mean square over windows and seeds of what is left to the answer of many samples."""
-    module = linear(2)
-    evidence = [WeightOfEvidence((0,), 1e6, 2)]
-    exact = survey_of(
-        model_store,
-        module,
-        Conditional(gaussian(spread=0.1)),
-        evidence,
-        Effort(3000, settled=0, jackknife=False),
-        stride=3,
-    )
-    asked = exact.samples > 0
     found = []
     for seed in range(n_seeds):
         effort = Effort(n_samples, settled=0, jackknife=False, seed=100 + seed)
-        survey = survey_of(model_store, module, sampler, evidence, effort, stride=3)
-        found.append((survey.values - exact.values)[0][asked])
+        survey = survey_of(model_store, linear(2), sampler, EVIDENCE, effort, stride=3)
+        found.append((survey.values - exact.values)[0][exact.samples > 0])
     return float(np.sqrt(np.square(found).mean()))
 
 
-def test_the_error_of_independent_samples_falls_with_the_root_of_their_number(model_store):
+def test_the_error_of_independent_samples_falls_with_the_root_of_their_number(model_store, exact):
     sampler = Independent(gaussian(spread=0.1))
-    few, many = (errors_of(model_store, sampler, n) for n in (8, 128))
+    few, many = (errors_of(model_store, exact, sampler, n) for n in (8, 128))
     assert few / many == pytest.approx(4, rel=0.2)
 
 
-def test_four_antithetic_samples_are_about_as_good_as_twenty_independent_ones(model_store):
+def test_four_antithetic_samples_are_about_as_good_as_twenty_independent_ones(model_store, exact):
     known = gaussian(spread=0.1)
-    assert errors_of(model_store, Conditional(known), 4) < 1.2 * errors_of(model_store, Independent(known), 20)
+    antithetic = errors_of(model_store, exact, Conditional(known), 4)
+    assert antithetic < 1.2 * errors_of(model_store, exact, Independent(known), 20)
 
 
-def test_the_stated_error_is_the_error(model_store):
-    known, module = gaussian(spread=0.1), linear(2)
-    evidence = [WeightOfEvidence((0,), 1e6, 2)]
-    exact = survey_of(model_store, module, Conditional(known), evidence, Effort(3000, settled=0), stride=3)
-    asked = exact.samples > 0
+def test_the_stated_error_is_the_error(model_store, exact):
+    sampler, asked = Independent(gaussian(spread=0.1)), exact.samples > 0
     found = [
-        survey_of(model_store, module, Independent(known), evidence, Effort(40, settled=0, seed=seed), stride=3)
+        survey_of(model_store, linear(2), sampler, EVIDENCE, Effort(40, settled=0, seed=seed), stride=3)
         for seed in range(20, 30)
     ]
     actual = np.sqrt(np.mean([np.square(one.values - exact.values)[0][asked] for one in found], 0))
@@ -191,10 +190,9 @@ def test_the_stated_error_is_the_error(model_store):
 
 def test_the_stated_error_of_a_map_is_a_bound_where_neighbours_share_what_they_know(model_store):
     known, module = gaussian(spread=0.1), linear(2)
-    evidence = [WeightOfEvidence((0,), 1e6, 2)]
-    exact, _ = survey_of(model_store, module, Conditional(known), evidence, Effort(1000, settled=0)).maps(SIZE)
+    exact, _ = survey_of(model_store, module, Conditional(known), EVIDENCE, Effort(200, settled=0)).maps(SIZE)
     efforts = [Effort(8, first=8, settled=1, seed=seed, glimpse=False) for seed in range(6)]
-    found = [survey_of(model_store, module, Independent(known), evidence, effort) for effort in efforts]
+    found = [survey_of(model_store, module, Independent(known), EVIDENCE, effort) for effort in efforts]
     assert not np.array_equal(found[0].estimates()[0], found[0].values)
     maps, errors = zip(*(one.maps(SIZE) for one in found), strict=True)
     actual, stated = (np.sqrt(np.mean(np.square(part))) for part in (np.array(maps) - exact, errors))
