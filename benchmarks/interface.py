@@ -126,7 +126,7 @@ def cold_start_s() -> float:
         started = time.perf_counter()
         with serve(Path(data)) as address, chromium() as page:
             page.goto(address)
-            page.get_by_role("button", name="Score and see suggestions").click(timeout=120_000)
+            page.get_by_role("button", name="Score images").click(timeout=120_000)
             wait_for_scatter(page)
             return time.perf_counter() - started
 

@@ -111,7 +111,7 @@ def main() -> None:
         with serve(data) as address:
             with chromium() as page:  # imports count for the cold start only
                 page.goto(address)
-                page.get_by_role("button", name="Score and see suggestions").wait_for(timeout=120_000)
+                page.get_by_role("button", name="Score images").wait_for(timeout=120_000)
                 page.wait_for_timeout(8000)
             for n_models in (1, 2):
                 digests = [card.digest for card in cards[:n_models]]

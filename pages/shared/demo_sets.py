@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamlit as st
-
 from common.settings import settings
 from images import digits as digit_images
 from images import mnist
@@ -24,24 +22,24 @@ PAINTINGS, DIGITS = "paintings", "digits"
 
 
 @dataclass(frozen=True)
-class Offer:
-    """An image set on offer: `read` gives it, `load` one of its `models` by name.
+class DemoSet:
+    """How to get an image set (`read`) and its models, by name (`load`).
 
-    `name` is the `ImageSet`'s own, `title` what it is offered as, `about` what is in it; the files lie under `folder`,
-    within the data folder where it is relative.
+    `name` is the `ImageSet`'s own, `title` and `description` are for people; the files lie under `folder`, within the
+    data folder where it is relative.
     """
 
     name: str
     folder: str | Path
     title: str
-    about: str
+    description: str
     read: Callable[[Path, Callable[[int, int], None]], ImageSet]
     load: Callable[[str], Loaded] = digits.load
     models: tuple[str, ...] = tuple(DIGIT_NETS)
 
 
-OFFERS = {
-    PAINTINGS: Offer(
+DEMO_SETS = {
+    PAINTINGS: DemoSet(
         demo_images.NAME,
         demo_images.DEMO,
         "paintings",
@@ -50,31 +48,31 @@ OFFERS = {
         demo.load,
         tuple(NETS),
     ),
-    DIGITS: Offer(
+    DIGITS: DemoSet(
         digit_images.NAME,
         "digits",
         "handwritten digits",
         "1,797 real digits (scikit-learn), with three small models and a generator for contrasts.",
         lambda data, progress: digit_images.digits_image_set(data, progress=progress),
     ),
-    "digits-marked": Offer(
+    "digits-marked": DemoSet(
         digit_images.MARKED_NAME,
         "digits",
         "handwritten digits, every 8 marked",
         "The same digits with a grey square on every 8: what the model “square” was trained on.",
         lambda data, progress: digit_images.digits_image_set(data, marked=True, progress=progress),
     ),
-    "mnist": Offer(
+    "mnist": DemoSet(
         mnist.SOURCES["mnist"].title,
         "mnist",
-        "MNIST (from the network)",
+        "MNIST (download)",
         "10,000 handwritten digits, 28 px, with the three small models of the digits.",
         lambda data, progress: mnist.mnist_image_set("mnist", data, progress),
     ),
-    "fashion-mnist": Offer(
+    "fashion-mnist": DemoSet(
         mnist.SOURCES["fashion-mnist"].title,
         "fashion-mnist",
-        "Fashion-MNIST (from the network)",
+        "Fashion-MNIST (download)",
         "10,000 images of clothes, 28 px; add models of your own for them.",
         lambda data, progress: mnist.mnist_image_set("fashion-mnist", data, progress),
         models=(),
@@ -92,13 +90,13 @@ class Added:
 
 def add(name: str) -> Job:
     """Start to add a set and its models; the job's result is `Added`."""
-    offer, model_store, data = OFFERS[name], cache.model_store(), settings().data_folder
+    demo_set, model_store, data = DEMO_SETS[name], cache.model_store(), settings().data_folder
 
     def work(job: Job) -> Added:
-        images = offer.read(data, job.report)
-        return Added(images.digest, tuple(model_store.add(offer.load(model)).digest for model in offer.models))
+        images = demo_set.read(data, job.report)
+        return Added(images.digest, tuple(model_store.add(demo_set.load(model)).digest for model in demo_set.models))
 
-    title = f"Adding {offer.title}"
+    title = f"Adding {demo_set.title}"
     return cache.jobs().submit(Job(title, work, unit="images", key=f"add {name}"), "interactive")
 
 
@@ -109,32 +107,16 @@ def use(added: Added) -> None:
     for digest in added.models:
         state.add_model(digest)
     images = session.images()
-    strangers = {
+    unrelated = {
         digest
         for digest in state.models
         if len(scoring_job.unknown_labels([cache.card(digest)], images)) == len(images.classes)
     }
-    if strangers != set(state.models):
-        state.switched_off |= strangers
+    if unrelated != set(state.models):
+        state.switched_off |= unrelated
 
 
 def in_use(name: str) -> bool:
     """Whether this session works on the set already; asked without reading it."""
-    images, offer = session.images(), OFFERS[name]
-    return images.name == offer.name and images.paths[0].is_relative_to(settings().data_folder / offer.folder)
-
-
-def choose() -> Job | None:
-    """The sets on offer, and the button that adds one; returns the job that does."""
-    name = st.selectbox(
-        "Image set",
-        list(OFFERS),
-        format_func=lambda name: OFFERS[name].title,
-        key="upload_set",
-        persist_state="session",
-    )
-    here = in_use(name)
-    st.caption(OFFERS[name].about + (" They are in use already." if here else ""))
-    if not here and st.button("Use these images", key="upload_set_use"):
-        return add(name)
-    return None
+    images, demo_set = session.images(), DEMO_SETS[name]
+    return images.name == demo_set.name and images.paths[0].is_relative_to(settings().data_folder / demo_set.folder)

@@ -60,7 +60,7 @@ def visitor(address):
 
 def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor):
     """T1, from a fresh start, in at most six clicks."""
-    visitor.press("Score and see suggestions")
+    visitor.press("Score images")
     wait_for_scatter(visitor.page)
     visitor.drag("y > 1.5 && x > 0.5")
     visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 0")
@@ -75,7 +75,7 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor)
 
 
 def test_hovering_shows_the_picture_and_every_models_answer(visitor):
-    visitor.press("Score and see suggestions")
+    visitor.press("Score images")
     wait_for_scatter(visitor.page)
     visitor.page.mouse.move(*visitor.points("y > 1.5")[0])
     visitor.wait("document.querySelector('.st-key-preview img')?.naturalWidth > 100")
@@ -86,7 +86,7 @@ def test_hovering_shows_the_picture_and_every_models_answer(visitor):
 
 def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
     """T2: the pictures of one class, the ones that all get right beside the disputed ones."""
-    visitor.press("Score and see suggestions")
+    visitor.press("Score images")
     wait_for_scatter(visitor.page)
     page = visitor.page
     page.get_by_label("True class").click()

@@ -61,7 +61,7 @@ def walk(page: Page, address: str, chosen: argparse.Namespace) -> None:
     page.get_by_role("button", name="Use this folder").click()
     page.get_by_text(chosen.images.name).first.wait_for(timeout=LONG)
     shot("1-upload")
-    page.get_by_role("button", name="Score and see suggestions").click()
+    page.get_by_role("button", name="Score images").click()
     page.wait_for_timeout(2500)
     page.screenshot(path=chosen.out / "2-scoring.png")
     wait_for_scatter(page, 60)

@@ -1,7 +1,8 @@
-"""A model's card as people see it, and the ways to add a model."""
+"""The tabs in which models and images are added: each draws its widgets, and returns the job that it starts."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,54 +10,33 @@ from streamlit.typing import UploadedFile
 
 from common.errors import InputError
 from common.settings import settings
-from figures.maps import data_uri
+from images import intake
+from images.image_set import ImageSet
 from jobs.queue import Job
-from models.card import ModelCard
 from models.loaders import checkpoint, zoo
-from pages.shared import cache, session
-from pages.shared.preview import square
+from pages.shared import cache, demo_sets, session
 
-_ALL = "Choose or type a part of the name"
+_ALL = "Choose, or type part of the name"
 
-
-def show_card(card: ModelCard, colour: str, position: int) -> None:
-    """Source, input size, classes, parameters, and a picture as the net sees it."""
-    images = session.images()
-    crop = card.preprocessing.crop(cache.picture(images.digest, images.ids[0], 512))
-    height, width = card.input_size
-    grey = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
-    with st.container(border=True, height="stretch", gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-            st.image(data_uri(grey), width=72, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
-            st.markdown(
-                f"{square(colour)} **{card.name}** :green[:material/check_circle:]  \n{card.family} · {card.source}",
-                unsafe_allow_html=True,
-            )
-        st.caption(
-            f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
-            + "".join(f"  \n{note}" for note in card.notes)
-        )
-        if card.source != "demo":
-            st.button("Remove", key=f"upload_remove_{position}", type="tertiary", on_click=_remove, args=(card.digest,))
+_LAYOUT = (
+    "Labels: class folders, or a CSV with the columns file and label. Masks of what maps should lie on (see Trust): a "
+    "folder masks/ with the images' own names, masks/KIND/ for several kinds, or a column mask in the CSV."
+)
 
 
-def _remove(digest: str) -> None:
-    session.state().models.remove(digest)
-
-
-def demo_tab() -> None:
-    """Add the demo's models again."""
+def demo_models() -> None:
+    """The demo's models, to be added again."""
     state = session.state()
-    gone = [card for card in cache.demo_cards() if card.digest not in state.active]
-    if not gone:
+    missing = [card for card in cache.demo_cards() if card.digest not in state.active]
+    if not missing:
         st.caption("Four small models that classify paintings. They are in use already.")
-    elif st.button("Add the demo models", key="upload_demo_nets"):
-        for card in gone:
+    elif st.button("Add the demo models", key="upload_demo_models"):
+        for card in missing:
             state.add_model(card.digest)
         st.rerun()
 
 
-def kept_tab() -> None:
+def recent_model() -> None:
     """Models that were added to this server before."""
     state = session.state()
     known = {card.digest: card for card in cache.model_store().cards() if card.digest not in state.models}
@@ -67,15 +47,15 @@ def kept_tab() -> None:
         "Model",
         list(known),
         format_func=lambda d: f"{known[d].name} · {known[d].architecture}",
-        key="upload_kept",
+        key="upload_recent",
     )
-    if st.button("Add model", key="upload_kept_add"):
+    if st.button("Add model", key="upload_recent_add"):
         state.add_model(digest)
         st.rerun()
 
 
-def zoo_tab() -> Job | None:
-    """Any architecture of timm or torchvision; returns the job that loads it."""
+def zoo_model() -> Job | None:
+    """Any architecture of timm or torchvision."""
     architecture = st.selectbox(
         "Architecture", zoo.architectures(), index=None, placeholder=_ALL, key="upload_zoo", persist_state="session"
     )
@@ -93,8 +73,8 @@ def zoo_tab() -> Job | None:
     return cache.jobs().submit(Job(f"Loading {architecture}", load), "interactive")
 
 
-def checkpoint_tab() -> Job | None:
-    """Weights from files, on a named architecture; returns the job that loads them."""
+def checkpoints() -> Job | None:
+    """Weights from files, on a named architecture."""
     files = st.file_uploader(
         "Checkpoints, and a config.json if there is one",
         [suffix[1:] for suffix in checkpoint.SUFFIXES] + ["json"],
@@ -107,12 +87,12 @@ def checkpoint_tab() -> Job | None:
         index=None,
         placeholder=_ALL,
         key="upload_architecture",
-        help="May stay empty when a config.json names it.",
+        help="Not needed if config.json names it.",
         persist_state="session",
     )
     text = st.text_input("Creation arguments", key="upload_create", placeholder="pad_type=same, num_classes=10")
     names = st.file_uploader(
-        "Class names (one a line, or JSON)", ["txt", "json"], key=f"upload_names_{session.state().n_uploads}"
+        "Class names (one per line, or JSON)", ["txt", "json"], key=f"upload_names_{session.state().n_uploads}"
     )
     changes = _preprocessing()
     weights = [file for file in files if not file.name.endswith(".json")]
@@ -122,7 +102,7 @@ def checkpoint_tab() -> Job | None:
     config = configs[0] if configs else {}
     chosen = architecture or config.get("architecture")
     if chosen is None:
-        raise InputError("an architecture for the weights", "none", "Choose one, or add the model's config.json.")
+        raise InputError("an architecture for the weights", "none", "Choose one, or upload the model's config.json.")
     create = {**config.get("create", {}), **zoo.parse_arguments(text)}
     name_text = _text(names) if names else None
     kept = [(checkpoint.keep(file, file.name, settings().data_folder / "weights"), file.name) for file in weights]
@@ -141,17 +121,72 @@ def checkpoint_tab() -> Job | None:
     return cache.jobs().submit(Job(f"Loading {len(kept)} checkpoints", load, unit="models"), "interactive")
 
 
+def demo_images() -> Job | None:
+    """The demo's image sets, each with its models."""
+    name = st.selectbox(
+        "Image set",
+        list(demo_sets.DEMO_SETS),
+        format_func=lambda name: demo_sets.DEMO_SETS[name].title,
+        key="upload_set",
+        persist_state="session",
+    )
+    in_use = demo_sets.in_use(name)
+    st.caption(demo_sets.DEMO_SETS[name].description + (" They are in use already." if in_use else ""))
+    if not in_use and st.button("Use these images", key="upload_set_use"):
+        return demo_sets.add(name)
+    return None
+
+
+def uploaded_images() -> Job | None:
+    """Files, a zip, or a folder, from the visitor's computer."""
+    kinds = [suffix[1:] for suffix in intake.SUFFIXES] + ["zip", "csv"]
+    whole_folder = st.toggle("A whole folder", key="upload_whole_folder", persist_state="session")
+    files = st.file_uploader(
+        "A folder from your computer" if whole_folder else "Images, or one zip",
+        kinds,
+        accept_multiple_files="directory" if whole_folder else True,
+        key=f"upload_files_{session.state().n_uploads}_{whole_folder}",
+        help=_LAYOUT,
+    )
+    if not st.button("Use these images", key="upload_files_add", disabled=not files):
+        return None
+    data = settings().data_folder
+
+    def read(job: Job) -> ImageSet:
+        if len(files) == 1 and files[0].name.lower().endswith(".zip"):
+            return intake.from_zip(files[0], files[0].name, data, job.report)
+        return intake.from_files([(file.name, file) for file in files], data, job.report)
+
+    return cache.jobs().submit(Job("Reading images", read, unit="images"), "interactive")
+
+
+def server_folder() -> Job | None:
+    """A folder that the server can read."""
+    with st.form("upload_folder_form", border=False):
+        folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", help=_LAYOUT)
+        if not st.form_submit_button("Use this folder", key="upload_folder_add"):
+            return None
+    if not folder.strip():
+        raise InputError("the path of a folder on the server", "nothing", "Type one, such as /data/validation.")
+    data = settings().data_folder
+
+    def read(job: Job) -> ImageSet:
+        return intake.from_folder(Path(folder.strip()), data, job.report)
+
+    return cache.jobs().submit(Job(f"Reading {folder}", read, unit="images"), "interactive")
+
+
 def _text(file: UploadedFile) -> str:
-    """What a text file says."""
+    """The content of a text file."""
     try:
         return file.getvalue().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError("a text file", f"{file.name}, which is none", "Save it as UTF-8.") from error
+        raise InputError("a text file", f"{file.name}, which is not text", "Save it as UTF-8.") from error
 
 
 def _preprocessing() -> dict[str, Any]:
-    """What differs from the architecture's own preprocessing; empty fields keep it."""
-    with st.expander("Preprocessing, where it differs from the architecture's own"):
+    """What differs from the architecture's default preprocessing; empty fields keep it."""
+    with st.expander("Preprocessing, where it differs from the architecture's default"):
         mean = st.text_input("Mean per channel, 0 to 1", key="upload_mean", placeholder="0.485, 0.456, 0.406")
         std = st.text_input("Standard deviation per channel", key="upload_std", placeholder="0.229, 0.224, 0.225")
         size = st.number_input("Input side in pixels", 8, 2048, None, key="upload_size")

@@ -1,0 +1,70 @@
+"""What is in use: a card for each model, and what is known of the images."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from figures.maps import data_uri
+from images.image_set import ImageSet
+from models.card import ModelCard
+from pages.shared import cache, scoring_job, session
+from pages.shared.preview import square
+
+_N_THUMBNAILS = 10
+
+
+def model_card(card: ModelCard, images: ImageSet) -> None:
+    """An image as the model sees it; source, input size, classes, parameters, notes; and the way to remove it."""
+    state = session.state()
+    crop = card.preprocessing.crop(cache.picture(images.digest, images.ids[0], 512))
+    height, width = card.input_size
+    rgb = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
+    facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+        st.image(data_uri(rgb), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
+        with st.container(gap="xxsmall"):
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(
+                    f"{square(state.colour(card.digest))} **{card.name}** :green[:material/check_circle:] "
+                    f":small[{card.family} · {card.source}]",
+                    unsafe_allow_html=True,
+                    width="content",
+                )
+                if card.source != "demo":
+                    st.button(
+                        "Remove",
+                        key=f"upload_remove_{card.digest}",
+                        type="tertiary",
+                        on_click=state.models.remove,
+                        args=(card.digest,),
+                    )
+            st.caption("  \n".join([facts, *card.notes]))
+
+
+def image_set(images: ImageSet) -> None:
+    """Counts, ten thumbnails spread over the set, and what came with it, was converted or skipped."""
+    n_labelled = sum(label is not None for label in images.labels)
+    st.markdown(f"**{images.name}** · {len(images):,} images · {len(images.classes)} classes · {n_labelled:,} labelled")
+    spread = range(0, len(images), max(1, len(images) // _N_THUMBNAILS))
+    with st.grid(5, min_column_width=64, gap="xsmall"):
+        for index in spread[:_N_THUMBNAILS]:
+            label = images.labels[index] or "no label"
+            thumbnail, alt = cache.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
+            st.image(thumbnail, caption=label, width="stretch", alt=alt)
+    n_masks = {kind: sum(kind in images.mask_ids(row) for row in range(len(images))) for kind in images.mask_kinds}
+    notes = images.table["note"][images.table["note"] != ""].value_counts()
+    facts = {
+        "Masks": [f"{kind} ({count:,})" for kind, count in n_masks.items()],
+        "Further columns": images.metadata.columns,
+        "Converted": [f"{count:,} {note}" for note, count in notes.items()],
+    }
+    if lines := [f"{title}: {', '.join(items)}" for title, items in facts.items() if len(items)]:
+        st.caption("  \n".join(lines))
+    if images.classes and (cards := session.cards()) and (unknown := scoring_job.unknown_labels(cards, images)):
+        shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
+        st.caption(f":orange[{len(unknown)} of {len(images.classes)} labels are no class of any model:] {shown}")
+    if images.skipped:
+        with st.expander(f":orange[{len(images.skipped)} skipped]"):
+            rows = [(skipped.name, skipped.reason) for skipped in images.skipped]
+            st.dataframe(pd.DataFrame(rows, columns=["file", "why"]), hide_index=True)
