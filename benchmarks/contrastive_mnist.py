@@ -84,7 +84,7 @@ def untrained(name: str) -> nn.Module:
 
 
 def kept_in(model_store: ModelStore, name: str, net: nn.Module, classes: tuple[str, ...]) -> ModelCard:
-    """The net as the model store lends it."""
+    """The net as the model store keeps it."""
     size = (SIDE_PX, SIDE_PX)
     preprocessing = Preprocessing(size, MEAN, STD, resize=size, mode="squash")
     return model_store.add(Loaded(name, "benchmark", name, name, net, preprocessing, classes, Recipe("benchmark")))

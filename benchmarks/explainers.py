@@ -3,8 +3,8 @@
 `python -m benchmarks.explainers`: ResNet18 and ViT-tiny (random weights, 224 px). Each method runs in turn with the
 bare passes of the net (in the faster memory format, at the best batch size) and with each library called plainly at
 equal settings, so that a machine that slows down slows down all of them; figures are medians. `over_bare` is time over
-that of the bare passes that `PASSES` counts, `speedup` the time of the fastest library over ours. Grad-CAM is measured
-once more, on more nets and with the difference of the maps, by `benchmarks.grad_cam`, whose figures are added.
+that of as many bare passes as the method takes, `speedup` the time of the fastest library over ours. Grad-CAM is
+measured once more, on more nets and with the difference of the maps, by `benchmarks.grad_cam`, whose figures are added.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from benchmarks import grad_cam
 from benchmarks.peers import Task, peers, quiet
 from common.errors import first_line
-from explainers.base import Explainer, Need
+from explainers.base import Explainer, Need, nobody
 from explainers.engines.baselines import baseline
 from explainers.engines.superpixels import segments
 from explainers.registry import METHODS
@@ -46,45 +46,18 @@ NETS = ("torchvision/resnet18", "timm/vit_tiny_patch16_224")
 FORWARD_BATCHES, GRADIENT_BATCHES = (8, 16, 32, 64), (4, 8, 16, 32)
 
 
-def _look(params: Any, signed: bool) -> tuple[float, float]:
-    return 1, 0
-
-
-def _gradient(params: Any, signed: bool) -> tuple[float, float]:
-    return 0, 1
-
-
-def _gradients(params: Any, signed: bool) -> tuple[float, float]:
-    return 0, params.samples
-
-
-#: What each method needs, per image, as (forward passes, forward-and-backward passes), from its settings and whether
-#: the layers' inputs go below zero (transformers), which rules that keep excitation apart pay for with more passes.
-PASSES: dict[str, Callable[[Any, bool], tuple[float, float]]] = {
-    **dict.fromkeys(("grad-cam", "grad-cam-plus-plus", "hirescam", "layercam", "eigen-cam", "activation"), _look),
-    "attention-rollout": _look,
-    "legrad": _look,
-    **dict.fromkeys(("saliency", "input-x-gradient", "guided-backprop", "deconvolution", "lrp-epsilon"), _gradient),
-    "multi-layer-grad-cam": _gradient,
-    "gradient-rollout": _gradient,
-    "guided-grad-cam": lambda params, signed: (1, 1),
-    **dict.fromkeys(("smoothgrad", "smoothgrad-squared", "vargrad", "gradient-shap"), _gradients),
-    "integrated-gradients": lambda params, signed: (0, params.steps),
-    "deeplift": lambda params, signed: (0, 2),
-    "deeplift-shap": lambda params, signed: (0, 2 * (3 + params.draws)),
+#: What each pass with a gradient takes where rules run layers again, as (forward passes, forward-and-backward passes);
+#: the second for models whose layers see values below zero (transformers). All other passes are counted as they run.
+RULES_TAKE: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    **dict.fromkeys(("deeplift", "deeplift-shap"), ((0, 2), (0, 2))),
     # units below zero that carry relevance, as before every sum of a skip connection, need a second backward pass
-    "lrp-gamma": lambda params, signed: (1, 2) if signed else (0.5, 1.5),
-    "lrp-z-plus": lambda params, signed: (1, 2) if signed else (1, 1),
-    "lrp-alpha-beta": lambda params, signed: (1, 4) if signed else (1, 2),
-    "lrp-epsilon-gamma-box": lambda params, signed: (0, 1) if signed else (0.5, 1.5),
-    "lrp-epsilon-plus-flat": lambda params, signed: (0, 1) if signed else (1, 1),
-    "deep-taylor": lambda params, signed: (1, 1),
-    "score-cam": lambda params, signed: (1 + params.channels, 0),
-    "rise": lambda params, signed: (params.masks, 0),
+    "lrp-gamma": ((0.5, 1.5), (1, 2)),
+    "lrp-z-plus": ((1, 1), (1, 2)),
+    "lrp-alpha-beta": ((1, 2), (1, 4)),
+    "lrp-epsilon-gamma-box": ((0.5, 1.5), (0, 1)),
+    "lrp-epsilon-plus-flat": ((1, 1), (0, 1)),
+    "deep-taylor": ((1, 1), (1, 1)),
 }
-
-#: Methods whose number of passes depends on the picture's superpixels or windows: the pictures they ask about.
-COUNTED = ("occlusion", "lime", "kernel-shap", "shapley-sampling")
 
 #: What is measured here. Methods that learn from a data set first are not: prediction difference has a benchmark of its
 #: own, and PatternNet asks for plainer nets.
@@ -97,19 +70,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "shapley-sampling": {"permutations": 4},
 }
 
-#: Methods that walk through many pictures for each image are timed on one; the others on as many as they take at once.
+#: Images at once. Methods that look at as many pictures or more for each image are timed on one.
 N_MANY = 8
-ONE_BY_ONE = (
-    "smoothgrad",
-    "smoothgrad-squared",
-    "vargrad",
-    "gradient-shap",
-    "integrated-gradients",
-    "deeplift-shap",
-    "score-cam",
-    "rise",
-    *COUNTED,
-)
 
 
 class Bare:
@@ -198,26 +160,25 @@ class Row:
 
 def measure(model: ModelHandle, module: nn.Module, bare: Bare, method: Explainer, n_rounds: int) -> Row:
     """Time one method on `model`, its bare passes, and each library that has it on `module`, in turn."""
-    n_images = 1 if method.name in ONE_BY_ONE else N_MANY
-    crops = photograph_like(n_images, *model.card.input_size)
-    inputs = model.normalise(crops)
+    params = method.Params(**SETTINGS.get(method.name, {}))
+    inputs = model.normalise(photograph_like(N_MANY, *model.card.input_size))
     with torch.no_grad():
         targets = model.logits(inputs).argmax(1)
-    params = method.Params(**SETTINGS.get(method.name, {}))
+    per_image = sum(passes(model, lambda: method.attribute(model, inputs[:1], targets[:1], params, nobody)))
+    n_images = 1 if per_image >= N_MANY else N_MANY
+    inputs, targets = inputs[:n_images], targets[:n_images]
     black = baseline("black", inputs, model.card.preprocessing)
     parts = segments(inputs, "slic", 50, model.card.preprocessing)
     libraries = peers(method.name, Task(model.card, module, inputs.contiguous(), targets, params, black, parts))
 
     def ours() -> None:
-        method.attribute(model, inputs, targets, params, lambda done, total: None)
+        method.attribute(model, inputs, targets, params, nobody)
 
-    asked = pictures_asked(model.module, ours)  # warms up as well
+    n_forward, n_gradient = passes(model, ours)  # warms up as well
     peak = peak_memory(ours)
-    if method.name in COUNTED:
-        n_forward, n_gradient = float(asked), 0.0
-    else:
-        per_image = PASSES[method.name](params, model.card.layer().layout == TOKENS)
-        n_forward, n_gradient = (n * n_images for n in per_image)
+    if method.name in RULES_TAKE:
+        more_forward, more_gradient = RULES_TAKE[method.name][model.card.layer().layout == TOKENS]
+        n_forward, n_gradient = n_forward + n_gradient * more_forward, n_gradient * more_gradient
     for library, call in list(libraries.items()):
         try:
             call()  # warm up
@@ -254,20 +215,19 @@ def photograph_like(n_images: int, height: int, width: int) -> np.ndarray:
     return (soft + random.normal(0, 12, soft.shape)).clip(0, 255).astype(np.uint8)
 
 
-def pictures_asked(module: nn.Module, call: Callable[[], Any]) -> int:
-    """How many pictures go through `module` during a call."""
-    count = 0
+def passes(model: ModelHandle, call: Callable[[], Any]) -> tuple[float, float]:
+    """How many pictures go through the model during a call without a gradient at them, and how many with one."""
+    counts = [0.0, 0.0]
 
     def add(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal count
-        count += len(inputs[0])
+        counts[torch.is_grad_enabled() and inputs[0].requires_grad] += len(inputs[0])
 
-    handle = module.register_forward_pre_hook(add)
+    handle = model.module.register_forward_pre_hook(add)
     try:
         call()
     finally:
         handle.remove()
-    return count
+    return counts[0], counts[1]
 
 
 def main() -> None:

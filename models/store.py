@@ -1,4 +1,4 @@
-"""The model store: every model loaded once, and lent to one borrower at a time."""
+"""The model store: every model loaded once, and borrowed by one caller at a time."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class ModelStore:
 
     @contextmanager
     def borrow(self, card: ModelCard) -> Iterator[ModelHandle]:
-        """Lend a model: the module in eval mode, locked for everybody else, given back as it was, error or not.
+        """Borrow a model: the module in eval mode, locked for everybody else, given back as it was, error or not.
 
         A model that is not in memory (after a restart) is loaded again by its recipe; raises `InputError` when that
         fails or gives other weights.

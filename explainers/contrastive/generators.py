@@ -32,7 +32,7 @@ class Wanted:
     @property
     def key(self) -> str:
         """Stands for all that makes it but for how long it learns."""
-        return key_of(what="generator", data=self.data, params=self.params.identity)
+        return key_of(what="generator", data=self.data, params=self.params.cache_fields)
 
 
 def find(store: ResultStore, data: str) -> Trained | None:

@@ -31,7 +31,7 @@ class GeneratorParams(ExplainerParams):
     seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of weights and noise.")
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def cache_fields(self) -> dict[str, Any]:
         """All that makes the generator but for how long it learns."""
         return {name: value for name, value in asdict(self).items() if name != "steps"}
 

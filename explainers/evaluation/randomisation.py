@@ -65,7 +65,7 @@ def cascade(
 
     The first stage is the model as it was learnt (or `original`, where these maps are at hand), the last one all
     random; a net with more layers than `stages` forgets several at once, as many each time. Works on a private copy:
-    the lent model stays untouched. Targets stay what they were, as in the paper.
+    the borrowed model stays untouched. Targets stay what they were, as in the paper.
 
     Layers start anew as if nobody had taught them: weights of convolutions and linear layers from a normal with
     standard deviation sqrt(2 / fan-in) (He et al. 2015, eq. 10), which keeps signals from dying on their way; their

@@ -26,7 +26,7 @@ _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 _JUDGE_EVERY = 16
 
 #: Steps in which a target that the noise does not excite is sought from there by a gradient led past the ReLUs.
-WAKING_STEPS = 32
+REDIRECTED_STEPS = 32
 
 #: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
 #: where it moves and the next move may find one. It is given up when that has lowered its rate to less than this share.
@@ -207,20 +207,20 @@ class Ascent:
             return
         numbers = state.numbers[rows].requires_grad_()
         _, inputs = self._shown(numbers, state.step)
-        (slopes,) = self._in_parts(self._led, inputs.detach(), self.targets[rows])
+        (slopes,) = self._in_parts(self._redirected, inputs.detach(), self.targets[rows])
         (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
         led = slopes.flatten(1).any(1) & torch.isfinite(gradient.flatten(1).sum(1))
-        led &= state.quiet[rows] % WAKING_STEPS > 0
+        led &= state.quiet[rows] % REDIRECTED_STEPS > 0
         self._adam(state, rows[led], gradient[led])
         for row in rows[~led].tolist():
-            n_starts = -(-int(state.quiet[row]) // WAKING_STEPS)
+            n_starts = -(-int(state.quiet[row]) // REDIRECTED_STEPS)
             if n_starts == len(CONTRASTS):
                 state.fate[row] = DEAD
                 continue
             noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, CONTRASTS[n_starts])
             state.numbers[row] = noise.to(state.numbers)
             state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
-            state.quiet[row] = n_starts * WAKING_STEPS
+            state.quiet[row] = n_starts * REDIRECTED_STEPS
 
     def _take_back(self, state: State, rows: Tensor) -> None:
         """Pictures that the target does not answer to at all: back to the best, or to be sought from where they are."""
@@ -286,7 +286,7 @@ class Ascent:
             (slopes,) = torch.autograd.grad(scores.sum(), seen)
         return values.detach(), scores.detach(), slopes
 
-    def _led(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    def _redirected(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         """The values' gradient (n, C, H, W) at the net's inputs, led past the ReLUs that let none through."""
         with torch.enable_grad(), FastInputGradient():
             seen = inputs.detach().requires_grad_()

@@ -62,7 +62,7 @@ class Asked:
             rule=_RULE,
             model=self.card.digest,
             target=(self.target, asdict(self.output)),
-            params=self.params.identity,
+            params=self.params.cache_fields,
         )
 
     @property

@@ -63,7 +63,7 @@ class MaxOutParams(ExplainerParams):
         return Transforms(self.jitter, self.scale, self.rotate)
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def cache_fields(self) -> dict[str, Any]:
         """All that makes the pictures but for how long it takes: runs that agree in it go on with each other."""
         return {name: value for name, value in asdict(self).items() if name != "iterations"}
 

@@ -17,13 +17,13 @@ from models.store import ModelHandle
 
 
 class Fit(NamedTuple):
-    """Coefficients (K,) of a weighted regression, and how far each of its n samples pulled them (n, K); float64.
+    """Coefficients (K,) of a weighted regression, and the jackknife influence of its n samples on them (n, K); float64.
 
-    A pull is the sample's jackknife influence, so that pulls of independent samples give the standard error.
+    The influences of independent samples give the standard error.
     """
 
     coefficients: Tensor
-    pulls: Tensor
+    influences: Tensor
 
 
 def regression(x: Tensor, y: Tensor, weights: Tensor, ridge: float = 0.0) -> Fit:
@@ -44,7 +44,7 @@ class LIME(Explainer):
 
     g(z) = b_0 + b · z imitates the score of pictures z in {0, 1}^K, in which the superpixels with z_k = 0 are covered:
     b has the least sum_z pi(z) (score(z) - g(z))² + ridge |b|², with pi(z) = exp(-D(z, 1)² / width²) and D the cosine
-    distance. Each superpixel is shown or covered by the toss of a coin, and the ridge stands in for the paper's
+    distance. Each superpixel is shown or covered with probability one half, and the ridge stands in for the paper's
     K-LASSO, both as in the authors' code for images. The map shows b_k on every pixel of superpixel k.
     """
 
@@ -73,17 +73,17 @@ class LIME(Explainer):
     ) -> Sampled:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32 and its error, target's unit per superpixel."""
         played = games(model, inputs, targets, params)
-        kept = [tosses(max(params.samples, 2 * game.n_players), game.n_players, params.seed) for game in played]
+        kept = [coalitions(max(params.samples, 2 * game.n_players), game.n_players, params.seed) for game in played]
         step = Steps(progress, sum(map(len, kept)))
         maps, errors = [], []
         for game, z in zip(played, kept, strict=True):
             found = surrogate(z, game.values(z, step), params.width, params.ridge)
             maps.append(game.painted(found.coefficients))
-            errors.append(game.painted(found.pulls.square().sum(0).sqrt()))
+            errors.append(game.painted(found.influences.square().sum(0).sqrt()))
         return Sampled(torch.stack(maps), torch.stack(errors))
 
 
-def tosses(n: int, n_players: int, seed: int) -> Tensor:
+def coalitions(n: int, n_players: int, seed: int) -> Tensor:
     """Coalitions (n, n_players) bool: first the whole picture, then a coin for every superpixel."""
     kept = torch.rand((n, n_players), generator=torch.Generator().manual_seed(seed)) < 0.5
     kept[0] = True
@@ -150,8 +150,8 @@ def _shapley(game: Game, kept: Tensor, weights: Tensor, n_full: int, step: Steps
     z = kept.double()
     share = z.mean(1, keepdim=True)
     fit = regression(z - share, (one - other) / 2 - (share[:, 0] - 0.5) * total, weights)
-    pulls = fit.pulls[n_full:]  # only what was drawn could have come out otherwise
-    spread = (pulls - pulls.mean(0)).square().sum(0).sqrt() if len(pulls) else torch.zeros(game.n_players)
+    drawn = fit.influences[n_full:]  # only what was drawn could have come out otherwise
+    spread = (drawn - drawn.mean(0)).square().sum(0).sqrt() if len(drawn) else torch.zeros(game.n_players)
     return game.shared(total / game.n_players + fit.coefficients), game.shared(spread)
 
 

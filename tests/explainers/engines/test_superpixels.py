@@ -113,7 +113,7 @@ def test_covered_pictures_show_the_fill_where_nothing_is_kept(channels):
 
 
 @each(METHODS)
-def test_no_pass_is_larger_than_the_loan_allows_and_the_map_does_not_depend_on_it(model_store, method):
+def test_no_pass_is_larger_than_the_model_allows_and_the_map_does_not_depend_on_it(model_store, method):
     module, sizes = plain(), []
     module.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     maps = [run(model_store, method, module, batch=batch, **METHODS[method]) for batch in (64, 7)]

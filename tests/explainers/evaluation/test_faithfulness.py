@@ -108,7 +108,7 @@ def test_areas_do_not_depend_on_the_batch_nor_on_the_neighbours(model_store):
     np.testing.assert_allclose(np.array(together)[:, 3:4], alone, atol=1e-6)
 
 
-def test_no_pass_is_larger_than_the_loan_allows(model_store, monkeypatch):
+def test_no_pass_is_larger_than_the_model_allows(model_store, monkeypatch):
     sizes = []
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         logits = type(model).logits

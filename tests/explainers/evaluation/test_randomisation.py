@@ -23,7 +23,7 @@ PARAMS = ExplainerParams()
 
 
 class Edges(Explainer):
-    """The picture's edges: a map that looks like an explanation and knows nothing of the model (no section)."""
+    """The picture's edges: a map that looks like an explanation and knows nothing of the model."""
 
     name, title, family, signed = "edges", "Edges", "test", True
     question, reference = "?", "-"
@@ -50,7 +50,7 @@ class Fitted(Edges):
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_the_cascade_leaves_the_lent_model_untouched(model_store, net):
+def test_the_cascade_leaves_the_borrowed_model_untouched(model_store, net):
     module = seeded(NETS[net])
     card, before = add(model_store, module), state_of(module)
     with model_store.borrow(card) as model:

@@ -9,7 +9,7 @@ from torch import nn
 from common.errors import InputError
 from explainers.maxout import ascent as ascent_module
 from explainers.maxout import objective as objective_module
-from explainers.maxout.ascent import WAKING_STEPS, Ascent
+from explainers.maxout.ascent import REDIRECTED_STEPS, Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.parametrisation import PIXEL
 from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
@@ -167,7 +167,7 @@ def test_a_way_that_leads_nowhere_is_given_up_after_every_start(model_store):
     card = add(model_store, Sleepy())
     _, state = climbed(model_store, card, HONEST, targets=(2,), until=1000)
     assert state.fate.tolist() == [DEAD]
-    assert state.step <= len(CONTRASTS) * WAKING_STEPS
+    assert state.step <= len(CONTRASTS) * REDIRECTED_STEPS
 
 
 class Fading(nn.Module):

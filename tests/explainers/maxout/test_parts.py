@@ -231,27 +231,27 @@ RELUS = {
 
 
 @pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
-def test_past_relus_goes_only_what_wakes_a_picture_that_gets_no_gradient(relu):
-    asleep, awake = [-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]
-    inputs = torch.tensor([asleep, awake], requires_grad=True)
+def test_redirected_relus_hand_on_only_what_excites_a_picture_that_gets_no_gradient(relu):
+    silent, excited = [-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]
+    inputs = torch.tensor([silent, excited], requires_grad=True)
     weights = torch.tensor([5.0, 1.0, -7.0])
     with RedirectedReLU():
         reached = relu(inputs)
-        (led,) = torch.autograd.grad((reached * weights).sum(), inputs)
+        (redirected,) = torch.autograd.grad((reached * weights).sum(), inputs)
     assert torch.equal(reached, inputs.clamp(min=0))
-    assert led.tolist() == [[5.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    assert redirected.tolist() == [[5.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     (own,) = torch.autograd.grad((relu(inputs) * weights).sum(), inputs)
     assert own.tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]], "behind the block everything is as it was"
 
 
-def test_an_in_place_relu_past_which_a_gradient_is_led_still_overwrites():
+def test_a_redirected_in_place_relu_still_overwrites():
     with RedirectedReLU():
         reached = relu_after_a_sum(torch.tensor([[-1.0, 2.0]], requires_grad=True))
     assert reached.tolist() == [[0.0, 2.0]]
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
-def test_leading_past_relus_changes_no_value_and_leaves_nothing_behind(model_store, net):
+def test_redirected_relus_change_no_value_and_leave_nothing_behind(model_store, net):
     module = seeded(NETS[net])
     card = add(model_store, module)
     before = state_of(module)

@@ -7,7 +7,7 @@ import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from sklearn.linear_model import Ridge
 
-from explainers.methods.lime_shap import LIME, KernelSHAP, pairs, regression, surrogate, tosses
+from explainers.methods.lime_shap import LIME, KernelSHAP, coalitions, pairs, regression, surrogate
 from tests.explainers.games import GRID, LABELS, N_PARTS, PX, TARGETS, Both, Half, linear, per_part, plain, run, value
 from tests.explainers.games import shapley_by_definition as by_definition
 from tests.explainers.nets import add, normalised, silent
@@ -39,7 +39,7 @@ def test_regression_without_ridge_gives_back_a_linear_function():
     x, b = (torch.randn(size, generator=generator, dtype=torch.float64) for size in ((30, 5), (5,)))
     found = regression(x, x @ b, torch.rand(30, generator=generator, dtype=torch.float64) + 0.1)
     torch.testing.assert_close(found.coefficients, b)
-    assert found.pulls.abs().max() < 1e-9
+    assert found.influences.abs().max() < 1e-9
 
 
 def test_pulls_are_what_leaving_a_sample_out_changes():
@@ -50,14 +50,14 @@ def test_pulls_are_what_leaving_a_sample_out_changes():
     for i in range(30):
         rest = torch.arange(30) != i
         without = regression(x[rest], y[rest], weights[rest], 0.7).coefficients
-        torch.testing.assert_close(found.pulls[i], found.coefficients - without)
+        torch.testing.assert_close(found.influences[i], found.coefficients - without)
 
 
 @pytest.mark.parametrize(("width", "ridge"), [(0.25, 1.0), (0.1, 0.0), (2.0, 5.0)])
 def test_lime_is_the_weighted_ridge_regression_of_its_samples(model_store, width, ridge):
     module, inputs = plain(), normalised(px=PX)
     found = of_parts(run(model_store, LIME(), module, samples=80, width=width, ridge=ridge, seed=3, **GRID).maps)
-    kept = tosses(80, N_PARTS, 3)
+    kept = coalitions(80, N_PARTS, 3)
     for n, target in enumerate(TARGETS):
         scores = [value(module, inputs[n], target, torch.nonzero(z).flatten().tolist()) for z in kept]
         expected = Ridge(alpha=ridge).fit(kept.numpy(), scores, sample_weight=kernel(kept, width)).coef_
@@ -67,7 +67,7 @@ def test_lime_is_the_weighted_ridge_regression_of_its_samples(model_store, width
 def test_lime_equals_captum_on_the_same_samples(model_store):
     module, inputs = plain(), normalised(px=PX)
     found = of_parts(run(model_store, LIME(), module, samples=80, **GRID).maps)
-    kept = tosses(80, N_PARTS, 0)
+    kept = coalitions(80, N_PARTS, 0)
 
     def samples(*_args, **_more):
         yield from kept.float()[:, None]
@@ -97,7 +97,7 @@ def test_lime_on_a_linear_net_is_off_by_no_more_than_its_ridge_can_pull(model_st
     """|b_ridge - b| <= ridge / (ridge + least eigenvalue of the weighted samples) · |b|."""
     module = linear()
     found, exact = of_parts(run(model_store, LIME(), module, samples=150, **GRID).maps), held(module)
-    kept = tosses(150, N_PARTS, 0)
+    kept = coalitions(150, N_PARTS, 0)
     z, weights = kept.double().numpy(), kernel(kept)
     z = z - np.average(z, axis=0, weights=weights)
     least = np.linalg.eigvalsh(z.T * weights @ z)[0]
