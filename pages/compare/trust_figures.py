@@ -60,14 +60,14 @@ def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
 
 
 def words(images: ImageSet, request: AttributionRequest) -> tuple[str, str]:
-    """`ins 0.81 · del 0.12 · random 0.30` and `subject 62 % (peak in)`: what has been measured on a map so far."""
+    """What has been measured: `ins 0.81 · del 0.12 · random 0.30`, and a line `subject 62% (peak in)` for each mask."""
     figures = trust.found(cache.store(), images, request)
     on_map = " · ".join(
         f"{short} {_figure(name, value)}"
         for name, (short, _) in MEANINGS.items()
         if (value := getattr(figures, name)) is not None and not isnan(value)
     )
-    on_masks = " · ".join(
+    on_masks = "\n".join(
         f"{kind} {one.mass:.0%} (peak {'in' if one.pointing >= 0.5 else 'out'})"
         for kind, one in figures.masks.items()
         if not isnan(one.mass)
