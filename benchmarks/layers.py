@@ -66,7 +66,7 @@ def visit(address: str, models: list[str], images: str, repeats: int) -> tuple[l
         page.set_default_timeout(120_000)
         page.goto(f"{address}/?models={','.join(models)}&images={images}")
         page.get_by_role("link", name="Layers").click()
-        page.get_by_role("button", name="Take six that deserve a look").click()
+        page.get_by_role("button", name="Select six images").click()
         if len(models) > 1:
             page.get_by_text("All models in step").click()
             page.wait_for_timeout(2000)

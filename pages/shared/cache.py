@@ -34,7 +34,7 @@ def model_store() -> ModelStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
-    """The server's workers: scoring never keeps a map waiting, nor do one visitor's many maps keep the next waiting."""
+    """The server's workers: maps wait neither for scoring nor for the many maps of another visitor."""
     return JobQueue(background=1, interactive=4)
 
 
@@ -45,7 +45,7 @@ def store() -> ResultStore:
 
 
 def predictions_folder() -> Path:
-    """Where scoring leaves its tables."""
+    """Where the tables of predictions are kept."""
     return settings().data_folder / "predictions"
 
 
@@ -99,7 +99,7 @@ def _image_set_path(digest: str) -> Path:
 
 
 def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
-    """The models' answers on the images; `None` until all of them are scored."""
+    """The models' predictions on the images; `None` until all are scored."""
     if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
         return None
     return _predictions(tuple(card.digest for card in cards), images.digest)

@@ -1,4 +1,4 @@
-"""Progress on everything long: what is done, how fast, how long it will take, and a way out."""
+"""Progress of a job: what is done, how fast, the time left, and the button that stops it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def progress_words(job: Job) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """`12 s`, `3 min`, `1.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def wait_for(job: Job, key: str) -> None:
-    """Show a job until it ends, then draw the page anew; what ended badly stays, in one line."""
+    """Show a job until it ends, then run the page again; a failed or stopped one leaves a line."""
 
     @st.fragment(run_every=0.4 if job.active else None)
     def draw() -> None:
@@ -37,23 +37,23 @@ def wait_for(job: Job, key: str) -> None:
         if job.state is State.FAILED:
             st.error(job.error, icon=":material/error:")
         elif job.state is State.CANCELLED:
-            st.info("Cancelled. What was finished is kept; start again to go on from there.")
+            st.info("Stopped. Finished results are kept; resume to continue.")
         else:
             st.progress(job.fraction, f"{job.title}: {progress_words(job)}")
-            st.button("Cancel", key=f"{key}_cancel", on_click=job.cancel)
+            st.button("Stop", key=f"{key}_cancel", on_click=job.cancel)
 
     draw()
 
 
 def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
-    """Show the job with this job's key; one that was stopped starts again on demand.
+    """Show the job with this job's key; a button resumes one that was stopped or has failed.
 
-    It is started now if there was none, or if one is through and its files have gone since.
+    It is started now if there was none, or if one is done and its files have gone since.
     """
     found = cache.jobs().find(job.key)
     if found is None or found.state is State.DONE:
         found = cache.jobs().submit(job, lane)
     wait_for(found, key)
-    if found.state in (State.CANCELLED, State.FAILED) and st.button("Start again", key=f"{key}_again"):
+    if found.state in (State.CANCELLED, State.FAILED) and st.button("Resume", key=f"{key}_again"):
         cache.jobs().submit(job, lane)
         st.rerun()

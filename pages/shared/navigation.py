@@ -1,4 +1,4 @@
-"""The script that Streamlit runs for every visitor: the menu, the sidebar, and the page on show."""
+"""The script that Streamlit runs for every session: menu, sidebar, and the current page."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Widgets made from a method's `Params`: declared once there, drawn here."""
+"""Widgets for the fields of a method's `Params`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def settings_of(
 ) -> dict[str, Any]:
     """One widget for each setting that all models share, but for those in `without`; the chosen values by name.
 
-    `defaults` are what they stand at first, if not the method's own.
+    `defaults` are the values at first, if not the method's own.
     """
     defaults = defaults or method.Params()
     items = [item for item in fields(method.Params) if item.metadata.get("kind") != "layer"]
     items = [item for item in items if item.name not in without]
     if not items:
-        st.caption("Nothing to set.")
+        st.caption("No settings.")
     return {
         item.name: _widget(item, f"{key}_{method.name}_{item.name}", getattr(defaults, item.name)) for item in items
     }
 
 
 def layer_chooser(card: ModelCard, key: str, spatial: bool = True) -> str | None:
-    """A chooser over the model's layer tree; `None` stands for the sensible default.
+    """A chooser over the model's layers; `None` stands for the model's default layer.
 
     With `spatial`, only layers that have a grid are offered; a model without any has no default.
     """
@@ -48,17 +48,17 @@ def layer_chooser(card: ModelCard, key: str, spatial: bool = True) -> str | None
 
 
 def params_for(method: Explainer, chosen: dict[str, Any], layer: str | None) -> ExplainerParams:
-    """The method's `Params` with the chosen values and, where it looks at a layer, this model's."""
+    """The method's `Params` with the chosen values and, if it has one, the layer."""
     has_layer = any(item.metadata.get("kind") == "layer" for item in fields(method.Params))
     return method.Params(**chosen, **({"layer": layer} if has_layer else {}))
 
 
 def about(method: Described) -> str:
-    """What a student should know of a method, as Markdown: what it answers, how, what it cannot tell, the paper."""
+    """What to know of a method, as Markdown: what it answers, how it works, what it cannot tell, the paper."""
     lines = [
         f"**{method.title}** · {method.family}",
         f"**What it answers.** {method.question}",
-        f"**How.** {method.recipe}" if method.recipe else "",
+        f"**How it works.** {method.recipe}" if method.recipe else "",
         f"**What it cannot tell.** {method.caution}" if method.caution else "",
         f"**Paper.** {method.reference}",
     ]
@@ -78,6 +78,6 @@ def _widget(item: Field[Any], key: str, default: Any) -> Any:
     if isinstance(default, int | float):
         return st.number_input(title, low, high, default, **shared)
     if low is not None:
-        free = "all units" if facts.get("kind") == "unit" else "as it is"
+        free = "all units" if facts.get("kind") == "unit" else "unchanged"
         return st.number_input(title, low, high, None, placeholder=free, **shared)
     return st.text_input(title, default or "", **shared) or default

@@ -1,4 +1,4 @@
-"""What the pages share that show the picks one by one: the way in, the pager, the line of progress, one panel large."""
+"""What the pages share that show the picked images one by one: what they need first, the pager, progress, zoom."""
 
 from __future__ import annotations
 
@@ -22,42 +22,44 @@ CHART = {"scrollZoom": True, "displaylogo": False, "doubleClick": False, "showAx
 
 
 def require_predictions(key: str) -> Predictions:
-    """The models' answers; a page without models stops here, and one without answers waits for them."""
+    """The models' predictions; the page ends here without a model, and until all images are scored."""
     cards, images = session.cards(), session.images()
     if not cards:
         st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")
         end_page()
     table = cache.predictions(cards, images)
     if table is None:
-        st.markdown("The models' answers come first.")
+        st.markdown("The images must be scored first.")
         run_and_wait(scoring_job.job(), key, "interactive")
         end_page()
     return table
 
 
 def require_picks(table: Predictions, key: str) -> None:
-    """A page without picks stops here, and offers some."""
+    """The page ends here while no image is selected, and offers to select some."""
     state, images = session.state(), session.images()
     if state.picks:
         return
-    st.markdown("No pictures are picked yet. Pick some on the Suggestion page, or start with six that deserve a look.")
+    st.markdown(
+        "No image is selected. Select some on the Suggestion page, or the six on which the models disagree most."
+    )
     with st.container(horizontal=True):
-        if st.button("Take six that deserve a look", type="primary", key=f"{key}_six"):
+        if st.button("Select six images", type="primary", key=f"{key}_six"):
             state.pick(most_disputed(table, images))
             st.rerun()
-        if st.button("Go to suggestions", key=f"{key}_suggestions"):
+        if st.button("Go to Suggestion", key=f"{key}_suggestions"):
             site_map.go("suggestion")
     end_page()
 
 
 def most_disputed(table: Predictions, images: ImageSet) -> list[str]:
-    """The most disputed pictures, and among equals those of which the models are surest."""
+    """The ids of the six images with the most predicted classes; among equals, those of the highest mean confidence."""
     order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
     return [images.ids[row] for row in order[:6]]
 
 
 def pager(key: str) -> str:
-    """Back, where we are, on, and the picture's name, into the row that the caller has opened; returns its id."""
+    """Previous, position, next and the image's name, into the row that the caller has opened; returns the id."""
     state, images = session.state(), session.images()
     state.position = min(state.position, len(state.picks) - 1)
     row = images.index(state.picks[state.position])
@@ -76,23 +78,23 @@ def _turn(step: int) -> None:
 def progress(
     names: Sequence[str],
     polled: bool,
-    reading: str = "Scroll over a panel to zoom, drag to pan: all panels move in step.",
+    hint: str = "Scroll over a panel to zoom, drag to pan; all panels zoom together.",
 ) -> None:
-    """What is still being worked out, and the way to stop it; draws the page anew once when it ends.
+    """The progress of a job of these names, and the button that stops it; runs the page again when it has ended.
 
-    The line keeps its place when all is done, so that nothing below it jumps; `reading` then stands there.
+    The line keeps its height afterwards, so that nothing below it jumps; `hint` then stands there.
     """
     job, active = session.state().jobs.get(names[0]), session_jobs.active(*names)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, progress_words(active))
-            st.button("Cancel", key=f"{names[0]}_cancel", type="tertiary", on_click=active.cancel)
+            st.button("Stop", key=f"{names[0]}_cancel", type="tertiary", on_click=active.cancel)
         elif polled:
             st.rerun()
         elif job is not None and job.state is State.CANCELLED:
-            st.caption("Stopped. What is ready stays; change anything above to go on.")
+            st.caption("Stopped. Finished maps are kept; change any setting to continue.")
         else:
-            st.caption(reading)
+            st.caption(hint)
 
 
 def whole_picture(key: str, label: str = "Whole picture") -> None:
@@ -106,14 +108,14 @@ def _unzoom() -> None:
 
 
 def choose_scale(key: str, over: str) -> bool:
-    """Whether magnitudes are to compare `over` several maps."""
+    """Whether maps share one scale, so that magnitudes can be compared `over` them."""
     scale = st.segmented_control(
         "Scale",
         ["per map", "shared"],
         default="per map",
         required=True,
         key=f"{key}_scale",
-        help=f"Shared: magnitudes compare over {over}.",
+        help=f"Shared: one scale, so that magnitudes can be compared over {over}.",
         persist_state="session",
     )
     return scale == "shared"

@@ -1,4 +1,4 @@
-"""One image at a glance: the picture, the true class, and every model's answer in its colour."""
+"""One image at a glance: its thumbnail, true class, and every model's prediction in the model's colour."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def square(colour: str) -> str:
 
 
 def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None:
-    """The image in `row` of the table, or an invitation; the height never changes."""
+    """The image in `row` of the table, or a hint; the height never changes."""
     with st.container(height=_HEIGHT_PX, border=True, key="preview"):
         if row is None:
-            st.caption("Move the mouse over a point to see its picture and what the models said.")
+            st.caption("Hover over a point to see the image and what each model predicts.")
             return
         true = predictions.class_name(int(predictions.true[row]))
         st.image(cache.thumbnail(images.digest, int(row)), alt=images.names[row])
         n_classes, confidence = n_predicted_classes(predictions)[row], mean_confidence(predictions)[row]
         st.caption(f"{images.names[row]} · {n_classes} classes predicted · mean confidence {confidence:.3f}")
-        lines = [f"**true** {true or 'unknown'}", *answers(predictions, row)]
+        lines = [f"**true class** {true or 'unknown'}", *prediction_lines(predictions, row)]
         st.markdown("  \n".join(lines), unsafe_allow_html=True)
 
 
-def answers(predictions: Predictions, row: int) -> list[str]:
-    """A line for each model: its colour, name, top class and score; right ones get a check mark, errors a cross."""
+def prediction_lines(predictions: Predictions, row: int) -> list[str]:
+    """A line for each model: its colour, name, predicted class and confidence, and whether that is right."""
     state, lines = session.state(), []
     for m, (digest, name) in enumerate(zip(predictions.models, predictions.model_names, strict=True)):
         predicted = predictions.class_name(int(predictions.predicted[row, m]))

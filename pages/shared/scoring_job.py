@@ -1,4 +1,4 @@
-"""Scoring from a page: one job for the models and images at work."""
+"""Scoring: one job for the models and images in use."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from suggestion import scoring
 
 
 def job() -> Job:
-    """Score what is not scored yet of the models and images at work; asking twice queues one job."""
+    """The job that scores what is not scored yet of the models and images in use."""
     cards, images = session.cards(), session.images()
     model_store, folder = cache.model_store(), cache.predictions_folder()
 
     def work(job: Job) -> dict[str, str]:
         return scoring.score(model_store, cards, images, folder, job.report)
 
-    return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="answers", key=key(cards, images))
+    return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="predictions", key=key(cards, images))
 
 
 def submit() -> Job:
-    """Queue the scoring."""
+    """Queue the scoring; two calls queue one job."""
     return cache.jobs().submit(job())
 
 
 def key(cards: list[ModelCard], images: ImageSet) -> str:
-    """Stands for one scoring job."""
+    """The key of the scoring job for these models and images."""
     return f"score {images.digest} " + " ".join(card.digest for card in cards)
 
 

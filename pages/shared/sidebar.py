@@ -1,4 +1,4 @@
-"""The sidebar of every page: which models and images are at work, the picks, the jobs."""
+"""The sidebar of every page: models and images in use, the number of selected images, the jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pages.shared.preview import square
 
 @contextmanager
 def around_page() -> Iterator[None]:
-    """Draw it beside the page that the block runs; the jobs come last, so that those the page starts are there."""
+    """Draw it around the page that the block runs: the jobs come last, so that those the page starts are there."""
     state = session.state()
     with st.sidebar:
         _models(state)
@@ -64,13 +64,13 @@ def is_stale() -> bool:
 def _picks(state: session.SessionState) -> None:
     state.n_picks_drawn = len(state.picks)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Picks** {len(state.picks)}")
+        st.markdown(f"**Selected images** {len(state.picks)}")
         if state.picks:
             st.button("Clear", key="sidebar_clear", type="tertiary", on_click=state.picks.clear)
 
 
 def _jobs() -> None:
-    """All jobs of this server that run or wait; redrawn every second only while there are any."""
+    """All running and waiting jobs of this server; redrawn every second while there are any."""
     active = [job for job in cache.jobs().jobs if job.active]
 
     @st.fragment(run_every=1.0 if active else None)
@@ -88,4 +88,4 @@ def _jobs() -> None:
 def _job(job: Job) -> None:
     words = "waiting" if job.state is State.WAITING else progress_words(job)
     st.progress(job.fraction, f"{job.title} · {words}")
-    st.button("Cancel", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)
+    st.button("Stop", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)

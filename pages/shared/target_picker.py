@@ -1,4 +1,4 @@
-"""What the methods are asked about: each model's answer, a class, or a unit of a layer."""
+"""Choosing the target of an explanation: a class, by one of several rules, or a unit of a layer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from suggestion import targets
 from suggestion.table import Predictions, shared_classes
 
 TARGETS = {
-    targets.TOP: "each model's own answer",
-    targets.ONE_CLASS: "one class for all",
+    targets.TOP: "each model's predicted class",
+    targets.ONE_CLASS: "one class for all models",
     targets.TRUE: "the true class",
-    targets.RUNNER_UP: "the runner-up",
+    targets.RUNNER_UP: "the runner-up class",
     UNIT: "a unit of a layer",
 }
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A channel or neuron of `layer` (the model's default one for `None`), over all its grid or at (row, column)."""
+    """A channel or neuron of `layer` (`None`: the model's default), averaged over its grid or at one (row, column)."""
 
     layer: str | None = None
     number: int = 0
@@ -57,7 +57,7 @@ class TargetSpec:
 
 
 def choose_target(cards: Sequence[ModelCard], key: str) -> TargetSpec:
-    """The toolbar's widgets; the units themselves are chosen by `choose_units`, which needs more room."""
+    """The widgets of one row; units are chosen by `choose_units`, which needs more room."""
     kind = st.selectbox(
         "Explain",
         list(TARGETS),
@@ -72,19 +72,19 @@ def choose_target(cards: Sequence[ModelCard], key: str) -> TargetSpec:
         known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
         one_class = st.selectbox("Class", known, key=f"{key}_class", persist_state="session")
     value = st.segmented_control(
-        "By its",
+        "Output",
         [LOGIT, PROBABILITY],
         default=LOGIT,
         required=True,
         key=f"{key}_value",
         persist_state="session",
-        help="Logit: what speaks for the class itself. Probability: also what speaks against its rivals.",
+        help="Logit: evidence for the class itself. Probability: also evidence against the other classes.",
     )
     return TargetSpec(kind, one_class, value)
 
 
 def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
-    """Layer, unit and place for each model; raises `InputError` for a place that is no two whole numbers."""
+    """Layer, unit and position for each model; raises `InputError` unless a position is two whole numbers."""
     units = {}
     with st.grid(len(cards), gap="small"):
         for card in cards:
@@ -95,7 +95,7 @@ def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
                     f"Unit (0 to {n_units - 1})", 0, None, 0, key=f"{key}_unit_{card.digest}", persist_state="session"
                 )
                 written = st.text_input(
-                    "Place (row, column)",
+                    "Position (row, column)",
                     key=f"{key}_place_{card.digest}",
                     persist_state="session",
                     placeholder="mean over the grid",
@@ -105,10 +105,10 @@ def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
 
 
 def parse_place(written: str) -> tuple[int, int] | None:
-    """`3, 5` -> (3, 5); nothing for nothing; raises `InputError` for anything else."""
+    """`3, 5` -> (3, 5), an empty text -> None; raises `InputError` for anything else."""
     if not written.strip():
         return None
     found = re.fullmatch(r"\s*\(?\s*(\d+)[\s,;]+(\d+)\s*\)?\s*", written)
     if found is None:
-        raise InputError("a place as row, column", repr(written), "Write two whole numbers, such as 3, 5.")
+        raise InputError("a position as row, column", repr(written), "Write two whole numbers, such as 3, 5.")
     return int(found[1]), int(found[2])

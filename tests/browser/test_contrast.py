@@ -24,7 +24,7 @@ def page(digits_scored):
         page.goto(f"{address}/?models={','.join(models)}&images={images.digest}")
         page.get_by_text("digits · 1,797").first.wait_for(timeout=120_000)
         page.get_by_role("link", name="Contrast").click()
-        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_role("button", name="Select six images").click(timeout=120_000)
         yield page
         assert not errors
 

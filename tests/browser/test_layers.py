@@ -27,7 +27,7 @@ def page(tmp_path):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
         page.get_by_role("link", name="Layers").click(timeout=120_000)
-        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_role("button", name="Select six images").click(timeout=120_000)
         page.wait_for_function(f"{COLUMNS}.length == 4 && {N_TILES} == 96", timeout=90_000)
         yield page
         assert not errors

@@ -16,7 +16,7 @@ def page(tmp_path):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
         page.get_by_role("link", name="Prediction difference").click(timeout=120_000)
-        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_role("button", name="Select six images").click(timeout=120_000)
         page.get_by_text("not asked yet").first.wait_for(timeout=90_000)
         yield page
         assert not errors
@@ -50,7 +50,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)
 
     page.reload()
-    page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+    page.get_by_role("button", name="Select six images").click(timeout=120_000)
     page.wait_for_function(f"{CORNERS} == 4", timeout=60_000)
     assert page.get_by_role("button", name="Go on", exact=True).is_disabled()
     page.get_by_role("button", name="Go on to exact").click()

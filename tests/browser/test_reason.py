@@ -17,7 +17,7 @@ def page(tmp_path):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
         page.get_by_role("link", name="Reason").click(timeout=120_000)
-        page.get_by_role("button", name="Take six that deserve a look").click(timeout=120_000)
+        page.get_by_role("button", name="Select six images").click(timeout=120_000)
         page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
         page.wait_for_function(f"{MAPS} >= 12", timeout=30_000)
         yield page

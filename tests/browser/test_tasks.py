@@ -101,7 +101,7 @@ def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
 
 def test_zooming_one_panel_moves_them_all_and_stays(visitor):
     visitor.page.get_by_role("link", name="Compare").click(timeout=120_000)
-    visitor.press("Take six that deserve a look")
+    visitor.press("Select six images")
     visitor.page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
     visitor.wait(f"{MAPS} >= 8")
     zoom(visitor.page, "compare_chart", 7, 220)  # in the second row, in the second column
@@ -118,7 +118,7 @@ def test_zooming_one_panel_moves_them_all_and_stays(visitor):
 
 def test_a_click_on_a_panels_corner_shows_it_at_full_width(visitor):
     visitor.page.get_by_role("link", name="Compare").click(timeout=120_000)
-    visitor.press("Take six that deserve a look")
+    visitor.press("Select six images")
     visitor.wait(f"{MAPS} >= 8")
     visitor.wait(f"{n_marks('compare_chart')} > 0")
     visitor.page.wait_for_timeout(1500)
