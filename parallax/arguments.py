@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import Field, fields
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, did_you_mean
@@ -92,13 +93,16 @@ def images_of(texts: Sequence[str]) -> ImageSet:
 
 
 def rows_of(images: ImageSet, only: Sequence[str], first: int | None, rows: Sequence[int] | None = None) -> list[int]:
-    """Positions of the images called `only`, or of the `first` of all (or of `rows`)."""
-    for name in only:
-        if name not in images.names:
-            cure = did_you_mean(name, images.names) or f"The first is {images.names[0]}."
-            raise InputError(f"an image of {images.name}", repr(name), cure)
+    """Positions of the images called `only`, with or without their folders, or of the `first` of all (or of `rows`)."""
+    found: set[int] = set()
+    for wanted in only:
+        matching = {row for row, name in enumerate(images.names) if wanted in (name, PurePosixPath(name).name)}
+        if not matching:
+            cure = did_you_mean(wanted, images.names) or f"The first is {images.names[0]}."
+            raise InputError(f"an image of {images.name}", repr(wanted), cure)
+        found |= matching
     if only:
-        return [row for row, name in enumerate(images.names) if name in only][:first]
+        return sorted(found)[:first]
     return list(range(len(images)) if rows is None else rows)[:first]
 
 

@@ -4,7 +4,7 @@ from common.errors import InputError
 from explainers.methods.cam import GradCAM
 from explainers.methods.occlusion import Occlusion
 from explainers.output import Output
-from parallax.arguments import output_of, params_of
+from parallax.arguments import output_of, params_of, rows_of
 from parallax.sources import open_images, open_models
 
 
@@ -36,3 +36,11 @@ def test_files_that_are_left_out_are_told(run, paintings, tmp_path):
     ran = run("score", "--models", "demo/vgg", "--images", tmp_path, "--out", tmp_path / "table.parquet")
     assert ran.status == 0
     assert "broken.png is left out" in ran.err
+
+
+def test_images_are_called_with_or_without_their_folders(paintings):
+    images = open_images(str(paintings))
+    assert rows_of(images, ["landscape/0.png"], None) == rows_of(images, ["0.png"], 1)
+    assert images.names[rows_of(images, ["0.png"], 1)[0]].endswith("/0.png")
+    with pytest.raises(InputError, match="an image of"):
+        rows_of(images, ["0.pgn"], None)
