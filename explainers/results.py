@@ -69,6 +69,8 @@ class Request(ABC, Generic[R]):
 
     #: What `size` counts.
     unit: ClassVar[str] = "maps"
+    #: What to do when memory runs out even for one request.
+    memory_cure: ClassVar[str] = "Close other models, or pick another method."
     #: How many requests of one `group` are computed together, at most.
     together: ClassVar[int] = 1
 
@@ -220,7 +222,7 @@ def compute_missing(
                     if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
                         at_once = len(batch) // 2
                         continue
-                    failures.update({request.key: reason_for(error) for request in batch})
+                    failures.update({request.key: reason_for(error, request.memory_cure) for request in batch})
                     n_done = len(batch)
                 group = group[n_done:]
     bar.finish()
@@ -310,8 +312,8 @@ class _Bar:
         self._progress(self._total, self._total)
 
 
-def reason_for(error: Exception) -> str:
-    """What to say of a request that could not be computed."""
+def reason_for(error: Exception, memory_cure: str = Request.memory_cure) -> str:
+    """What to say of a request that could not be computed, in one line."""
     if isinstance(error, RuntimeError) and out_of_memory(error):
-        return "Not enough memory, even for one picture at a time. Close other models, or pick another method."
+        return f"Not enough memory, even for one picture at a time. {memory_cure}"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from common.errors import InputError
-from jobs.results import ResultStore, key_of
+from explainers.base import Progress
+from explainers.results import Request, Sources, Step, Steps
+from jobs.results import Arrays, key_of
 from models.card import ModelCard
 from models.graph import Graph, Node, graph
-from models.store import ModelHandle, ModelStore
+from models.store import ModelHandle
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels of a convolution, `weights` (N, C, h, w) float32, as they were learnt; C = 3 is RGB, C = 1 grey."""
+    """The kernels of a convolution, `weights` (N, C, h, w) float32, as trained; C = 3 is RGB, C = 1 grey."""
 
     layer: str
     weights: np.ndarray
@@ -41,38 +45,56 @@ def first_kernels(model: ModelHandle) -> Kernels:
     raise InputError("a model with a convolution", received, "Look at the maps of its units instead.")
 
 
-def find_network(store: ResultStore, card: ModelCard) -> Graph | None:
-    """The model's graph, if it was ever worked out."""
-    arrays = store.get(_network_key(card))
-    if arrays is None:
-        return None
-    names, calls = arrays["names"].tolist(), arrays["calls"].tolist()
-    nodes = tuple(Node(str(name), int(call)) for name, call in zip(names, calls, strict=True))
-    return Graph(nodes, tuple((int(start), int(stop)) for start, stop in arrays["links"]))
+class Facts(NamedTuple):
+    """What holds for every image: `kernels` of no layer ("") and shape (0, 0, 0, 0) without a convolution."""
+
+    network: Graph
+    kernels: Kernels
 
 
-def find_kernels(store: ResultStore, card: ModelCard) -> Kernels | None:
-    """The model's first kernels, if `work_out` was there; no kernels for a model without a convolution."""
-    arrays = store.get(_kernels_key(card))
-    return None if arrays is None else Kernels(str(arrays["layer"]), arrays["weights"])
+@dataclass(frozen=True)
+class FactsRequest(Request[Facts]):
+    """A model's network and first kernels."""
 
+    card: ModelCard
 
-def work_out(model_store: ModelStore, store: ResultStore, card: ModelCard) -> None:
-    """Put graph and first kernels into `store`, which hold for every picture."""
-    with model_store.borrow(card) as model, torch.no_grad():
-        found = network(model)
-        try:
-            kernels = first_kernels(model)
-        except InputError:
-            kernels = Kernels("", np.zeros((0, 0, 0, 0), np.float32))
-    names, calls = np.array([node.name for node in found.nodes]), np.array([node.call for node in found.nodes])
-    store.put(_kernels_key(card), layer=np.array(kernels.layer), weights=kernels.weights)
-    store.put(_network_key(card), names=names, calls=calls, links=np.array(found.links).reshape(-1, 2))
+    unit = "models"
 
+    @property
+    def key(self) -> str:
+        """Stands for the model."""
+        return key_of(what="network and kernels", model=self.card.digest)
 
-def _network_key(card: ModelCard) -> str:
-    return key_of(what="network", model=card.digest)
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"Network of {self.card.name}"
 
+    def pack(self, result: Facts) -> Arrays:
+        """Nodes, links and weights."""
+        graph, kernels = result
+        return {
+            "names": np.array([node.name for node in graph.nodes]),
+            "calls": np.array([node.call for node in graph.nodes]),
+            "links": np.array(graph.links).reshape(-1, 2),
+            "layer": np.array(kernels.layer),
+            "weights": kernels.weights,
+        }
 
-def _kernels_key(card: ModelCard) -> str:
-    return key_of(what="first kernels", model=card.digest)
+    def unpack(self, arrays: Arrays) -> Facts:
+        """See `pack`."""
+        names, calls = arrays["names"].tolist(), arrays["calls"].tolist()
+        nodes = tuple(Node(str(name), int(call)) for name, call in zip(names, calls, strict=True))
+        links = tuple((int(start), int(stop)) for start, stop in arrays["links"])
+        return Facts(Graph(nodes, links), Kernels(str(arrays["layer"]), arrays["weights"]))
+
+    @classmethod
+    def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[Facts]:
+        """One forward pass of noise."""
+        with sources.model_store.borrow(requests[0].card) as model, torch.no_grad():
+            try:
+                kernels = first_kernels(model)
+            except InputError:
+                kernels = Kernels("", np.zeros((0, 0, 0, 0), np.float32))
+            facts = Facts(network(model), kernels)
+        yield Step.of(facts)

@@ -7,12 +7,17 @@ The values are the layer's own output: `(units, h, w) float32` over the model's 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from common.errors import InputError, did_you_mean
+from explainers.base import Progress
+from explainers.results import Request, Sources, Step, Steps
+from jobs.results import Arrays, key_of
 from models.card import Layer, ModelCard
 from models.layers import as_maps, as_units, capture
 from models.store import ModelHandle
@@ -40,6 +45,47 @@ def unit_maps(model: ModelHandle, inputs: Tensor, names: Sequence[str]) -> list[
         units = as_maps(outputs[module], layer) if layer.spatial is not None else as_units(outputs[module], layer)
         found.append(units[0].float().cpu().contiguous().numpy())
     return found
+
+
+@dataclass(frozen=True)
+class UnitMapsRequest(Request[np.ndarray]):
+    """Maps of all units of one layer for one image: (units, h, w) or (units,) float32, as `unit_maps` gives them."""
+
+    card: ModelCard
+    image_id: str
+    layer: str
+
+    unit = "layers"
+
+    @property
+    def key(self) -> str:
+        """Stands for all that makes the maps."""
+        return key_of(what="unit maps", model=self.card.digest, image=self.image_id, layer=self.layer)
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"Units of {self.layer} of {self.card.name}"
+
+    def pack(self, result: np.ndarray) -> Arrays:
+        """The values."""
+        return {"values": result}
+
+    def unpack(self, arrays: Arrays) -> np.ndarray:
+        """See `pack`."""
+        return arrays["values"]
+
+    @classmethod
+    def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[np.ndarray]:
+        """One forward pass."""
+        (request,) = requests
+        card, image = request.card, sources.images.image(sources.images.index(request.image_id))
+        with sources.model_store.borrow(card) as model:
+            (values,) = unit_maps(model, model.normalise(card.preprocessing.crop(image)[None]), [request.layer])
+        if not np.isfinite(values).all():
+            received = f"NaN or infinity from {card.name}"
+            raise InputError(f"finite values in {request.layer}", received, "Check the model's weights.")
+        yield Step.of(values)
 
 
 def check_layer(card: ModelCard, name: str | None) -> Layer:

@@ -120,14 +120,14 @@ def take_unit(units: Units) -> Any:
     def click(_trace: int, _point: int, unit: object) -> None:
         if unit is not None:
             number = int(unit[0]) if isinstance(unit, list) else int(str(unit))
-            session.state().units[units.asked.card.digest] = (units.layer.name, number)
+            session.state().units[units.request.card.digest] = (units.layer.name, number)
 
     return click
 
 
 def to_maxout(units: Units) -> None:
     """The button to the picture that excites the unit most."""
-    digest = units.asked.card.digest
+    digest = units.request.card.digest
     if st.button("MaxOut this unit", icon=":material/arrow_forward:", key=f"layers_maxout_{digest}"):
         session.state().maxout_target = (digest, units.layer.name, units.chosen)
         site_map.go("maxout")

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from common.errors import InputError
-from explainers.layers import facts
+from explainers.layers.facts import FactsRequest
 from figures.layers import kernel_sheet, unit_histogram
 from figures.maps import data_uri
 from models.card import ModelCard
@@ -80,7 +80,7 @@ def one_model(card: ModelCard, layers: dict[str, str], look: Look, polled: bool)
 
 def closer(units: Units, look: Look, polled: bool) -> None:
     """One unit: its large map, its histogram over the data set, and the images that excite it most and least."""
-    card, unit = units.asked.card, units.chosen
+    card, unit = units.request.card, units.chosen
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(units.name(unit).capitalize())
         to_maxout(units)
@@ -113,17 +113,18 @@ def kernels(polled: bool) -> None:
         st.rerun()
     for card, column in beside(cards):
         with column:
-            found = facts.find_kernels(cache.store(), card)
+            found = FactsRequest(card).load(cache.store())
             if found is None:
                 st.caption("reading the kernels …")
                 continue
-            if not found.layer:
+            layer, weights = found.kernels.layer, found.kernels.weights
+            if not layer:
                 st.caption(f"{card.name} has no convolution.")
                 continue
-            n, channels, height, width = found.weights.shape
-            uri = data_uri(kernel_sheet(found.weights, 8))
-            st.image(uri, width="stretch", alt=f"The {n} kernels of {found.layer} in {card.name}")
-            st.caption(f"{card.name}: {n} kernels of {found.layer}, {channels} × {height} × {width}")
+            n, channels, height, width = weights.shape
+            uri = data_uri(kernel_sheet(weights, 8))
+            st.image(uri, width="stretch", alt=f"The {n} kernels of {layer} in {card.name}")
+            st.caption(f"{card.name}: {n} kernels of {layer}, {channels} × {height} × {width}")
 
 
 state, images, cards = session.state(), session.images(), session.cards()
@@ -145,7 +146,7 @@ try:
     with inside:
         if inside.open:
             st.caption("Each is scaled by its own largest weight; grey is zero, colours are those that it looks for.")
-            working.submit_kernels(cards)
+            working.submit_kernels(cards, images)
             busy = session_jobs.active(working.KERNELS) is not None
             st.fragment(kernels, run_every=0.3 if busy else None)(busy)
 except InputError as error:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from explainers.layers import keeping
-from explainers.layers.keeping import Asked
-from explainers.layers.maps import DIFFER, STRONGEST, comparable, difference, order, peak, strength
+from explainers.layers.maps import DIFFER, STRONGEST, UnitMapsRequest, comparable, difference, order, peak, strength
 from figures.compare import scale_bar
 from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
 from figures.maps import colour_map, grey, map_scale, over
@@ -40,7 +38,7 @@ class Look:
 class Units:
     """One model's units of one layer for the picture on show: their values in their order, and what is to be said."""
 
-    asked: Asked
+    request: UnitMapsRequest
     layer: Layer
     values: np.ndarray
     order: np.ndarray
@@ -50,12 +48,12 @@ class Units:
     @property
     def chosen(self) -> int:
         """The unit that was clicked, else the first in the order."""
-        layer, unit = session.state().units.get(self.asked.card.digest, ("", 0))
+        layer, unit = session.state().units.get(self.request.card.digest, ("", 0))
         return unit if layer == self.layer.name and unit < len(self.values) else int(self.order[0])
 
     def name(self, unit: int) -> str:
         """`unit 12`, or the class for the model's answer."""
-        card = self.asked.card
+        card = self.request.card
         is_answer = self.layer.order == card.layers[-1].order and self.layer.n_units == card.n_classes
         return card.class_names[unit] if is_answer and card.classifies else f"unit {unit}"
 
@@ -64,23 +62,23 @@ def units_of(
     card: ModelCard, cards: Sequence[ModelCard], layers: dict[str, str], image_id: str, look: Look
 ) -> Units | str:
     """The model's units for one picture, with whatever is ready; or the words that stand in their place."""
-    asked = Asked(card, image_id, layers[card.digest])
-    values = keeping.find(cache.store(), asked)
+    request = UnitMapsRequest(card, image_id, layers[card.digest])
+    values = request.load(cache.store())
     if values is None:
-        return session.state().failures.get(asked.key, "waiting for the maps …")
-    layer = card.layer(asked.layer)
+        return session.state().failures.get(request.key, "waiting for the maps …")
+    layer = card.layer(request.layer)
     if look.order != DIFFER:
-        return Units(asked, layer, values, order(values, look.order), look.order)
+        return Units(request, layer, values, order(values, look.order), look.order)
     other = _other(card, cards, layers, look)
     if isinstance(other, str):
-        return Units(asked, layer, values, order(values), STRONGEST, f"{other} Ordered by strength.")
-    compared = keeping.find(cache.store(), Asked(other, image_id, asked.layer))
+        return Units(request, layer, values, order(values), STRONGEST, f"{other} Ordered by strength.")
+    compared = UnitMapsRequest(other, image_id, request.layer).load(cache.store())
     if compared is None:
         return "waiting for the maps …"
     differs = difference(values, compared)
     first = int(differs.argmax())
     remark = f"Against {other.name}: most apart in unit {first}, by {differs[first]:.3g} on average."
-    return Units(asked, layer, values, np.argsort(-differs, kind="stable"), f"{DIFFER} {other.digest}", remark)
+    return Units(request, layer, values, np.argsort(-differs, kind="stable"), f"{DIFFER} {other.digest}", remark)
 
 
 def _other(card: ModelCard, cards: Sequence[ModelCard], layers: dict[str, str], look: Look) -> ModelCard | str:
@@ -109,12 +107,12 @@ def height_for(n_models: int) -> int:
 
 def figure(units: Units, look: Look, n_models: int, ink: str) -> go.Figure:
     """The mosaic of a layer with a grid, bars for one without."""
-    values, card = units.values, units.asked.card
+    values, card = units.values, units.request.card
     if values.ndim == 1:
         names = [units.name(unit) for unit in range(len(values))]
         return bars_figure(values, units.order, names, session.state().colour(card.digest), units.chosen, ink)
     width_px = width_for(n_models)
-    key = units.asked.key if not units.by.startswith(DIFFER) else f"{units.asked.key} {units.order.tobytes().hex()}"
+    key = units.request.key if not units.by.startswith(DIFFER) else f"{units.request.key} {units.order.tobytes().hex()}"
     columns = columns_for(len(values), width_px)
     tiles, uri = cache.mosaic(key, units.by, columns, look.shared, values, units.order)
     means, peaks = strength(values), peak(values)
@@ -159,18 +157,18 @@ def about_unit(units: Units) -> str:
 
 def large_map(units: Units, look: Look, images: ImageSet) -> str:
     """The chosen unit's map over the picture, as a data URI."""
-    picture = cache.picture(images.digest, units.asked.image_id, _SIDE_PX)
+    picture = cache.picture(images.digest, units.request.image_id, _SIDE_PX)
     if look.view == "picture":
-        return cache.picture_uri(images.digest, units.asked.image_id, _SIDE_PX)
+        return cache.picture_uri(images.digest, units.request.image_id, _SIDE_PX)
     values, signed = units.values[units.chosen], bool(units.values.min() < 0)
     scale = float(np.abs(values).max())
 
     def draw() -> np.ndarray:
-        placed = units.asked.card.preprocessing.to_image(values, *picture.shape[:2])
+        placed = units.request.card.preprocessing.to_image(values, *picture.shape[:2])
         colours = colour_map(placed, signed, scale, overlay=look.view == "overlay")
         return over(grey(picture), colours, 0.85) if look.view == "overlay" else colours
 
-    return cache.drawn(f"unit {units.asked.key} {units.chosen} {look.view} {images.digest}", draw)
+    return cache.drawn(f"unit {units.request.key} {units.chosen} {look.view} {images.digest}", draw)
 
 
 def to_png_file(units: Units, look: Look) -> bytes:

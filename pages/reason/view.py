@@ -1,4 +1,4 @@
-"""From a person's choice to the cells, panels and files of the reason page."""
+"""From a person's choice to the requests, panels and files of the reason page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from explainers import reason_cells
 from explainers.methods.multi_layer_cam import BY_EVIDENCE, MEAN, NEGLIGIBLE, spatial_layers
+from explainers.multi_layer import MultiLayerMaps, MultiLayerRequest
 from explainers.output import UNIT, Output
-from explainers.reason_cells import Reason, ReasonCell, find
 from figures.compare import Panel
 from figures.maps import colour_map, grey, map_scale, over, to_png
 from figures.reason import TARGET_COLOURS, TargetRow, regions
 from figures.sheet import sheet
 from images.image_set import ImageSet
-from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache, session, session_jobs
 from suggestion import targets
@@ -64,7 +62,7 @@ class Look:
 class Target:
     """A class to explain: its number in the model, its colour, and how it came here."""
 
-    cell: ReasonCell
+    request: MultiLayerRequest
     name: str
     colour: str
     facts: str
@@ -94,13 +92,13 @@ def targets_of(choice: Choice, images: ImageSet, image_id: str, table: Predictio
     found_targets = []
     for (target, names), colour in zip(roles.items(), TARGET_COLOURS, strict=False):
         if isinstance(target, int):
-            cell = ReasonCell(card, image_id, choice.layers, target, choice.guided)
+            request = MultiLayerRequest(card, image_id, choice.layers, target, choice.guided)
             facts = [*names, *_probability(card, table, row, target)]
         else:
             layer, unit, place = target
             layers, facts = _up_to(card, layer, choice.layers), ["by the layers up to its own"]
-            cell = ReasonCell(card, image_id, layers, unit, choice.guided, Output(UNIT, layer, place))
-        found_targets.append(Target(cell, title_of(card, target), colour, " · ".join(facts)))
+            request = MultiLayerRequest(card, image_id, layers, unit, choice.guided, Output(UNIT, layer, place))
+        found_targets.append(Target(request, title_of(card, target), colour, " · ".join(facts)))
     return found_targets, reasons
 
 
@@ -130,19 +128,11 @@ def _probability(card: ModelCard, table: Predictions, row: int, column: int) -> 
 
 
 def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
-    """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
+    """Compute what the store lacks, the picture on show first; a job for an older choice is stopped."""
     state = session.state()
     picks = state.picks[state.position :] + state.picks[: state.position]
-    wanted = [target.cell for pick in picks for target in targets_of(choice, images, pick, table)[0]]
-    missing = [cell for cell in wanted if cell.key not in cache.store() and cell.key not in state.failures]
-    key = "reason " + " ".join(sorted(cell.key for cell in wanted)) + picks[0]
-    model_store, store, failures = cache.model_store(), cache.store(), state.failures
-
-    def work(job: Job) -> None:
-        reason_cells.work_out(model_store, store, images, missing, failures, job.report)
-
-    title = f"Layers of {choice.card.name}"
-    session_jobs.submit_work("reason", key, title, "targets", work if missing else None)
+    wanted = [target.request for pick in picks for target in targets_of(choice, images, pick, table)[0]]
+    session_jobs.submit("reason", f"Layers of {choice.card.name}", wanted, images)
 
 
 def pace() -> float | None:
@@ -157,21 +147,21 @@ def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Pr
     uri = cache.picture_uri(images.digest, image_id, _SIDE_PX)
     pale = cache.picture_uri(images.digest, image_id, _SIDE_PX, in_grey=True)
     chosen = targets_of(choice, images, image_id, table)[0]
-    found = {target.cell.key: find(cache.store(), target.cell) for target in chosen}
+    found = {target.request.key: target.request.load(cache.store()) for target in chosen}
     ready = {key: reason for key, reason in found.items() if reason is not None}
     shared = _shared_scale(list(ready.values()), look) if look.shared else None
     beneath = {"overlay": pale, "map": "", "picture": uri}[look.view]
     rows = []
     for target in chosen:
-        reason = ready.get(target.cell.key)
+        reason = ready.get(target.request.key)
         if reason is not None:
             facts = " · ".join(part for part in (target.facts, f"score {reason.score:.2f}") if part)
-            panels = tuple(_panels(target.cell, reason, look, shared, size, beneath, pale))
+            panels = tuple(_panels(target.request, reason, look, shared, size, beneath, pale))
             rows.append(TargetRow(target.name, target.colour, facts, panels))
             continue
-        failure = session.state().failures.get(target.cell.key, "")
+        failure = session.state().failures.get(target.request.key, "")
         empty = Panel(pale, words=" " if failure else "waiting for the map …")
-        names = [*_in_order(choice.card, target.cell.layers), "aggregate"]
+        names = [*_in_order(choice.card, target.request.layers), "aggregate"]
         panels = tuple(Panel(empty.picture, words=empty.words, caption=f"{name}\n ") for name in names)
         rows.append(TargetRow(target.name, target.colour, target.facts, panels, failure))
     marked = _marked(chosen, ready, look, size, pale)
@@ -182,15 +172,15 @@ def _in_order(card: ModelCard, layers: tuple[str, ...]) -> list[str]:
     return sorted(layers, key=lambda name: card.layer(name).order)
 
 
-def _shared_scale(reasons: list[Reason], look: Look) -> float:
+def _shared_scale(reasons: list[MultiLayerMaps], look: Look) -> float:
     """The value of full colour for all layers of all targets."""
     layers = [found.density(name) for found in reasons for name in found.layers]
     return map_scale(layers + [found.aggregate(look.how, look.weigh, look.smoothing) for found in reasons])
 
 
 def _panels(
-    cell: ReasonCell,
-    found: Reason,
+    request: MultiLayerRequest,
+    found: MultiLayerMaps,
     look: Look,
     shared: float | None,
     size: tuple[int, int],
@@ -209,7 +199,7 @@ def _panels(
         values = found.density(name)
         scale = shared or map_scale([values])
         kind = "guided · " if name in found.guided else ""
-        overlay = _overlay(cell, name, values, scale, look.view, size)
+        overlay = _overlay(request, name, values, scale, look.view, size)
         yield Panel(beneath, overlay, caption=f"{name}\n{grid} · found {_number(evidence)}\n{kind}0–{_number(scale)}")
     together = found.aggregate(look.how, look.weigh, look.smoothing)
     title = f"{look.how} of {len(found.layers)} layers" if len(found.layers) > 1 else "this layer"
@@ -218,7 +208,7 @@ def _panels(
         return
     scale = shared or map_scale([together])
     what = f"all {look.how} {look.weigh} {look.smoothing}"
-    overlay = _overlay(cell, what, together, scale, look.view, size)
+    overlay = _overlay(request, what, together, scale, look.view, size)
     yield Panel(beneath, overlay, caption=f"{title}\nmean {_number(float(together.mean()))}\n0–{_number(scale)}")
 
 
@@ -227,25 +217,29 @@ def _number(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
-def _overlay(cell: ReasonCell, what: str, values: np.ndarray, scale: float, view: str, size: tuple[int, int]) -> str:
+def _overlay(
+    request: MultiLayerRequest, what: str, values: np.ndarray, scale: float, view: str, size: tuple[int, int]
+) -> str:
     """A map (h, w) over the model's input as a picture to lay over one of `size`."""
     if view == "picture":
         return ""
     height, width = (max(1, round(side * min(1.0, _MAP_PX / max(size)))) for side in size)
 
     def draw() -> np.ndarray:
-        placed = cell.card.preprocessing.to_image(values, height, width)
+        placed = request.card.preprocessing.to_image(values, height, width)
         return colour_map(placed, signed=False, scale=scale, overlay=view == "overlay")
 
-    return cache.drawn(f"{cell.key} {what} {scale} {view} {height} {width}", draw)
+    return cache.drawn(f"{request.key} {what} {scale} {view} {height} {width}", draw)
 
 
-def _marked(chosen: list[Target], ready: dict[str, Reason], look: Look, size: tuple[int, int], pale: str) -> Panel:
+def _marked(
+    chosen: list[Target], ready: dict[str, MultiLayerMaps], look: Look, size: tuple[int, int], pale: str
+) -> Panel:
     """The picture with each target's region in its colour."""
-    keys = [(target.cell.key, target.colour) for target in chosen if target.cell.key in ready]
+    keys = [(target.request.key, target.colour) for target in chosen if target.request.key in ready]
     if not keys:
         return Panel(pale)
-    by_key = {target.cell.key: target.cell for target in chosen}
+    by_key = {target.request.key: target.request for target in chosen}
 
     def draw() -> np.ndarray:
         masks = [_region(by_key[key], ready[key], look, size) for key, _ in keys]
@@ -254,9 +248,9 @@ def _marked(chosen: list[Target], ready: dict[str, Reason], look: Look, size: tu
     return Panel(pale, cache.drawn(f"regions {keys} {look.how} {look.weigh} {look.smoothing} {look.threshold}", draw))
 
 
-def _region(cell: ReasonCell, found: Reason, look: Look, size: tuple[int, int]) -> np.ndarray:
+def _region(request: MultiLayerRequest, found: MultiLayerMaps, look: Look, size: tuple[int, int]) -> np.ndarray:
     """(height, width) bool: where the aggregate exceeds the threshold; nowhere when nothing was found."""
-    placed = cell.card.preprocessing.to_image(found.aggregate(look.how, look.weigh, look.smoothing), *size)
+    placed = request.card.preprocessing.to_image(found.aggregate(look.how, look.weigh, look.smoothing), *size)
     peak = float(np.nanmax(placed, initial=0.0))
     return placed > look.threshold * peak
 
@@ -265,7 +259,7 @@ def to_npz_file(choice: Choice, look: Look, images: ImageSet, image_id: str, tab
     """The raw maps that are ready, as `TARGET/LAYER`, guided ones and the aggregate beside them."""
     arrays: dict[str, Any] = {}
     for target in targets_of(choice, images, image_id, table)[0]:
-        found = find(cache.store(), target.cell)
+        found = target.request.load(cache.store())
         if found is None:
             continue
         arrays |= {f"{target.name}/{name}": raw for name, raw in zip(found.layers, found.maps, strict=True)}
@@ -287,11 +281,11 @@ def to_png_file(
     place = choice.card.preprocessing.to_image
     for target in targets_of(choice, images, image_id, table)[0]:
         titles.append(f"{target.name} · {target.facts}")
-        found = find(cache.store(), target.cell)
+        found = target.request.load(cache.store())
         if found is None:
-            lines.append([session.state().failures.get(target.cell.key, "not ready")])
+            lines.append([session.state().failures.get(target.request.key, "not ready")])
             continue
-        mask = regions([_region(target.cell, found, look, size)], [target.colour])
+        mask = regions([_region(target.request, found, look, size)], [target.colour])
         line: list[np.ndarray | str] = [over(pale, mask, 1.0)]
         together = found.aggregate(look.how, look.weigh, look.smoothing)
         for values in [*(found.density(name) for name in found.layers), together]:

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from common.errors import InputError
-from explainers.layers import facts
+from explainers.layers.facts import FactsRequest
+from explainers.results import Sources, compute
 from figures.network import network_figure, shape_words
 from jobs.queue import Job
 from models.card import Layer, ModelCard
@@ -141,14 +142,11 @@ def _tree(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
 
 def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
     """The diagram; a click on a node chooses its layer, and unfolds a folded block."""
-    found = facts.find_network(cache.store(), card)
+    request = FactsRequest(card)
+    found = request.load(cache.store())
     if found is None:
-        model_store, store = cache.model_store(), cache.store()
-
-        def work(_job: Job) -> None:
-            facts.work_out(model_store, store, card)
-
-        job = Job(f"Network of {card.name}", work, key=f"network {card.digest}")
+        sources = Sources(cache.model_store(), cache.store(), session.images())
+        job = Job(request.title, lambda job: compute(sources, request, job.report), key=request.key)
         run_and_wait(job, f"{key}_network", "interactive")
         return
     opened = session.state().unfolded.setdefault(card.digest, set())
@@ -169,7 +167,7 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
             st.button("Fold all", key=f"{key}_fold_{card.digest}", type="tertiary", on_click=opened.clear)
     with st.container(height=_HEIGHT_PX, key=chart, border=False):
         st.plotly_chart(
-            network_figure(found.folded(opened), card.layers, chosen, ink()),
+            network_figure(found.network.folded(opened), card.layers, chosen, ink()),
             width="content",
             config={"displayModeBar": False},
             alt=f"The network of {card.name}: layers, and which feeds which",

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import tests.pages.test_pages as shared
-from explainers.layers import keeping
+from explainers.layers import maps
 from explainers.layers.maps import difference, order
+from explainers.results import Sources, compute
 from pages.layers import controls, view
 from pages.layers.view import Look
 from pages.shared import cache, layer_chooser, top_images
@@ -48,8 +49,8 @@ def tiles(page, model: int) -> list[int]:
 
 def values_of(page, model: int, layer: str = "features.26") -> np.ndarray:
     state = page.session_state["session"]
-    asked = keeping.Asked(cache.card(state.active[model]), state.picks[state.position], layer)
-    return keeping.find(cache.store(), asked)
+    request = maps.UnitMapsRequest(cache.card(state.active[model]), state.picks[state.position], layer)
+    return request.load(cache.store())
 
 
 def test_every_unit_is_on_the_page_the_strongest_first(page):
@@ -157,14 +158,14 @@ def test_the_network_and_the_tree_open_on_demand(page):
 
 def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch):
     vgg = page.session_state["session"].models[0]
-    unit_maps = keeping.unit_maps
+    unit_maps = maps.unit_maps
 
     def fail(model, inputs, names):
         if names == ["features.9"]:
             raise RuntimeError("this layer is out of order")
         return unit_maps(model, inputs, names)
 
-    monkeypatch.setattr(keeping, "unit_maps", fail)
+    monkeypatch.setattr(maps, "unit_maps", fail)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.9").run()
     finish(page)
     assert not page.exception
@@ -176,10 +177,8 @@ def test_files_hold_the_raw_maps_and_the_mosaic(page):
     state = page.session_state["session"]
     cards = [cache.card(digest) for digest in state.active]
     layers = dict.fromkeys(state.active, "features.5")
-    keeping.work_out(
-        cache.model_store(), cache.store(), cache.image_set(state.images),
-        [keeping.Asked(cards[0], state.picks[0], "features.5")], {},
-    )  # fmt: skip
+    sources = Sources(cache.model_store(), cache.store(), cache.image_set(state.images))
+    compute(sources, maps.UnitMapsRequest(cards[0], state.picks[0], "features.5"))
     look = Look()
     units = view.units_of(cards[0], cards, layers, state.picks[0], look)
     # the chosen unit is session state, which the files do not need

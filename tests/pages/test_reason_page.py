@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import tests.pages.test_pages as shared
-from explainers import reason_cells
+from explainers import multi_layer
 from explainers.methods.multi_layer_cam import default_layers
 from figures.reason import TARGET_COLOURS
 from jobs.queue import State
@@ -91,14 +91,14 @@ def test_guided_backprop_is_offered_where_it_suits_and_refused_with_the_reason(p
 
 
 def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatch):
-    look = reason_cells._look
+    reason = multi_layer.reason
 
-    def fail(model_store, images, cell, progress):
-        if cell.target == 2:
+    def fail(model, inputs, targets, *rest):
+        if targets.tolist() == [2]:
             raise RuntimeError("the third class is out of order")
-        return look(model_store, images, cell, progress)
+        return reason(model, inputs, targets, *rest)
 
-    monkeypatch.setattr(reason_cells, "_look", fail)
+    monkeypatch.setattr(multi_layer, "reason", fail)
     app.run()
     vgg = app.session_state["session"].models[0]
     app.session_state[f"reason_targets_{vgg}"] = [0, 2]

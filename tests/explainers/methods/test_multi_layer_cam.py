@@ -22,10 +22,10 @@ from explainers.methods.multi_layer_cam import (
     reason,
     spatial_layers,
 )
+from explainers.multi_layer import MultiLayerRequest
 from explainers.output import Output
-from explainers.reason_cells import ReasonCell, find, work_out
+from explainers.results import Sources, compute_missing
 from images.image_set import ImageSet
-from jobs.queue import Cancelled
 from jobs.results import ResultStore
 from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent, state_of
 
@@ -253,16 +253,15 @@ class Pictures(ImageSet):
         return self.arrays[index]
 
 
-def test_cells_are_found_again_and_one_that_fails_costs_no_other(model_store, store, images):
+def test_requests_are_found_again_and_one_that_fails_costs_no_other(model_store, store, images):
     card = add(model_store, seeded(NETS["plain"]))
-    good, bad = ReasonCell(card, "a", ("5", "0"), 1, guided=True), ReasonCell(card, "a", ("8",), 1)
-    far = ReasonCell(card, "b", ("5",), 99)
-    failures, seen = {}, []
-    work_out(model_store, store, images, [bad, far, good], failures, lambda *step: seen.append(step))
+    good, bad = MultiLayerRequest(card, "a", ("5", "0"), 1, guided=True), MultiLayerRequest(card, "a", ("8",), 1)
+    far = MultiLayerRequest(card, "b", ("5",), 99)
+    failures = {}
+    compute_missing(Sources(model_store, store, images), [bad, far, good], failures)
     assert set(failures) == {bad.key, far.key}
     assert all("\n" not in line for line in failures.values())
-    assert seen[-1] == (3, 3)
-    found = find(store, good)
+    found = good.load(store)
     assert found.layers == ("0", "5")
     assert found.size == (32, 32)
     with model_store.borrow(card) as model:
@@ -276,26 +275,13 @@ def test_cells_are_found_again_and_one_that_fails_costs_no_other(model_store, st
     for name, evidence in zip(found.layers, found.evidence(), strict=True):
         assert found.density(name).shape == (32, 32), "guided at the size of the input"
         assert float(found.density(name).mean()) == pytest.approx(evidence, rel=1e-4)
-    assert find(store, bad) is None
+    assert bad.load(store) is None
 
 
 def test_equal_questions_have_equal_keys_and_others_do_not(model_store):
     card = add(model_store, seeded(NETS["plain"]))
-    cell = ReasonCell(card, "a", ("5", "0"), 1)
-    assert cell.key == dataclasses.replace(cell, layers=("0", "5")).key
+    request = MultiLayerRequest(card, "a", ("5", "0"), 1)
+    assert request.key == dataclasses.replace(request, layers=("0", "5")).key
     others = [{"layers": ("5",)}, {"image_id": "b"}, {"target": 2}, {"guided": True}, {"output": Output("probability")}]
-    assert len({cell.key, *(dataclasses.replace(cell, **change).key for change in others)}) == 1 + len(others)
-    json.dumps(cell.key)
-
-
-def test_a_cancelled_job_keeps_what_is_ready(model_store, store, images):
-    card = add(model_store, seeded(NETS["plain"]))
-    cells = [ReasonCell(card, "a", ("5",), target) for target in range(3)]
-
-    def report(done, _total):
-        if done == 2:
-            raise Cancelled
-
-    with pytest.raises(Cancelled):
-        work_out(model_store, store, images, cells, {}, report)
-    assert [cell.key in store for cell in cells] == [True, True, False]
+    assert len({request.key, *(dataclasses.replace(request, **change).key for change in others)}) == 1 + len(others)
+    json.dumps(request.key)
