@@ -40,12 +40,13 @@ from torch import nn
 from benchmarks.explainers import peak_memory, timed
 from benchmarks.peers import quiet
 from explainers.maxout.ascent import Ascent
-from explainers.maxout.keeping import Asked, find, work_out
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.parametrisation import FOURIER, PIXEL
-from explainers.maxout.state import DEAD, State
+from explainers.maxout.request import MaxOutRequest
+from explainers.maxout.state import State, Status
 from explainers.output import UNIT, Output
+from explainers.results import Sources, compute, compute_missing
 from images.image_set import ImageSet
 from jobs.results import ResultStore
 from models.card import ModelCard
@@ -159,34 +160,32 @@ def batch_speedup(model: ModelHandle, n_steps: int) -> tuple[float, float]:
 
 
 def above_images(
-    model_store: ModelStore, store: ResultStore, images: ImageSet, all_asked: list[Asked]
+    model_store: ModelStore, store: ResultStore, images: ImageSet, requests: list[MaxOutRequest]
 ) -> Iterator[tuple[bool, bool]]:
-    """Of each target: whether its picture is above every image, and whether the net takes it for that class."""
-    failures: dict[str, str] = {}
-    work_out(model_store, store, all_asked, failures)
-    for asked in all_asked:
-        made = find(store, asked)
-        if made is None:
-            raise RuntimeError(f"{asked.title} of {asked.card.name}: {failures[asked.key]}")
-        values = activations.measured(asked.card, images, asked.output.layer, store)
+    """Of each target: whether its picture is above every image, and whether the model takes it for that class."""
+    sources = Sources(model_store, store, images)
+    compute_missing(sources, requests, {})
+    for request in requests:
+        made = compute(sources, request)
+        values = activations.measured(request.card, images, request.output.layer, store)
         if values is None:
-            activations.measure(model_store, asked.card, images, asked.output.layer, store)
-            values = activations.measured(asked.card, images, asked.output.layer, store)
-        highest = float(np.max(values[:, asked.target])) if values is not None else np.inf
-        yield bool(made.values[0] > highest), bool(made.answers[0] == asked.target)
+            activations.measure(model_store, request.card, images, request.output.layer, store)
+            values = activations.measured(request.card, images, request.output.layer, store)
+        highest = float(np.max(values[:, request.target])) if values is not None else np.inf
+        yield bool(made.values[0] > highest), bool(made.answers[0] == request.target)
 
 
 def check_classes(
     model_store: ModelStore, store: ResultStore, images: ImageSet, cards: list[ModelCard]
 ) -> dict[str, float]:
     """Shares over all classes of all models and both honest parametrisations."""
-    all_asked = [
-        Asked(card, target, Output(), params)
+    requests = [
+        MaxOutRequest(card, target, Output(), params)
         for card in cards
         for params in HONEST.values()
         for target in range(card.n_classes)
     ]
-    found = np.array(list(above_images(model_store, store, images, all_asked)))
+    found = np.array(list(above_images(model_store, store, images, requests)))
     print("classes", found.mean(0), flush=True)
     return {"classes_above_images": float(found[:, 0].mean()), "classes_recognised": float(found[:, 1].mean())}
 
@@ -212,7 +211,7 @@ def units_above(
             break
         state = State.joined([state.rows(row, row + 1) for row in np.flatnonzero(~up).tolist()])
         left = left[~up]
-        unreached[left] = (state.fate == DEAD).numpy()
+        unreached[left] = (state.status == Status.DEAD).numpy()
     return above, unreached
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
+import pandas as pd
+
 from common.errors import InputError
 from explainers.base import Progress, nobody, out_of_memory
 from images.image_set import ImageSet
@@ -24,8 +26,9 @@ from models.store import ModelStore
 
 R = TypeVar("R")
 
-#: Seconds between two times that unfinished results are shown, and kept.
-SHOW_S, KEEP_S = 0.5, 5.0
+
+#: For requests that are about a model alone.
+NO_IMAGES = ImageSet("no images", pd.DataFrame(columns=["id", "path", "name", "label", "note"]))
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Sources:
 
     model_store: ModelStore
     store: ResultStore
-    images: ImageSet
+    images: ImageSet = NO_IMAGES
     fit_on: ImageSet | None = None
     say: Callable[[str], None] = field(default=lambda words: None, compare=False)
 
@@ -46,13 +49,14 @@ class Step(NamedTuple, Generic[R]):
     """How far the computing of some requests is.
 
     `done` is in units of the requests' `size`; `results` makes what there is so far, one for each request, when
-    somebody wants to see or keep it. The last step is `final`; it may hold the results of the first requests alone, and
-    the others are computed after them.
+    somebody wants to keep it, or to see it where there is no cheaper `preview`. The last step is `final`; it may hold
+    the results of the first requests alone, and the others are computed after them.
     """
 
     done: float
     results: Callable[[], Sequence[R]]
     final: bool = False
+    preview: Callable[[], Sequence[R]] | None = None
 
     @classmethod
     def of(cls, *results: R) -> Step[R]:
@@ -69,6 +73,9 @@ class Request(ABC, Generic[R]):
 
     #: What `size` counts.
     unit: ClassVar[str] = "maps"
+    #: Seconds between two times that unfinished results are shown, and kept.
+    show_s: ClassVar[float] = 0.5
+    keep_s: ClassVar[float] = 5.0
     #: What to do when memory runs out even for one request.
     memory_cure: ClassVar[str] = "Close other models, or pick another method."
     #: How many requests of one `group` are computed together, at most.
@@ -196,7 +203,7 @@ def compute_missing(
     """Compute what the store lacks of `requests`, in order, each kept as it is ready.
 
     `progress` counts what `unit_of` says and may raise to stop: what can be resumed is kept then, as it is every
-    `KEEP_S` seconds. `show` gets unfinished results, at most every `SHOW_S` seconds, and `None` once a newer one is
+    few seconds. `show` gets unfinished results, at most twice a second or so, and `None` once a newer one is
     stored. What cannot be computed puts its reason into `failures` under its key; the others go on.
     """
     each = list({request.key: request for request in requests}.values())
@@ -278,11 +285,11 @@ def _compute(sources: Sources, batch: Sequence[Q], bar: _Bar, show: Callable[[Q,
                 except BaseException:
                     keep(step.results())
                     raise
-            if resumable and now - kept >= KEEP_S:
+            if resumable and now - kept >= batch[0].keep_s:
                 keep(step.results())
                 kept = shown = time.monotonic()
-            elif now - shown >= SHOW_S:
-                for request, result in zip(batch, step.results(), strict=True):
+            elif now - shown >= batch[0].show_s:
+                for request, result in zip(batch, (step.preview or step.results)(), strict=True):
                     show(request, result)
                 shown = time.monotonic()
     raise RuntimeError(f"No final step of {batch[0].title}.")

@@ -15,7 +15,7 @@ from parallax.options import Layer, Models, OutFolder, OutputKind, Place, Settin
 from parallax.progress import ProgressBar, complain
 
 if TYPE_CHECKING:
-    from explainers.maxout.keeping import Asked, Made
+    from explainers.maxout.request import MaxOutImages, MaxOutRequest
 
 
 def maxout(
@@ -39,9 +39,10 @@ def maxout(
       python -m parallax maxout --models demo/vgg --target portrait --out maxout \\
         --settings parametrisation=pixel decorrelated=false jitter=0 scale=0 rotate=0
     """
-    from explainers.maxout.keeping import Asked, find, work_out
     from explainers.maxout.method import MaxOut, MaxOutParams
+    from explainers.maxout.request import MaxOutRequest
     from explainers.output import UNIT
+    from explainers.results import Sources, compute_missing
     from models.store import ModelStore
     from parallax.sources import open_models
 
@@ -53,13 +54,13 @@ def maxout(
     for card in open_models(model_store, *models):
         n_columns = card.layer(layer).n_units if asked_output.kind == UNIT else card.n_classes
         columns = [target_of(card, asked_output, text) for text in target or map(str, range(n_columns))]
-        requests += [Asked(card, column, asked_output, params) for column in columns]
+        requests += [MaxOutRequest(card, column, asked_output, params) for column in columns]
     out.mkdir(parents=True, exist_ok=True)
     try:
         with ProgressBar("steps") as progress:
-            work_out(model_store, store, requests, failures, progress)
+            compute_missing(Sources(model_store, store), requests, failures, progress)
     finally:
-        facts = [_write(out, request, made) for request in requests if (made := find(store, request)) is not None]
+        facts = [_write(out, request, made) for request in requests if (made := request.load(store)) is not None]
         (out / "facts.json").write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
     for request in requests:
         if request.key in failures:
@@ -67,7 +68,7 @@ def maxout(
     return SOME_FAILED if failures else DONE
 
 
-def _write(folder: Path, request: Asked, made: Made) -> dict[str, Any]:
+def _write(folder: Path, request: MaxOutRequest, made: MaxOutImages) -> dict[str, Any]:
     """The target's PNG files, and what there is to know of them."""
     from figures.maps import to_png
 

@@ -1,4 +1,4 @@
-"""The ascent itself: a state that goes on, stops at any step, and goes on again as if it had never stopped."""
+"""The ascent itself: a state that can stop at any step and resume with the same outcome."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from explainers.maxout.method import MaxOutParams
 from explainers.maxout.objective import Objective
 from explainers.maxout.penalties import norm, total_variation
 from explainers.maxout.redirected_relu import RedirectedReLU
-from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
+from explainers.maxout.state import CONTRASTS, State, Status
 from explainers.maxout.transforms import moved, resized
 from explainers.output import Output
 from models.store import ModelHandle
 
-#: Adam's memory of the gradient and of its square (Kingma and Ba 2015), and what keeps it from dividing by nothing.
+#: Adam's decay rates of its first and second moment, and its epsilon (Kingma and Ba 2015).
 _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 
 #: With random moves, what a step reaches is not the picture's own value: that is asked for every so many steps.
 _JUDGE_EVERY = 16
 
-#: Steps in which a target that the noise does not excite is sought from there by a gradient led past the ReLUs.
+#: Steps that a target which the noise does not activate gets from one start, along gradients redirected past the ReLUs.
 REDIRECTED_STEPS = 32
 
 #: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
@@ -151,8 +151,8 @@ class Ascent:
         quiet = ~slopes.flatten(1).any(1)
         working = state.active[rows]
         climbing = sound & ~quiet & working
-        self._wake(state, rows[climbing])
-        state.quiet[rows[climbing]] = 0
+        self._begin(state, rows[climbing])
+        state.n_zero[rows[climbing]] = 0
         if not moves:
             self._keep_best(state, rows[sound & working], scores[sound & working])
         self._take_back(state, rows[sound & quiet & working])
@@ -191,18 +191,18 @@ class Ascent:
         if not all_climb:
             state.mean[part], state.square[part], state.numbers[part] = mean, square, numbers
 
-    def _wake(self, state: State, rows: Tensor) -> None:
-        """Targets that answer for the first time are climbed from here."""
-        rows = rows[state.fate[rows] == ASLEEP]
+    def _begin(self, state: State, rows: Tensor) -> None:
+        """Targets that are activated for the first time: the ascent begins here."""
+        rows = rows[state.status[rows] == Status.NO_SIGNAL]
         if not len(rows):
             return
-        state.fate[rows], state.score[rows] = WELL, -torch.inf
+        state.status[rows], state.score[rows] = Status.OK, -torch.inf
         state.mean[rows], state.square[rows], state.age[rows] = 0.0, 0.0, 0
         state.best[rows] = state.numbers[rows]
 
     def _seek(self, state: State, rows: Tensor) -> None:
-        """Pictures whose targets sleep: a step by a gradient led past the ReLUs, or anew from stronger noise."""
-        rows = rows[state.fate[rows] == ASLEEP]
+        """Images whose targets have no signal: a step along a gradient redirected past the ReLUs, or stronger noise."""
+        rows = rows[state.status[rows] == Status.NO_SIGNAL]
         if not len(rows):
             return
         numbers = state.numbers[rows].requires_grad_()
@@ -210,37 +210,37 @@ class Ascent:
         (slopes,) = self._in_parts(self._redirected, inputs.detach(), self.targets[rows])
         (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
         led = slopes.flatten(1).any(1) & torch.isfinite(gradient.flatten(1).sum(1))
-        led &= state.quiet[rows] % REDIRECTED_STEPS > 0
+        led &= state.n_zero[rows] % REDIRECTED_STEPS > 0
         self._adam(state, rows[led], gradient[led])
         for row in rows[~led].tolist():
-            n_starts = -(-int(state.quiet[row]) // REDIRECTED_STEPS)
+            n_starts = -(-int(state.n_zero[row]) // REDIRECTED_STEPS)
             if n_starts == len(CONTRASTS):
-                state.fate[row] = DEAD
+                state.status[row] = Status.DEAD
                 continue
             noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, CONTRASTS[n_starts])
             state.numbers[row] = noise.to(state.numbers)
             state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
-            state.quiet[row] = n_starts * REDIRECTED_STEPS
+            state.n_zero[row] = n_starts * REDIRECTED_STEPS
 
     def _take_back(self, state: State, rows: Tensor) -> None:
         """Pictures that the target does not answer to at all: back to the best, or to be sought from where they are."""
         for row in rows.tolist():
-            state.quiet[row] += 1
-            if state.fate[row] == ASLEEP:
+            state.n_zero[row] += 1
+            if state.status[row] == Status.NO_SIGNAL:
                 continue
             if state.age[row] > 0 or state.rate[row] < self.params.learning_rate:
                 self._return(state, row)
             else:
-                state.fate[row] = ASLEEP
+                state.status[row] = Status.NO_SIGNAL
 
     def _return(self, state: State, row: int) -> None:
         """A picture that a step has led out of reach of its target: back to the best by shorter steps, or given up."""
-        if state.quiet[row] < (_PATIENCE_MOVED if self.params.transforms else _PATIENCE):
+        if state.n_zero[row] < (_PATIENCE_MOVED if self.params.transforms else _PATIENCE):
             return
         self._to_best(state, row)
-        state.quiet[row] = 0
+        state.n_zero[row] = 0
         if state.rate[row] < _FAINT * self.params.learning_rate:
-            state.fate[row] = SILENT
+            state.status[row] = Status.ZERO_GRADIENT
 
     def _to_best(self, state: State, row: int) -> None:
         state.numbers[row] = state.best[row]
@@ -251,7 +251,7 @@ class Ascent:
         """Pictures whose value or gradient is no number: back to the best, at a lower rate; a second time, given up."""
         for row in rows.tolist():
             self._to_best(state, row)
-            state.fate[row] = BROKEN if state.fate[row] == LOWERED else LOWERED
+            state.status[row] = Status.NOT_FINITE if state.status[row] == Status.LOWERED_RATE else Status.LOWERED_RATE
 
     def _keep_best(self, state: State, rows: Tensor, scores: Tensor) -> None:
         better = scores > state.score[rows]

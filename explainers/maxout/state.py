@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -15,9 +16,21 @@ from explainers.maxout.parametrisation import Parametrisation
 #: Contrast of the noise at the start; where a target is not reached from it, it starts anew with the next.
 CONTRASTS = (0.01, 0.1, 1.0, 4.0, 16.0)
 
-#: How a picture fares: well; after one NaN, at a lower rate; nothing excited its target yet; given up after a second
-#: NaN, with no gradient from any start, or with no more.
-WELL, LOWERED, ASLEEP, BROKEN, DEAD, SILENT = range(6)
+
+class Status(IntEnum):
+    """How the ascent of an image stands; from `NOT_FINITE` on it is given up."""
+
+    OK = 0
+    #: A step led to NaN: back at the best image, at a lower rate.
+    LOWERED_RATE = 1
+    #: Nothing activated the target yet.
+    NO_SIGNAL = 2
+    #: Given up after a second NaN.
+    NOT_FINITE = 3
+    #: Given up: no gradient from any start.
+    DEAD = 4
+    #: Given up: no gradient beyond this image.
+    ZERO_GRADIENT = 5
 
 
 @dataclass
@@ -26,8 +39,8 @@ class State:
 
     `numbers` (N, …) float32 are the parametrisation's, `mean` and `square` Adam's moments of them since `age` (N,)
     steps, `rate` (N,) its rates; `best` (N, …) had the highest `score` (N,), value less penalties. `curve` (step, N)
-    float32 are the values on the way, NaN where there was none. `fate` (N,) see `WELL`, `quiet` (N,) steps in a row
-    without gradient.
+    float32 are the values on the way, NaN where there was none. `status` (N,) see `Status`, `n_zero` (N,) steps in a
+    row without gradient.
     """
 
     numbers: Tensor
@@ -37,8 +50,8 @@ class State:
     rate: Tensor
     best: Tensor
     score: Tensor
-    fate: Tensor
-    quiet: Tensor
+    status: Tensor
+    n_zero: Tensor
     curve: np.ndarray
     step: int = 0
 
@@ -56,8 +69,8 @@ class State:
             rate=torch.full((n,), params.learning_rate),
             best=numbers.clone(),
             score=torch.full((n,), -torch.inf),
-            fate=torch.zeros(n, dtype=torch.int64),
-            quiet=torch.zeros(n, dtype=torch.int64),
+            status=torch.zeros(n, dtype=torch.int64),
+            n_zero=torch.zeros(n, dtype=torch.int64),
             curve=np.zeros((0, n), dtype=np.float32),
         )
 
@@ -82,5 +95,5 @@ class State:
 
     @property
     def active(self) -> Tensor:
-        """(N,) bool: pictures that still climb."""
-        return self.fate < BROKEN
+        """(N,) bool: images that are not given up."""
+        return self.status < Status.NOT_FINITE

@@ -145,7 +145,7 @@ def _panel(
         return Panel(picture, words=state.failures[request.key])
     beneath = picture if view in ("overlay", "picture") else ""
     if attribution is None:
-        so_far = state.unfinished.get(request.key)
+        so_far = session_jobs.unfinished(request)
         if so_far is None:
             return Panel(picture, words="waiting for the map …")
         placed = request.card.preprocessing.to_image(so_far.maps[0], *size)

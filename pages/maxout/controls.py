@@ -10,9 +10,9 @@ from typing import Any
 import streamlit as st
 
 from common.errors import InputError
-from explainers.maxout.keeping import Asked
 from explainers.maxout.method import PAPER, MaxOut, MaxOutParams
 from explainers.maxout.parametrisation import PIXEL
+from explainers.maxout.request import MaxOutRequest
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from models.card import ModelCard
 from pages.maxout.jobs import Choice, Row
@@ -81,8 +81,8 @@ def choose(cards: Sequence[ModelCard]) -> Choice:
     params = _settings(how == BARE)
     rows = []
     for title, cells in targets:
-        asked = [cell if isinstance(cell, str) else Asked(*cell, params) for cell in cells]
-        rows.append(Row(title, tuple(asked)))
+        requests = [cell if isinstance(cell, str) else MaxOutRequest(*cell, params) for cell in cells]
+        rows.append(Row(title, tuple(requests)))
     if not rows:
         st.info("Choose at least one class.")
         end_page()

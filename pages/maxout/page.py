@@ -25,7 +25,7 @@ READING = (
 def begin(choice: Choice) -> bool:
     """Start, or go on; the very first visit starts by itself. Returns whether to show images beside the pictures."""
     until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
-    unasked = MAXOUT not in state.jobs and not begun and len(choice.all_asked) <= UNASKED_TARGETS
+    unasked = MAXOUT not in state.jobs and not begun and len(choice.requests) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
         words = "Go on" if begun else "Start"
         pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
@@ -79,7 +79,7 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
         pick_navigation.panels(
             maxout_figure(view.bands(choice, images), size, images, ink(), zoom),
-            f"What excites {len(choice.all_asked)} targets of {len(choice.cards)} models most",
+            f"What excites {len(choice.requests)} targets of {len(choice.cards)} models most",
         )
     chart_events.on_click("maxout_chart", "maxout_clicks", act)
     st.markdown("**How strongly they answer, step by step**")
@@ -108,7 +108,7 @@ try:
     choice = choose(cards)
     images = begin(choice)
     busy = working.active()
-    pace = 0.6 if len(choice.all_asked) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+    pace = 0.6 if len(choice.requests) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
     st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
     file, icon = lambda: view.to_zip_file(choice), ":material/download:"
     st.download_button("Pictures (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)

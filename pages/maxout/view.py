@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from common.files import safe_file_name
-from explainers.maxout.keeping import Asked, Made
+from explainers.maxout.request import MaxOutImages, MaxOutRequest
 from explainers.output import UNIT
 from figures.compare import Panel, single_figure
 from figures.maps import data_uri, to_png
@@ -42,7 +42,7 @@ def bands(choice: Choice, images: bool) -> list[Band]:
     return found
 
 
-def asked_at(choice: Choice, band: int, tile: int) -> tuple[Asked, int] | None:
+def asked_at(choice: Choice, band: int, tile: int) -> tuple[MaxOutRequest, int] | None:
     """What a tile of `bands` shows, and which of the target's pictures."""
     rows = choice.rows if len(choice.cards) == 1 else [choice.rows[band]]
     shown = [(cell, n) for row in rows for cell in row.cells for n in range(_n_pictures(cell))]
@@ -50,11 +50,11 @@ def asked_at(choice: Choice, band: int, tile: int) -> tuple[Asked, int] | None:
     return None if isinstance(cell, str) else (cell, number)
 
 
-def _n_pictures(cell: Asked | str) -> int:
+def _n_pictures(cell: MaxOutRequest | str) -> int:
     return 1 if isinstance(cell, str) else cell.params.pictures
 
 
-def _tiles(title: str, cell: Asked | str, images: bool, colour: str) -> Iterator[Tile]:
+def _tiles(title: str, cell: MaxOutRequest | str, images: bool, colour: str) -> Iterator[Tile]:
     """A tile for each of a target's pictures."""
     if isinstance(cell, str):
         yield Tile(title, colour, words=cell)
@@ -71,26 +71,26 @@ def _tiles(title: str, cell: Asked | str, images: bool, colour: str) -> Iterator
         yield Tile(title, colour, picture, "", facts, most, least)
 
 
-def _picture(made: Made, number: int) -> np.ndarray:
+def _picture(made: MaxOutImages, number: int) -> np.ndarray:
     return made.pictures[number]
 
 
-def _facts(asked: Asked, made: Made, number: int) -> tuple[str, ...]:
+def _facts(request: MaxOutRequest, made: MaxOutImages, number: int) -> tuple[str, ...]:
     """The value beside those of the data set, what the model takes the picture for, and what went wrong."""
-    unit = "activation" if asked.output.kind == UNIT else asked.output.kind
+    unit = "activation" if request.output.kind == UNIT else request.output.kind
     value = f"{unit} {made.values[number]:.3g}"
-    images = working.image_values(asked)
-    if images is not None and asked.output.kind != "probability" and asked.output.place is None:
+    images = working.image_values(request)
+    if images is not None and request.output.kind != "probability" and request.output.place is None:
         value += f" · images up to {np.nanmax(images):.3g}"
     how_far = f"step {made.step}"
-    if made.answers[number] >= 0 and asked.card.classifies:
-        how_far += f" · {asked.card.class_names[made.answers[number]]} {made.probability[number]:.2f}"
+    if made.answers[number] >= 0 and request.card.classifies:
+        how_far += f" · {request.card.class_names[made.answers[number]]} {made.probability[number]:.2f}"
     return value, how_far, *made.notes
 
 
-def _images(asked: Asked) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _images(request: MaxOutRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Images that excite the target most and least, as data URIs, if they are known."""
-    values, images = working.image_values(asked), session.images()
+    values, images = working.image_values(request), session.images()
     if values is None:
         return (), ()
     most, least = activations.extremes(values, N_IMAGES)
@@ -115,67 +115,67 @@ def curves(choice: Choice) -> list[Curve]:
 
 def value_title(choice: Choice) -> str:
     """What the curves' axis shows."""
-    kinds = {asked.output.kind for asked in choice.all_asked}
+    kinds = {request.output.kind for request in choice.requests}
     return "activation" if kinds == {UNIT} else " or ".join(sorted(kinds))
 
 
-def to_reason(asked: Asked) -> None:
+def to_reason(request: MaxOutRequest) -> None:
     """Open Reason for the same model and target; where nothing is picked, on the images that excite it most."""
     state, images = session.state(), session.images()
-    values = working.image_values(asked)
+    values = working.image_values(request)
     if not state.picks and values is not None:
         state.pick([images.ids[row] for row in activations.extremes(values, _N_PICKS)[0]])
         state.position = 0
-    digest = asked.card.digest
+    digest = request.card.digest
     st.session_state["reason_model"] = digest
-    if asked.output.layer is not None:
-        target = (asked.output.layer, asked.target, asked.output.place)
+    if request.output.layer is not None:
+        target = (request.output.layer, request.target, request.output.place)
         state.reason_units.setdefault(digest, [])
         if target not in state.reason_units[digest]:
             state.reason_units[digest].append(target)
         st.session_state[f"reason_targets_{digest}"] = [target]
     else:
-        st.session_state[f"reason_targets_{digest}"] = [asked.target]
+        st.session_state[f"reason_targets_{digest}"] = [request.target]
     site_map.go("reason")
 
 
 @st.dialog("Full resolution", width="large")
-def full_resolution(asked: Asked, number: int) -> None:
+def full_resolution(request: MaxOutRequest, number: int) -> None:
     """One picture as large as the window lets it be, its curve, and the images that excite its target."""
-    made = working.known(asked)
+    made = working.known(request)
     if made is None:
         return
     picture = made.pictures[number]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{asked.title}** · {asked.card.name} · {picture.shape[1]} × {picture.shape[0]} px")
+        st.markdown(f"**{request.title}** · {request.card.name} · {picture.shape[1]} × {picture.shape[0]} px")
         icon = ":material/arrow_forward:"
         if st.button("See Reason for this target", icon=icon, key="maxout_reason", type="primary"):
-            to_reason(asked)
-        name = _file_name(asked, number)
+            to_reason(request)
+        name = _file_name(request, number)
         st.download_button("PNG", to_png(picture), name, "image/png", key="maxout_png", icon=":material/download:")
-    st.caption(" · ".join(_facts(asked, made, number)))
+    st.caption(" · ".join(_facts(request, made, number)))
     times = max(1, _FULL_PX // max(picture.shape[:2]))
     enlarged = picture.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
     size = (picture.shape[0], picture.shape[1])
     st.plotly_chart(single_figure(Panel(data_uri(enlarged)), size), key="maxout_full", config={"scrollZoom": True})
-    colour = session.state().colour(asked.card.digest)
-    curve = [Curve(asked.title, colour, made.curve[:, number])]
+    colour = session.state().colour(request.card.digest)
+    curve = [Curve(request.title, colour, made.curve[:, number])]
     config = {"displayModeBar": False}
-    st.plotly_chart(curves_figure(curve, asked.output.kind, ink()), key="maxout_full_curve", config=config)
-    top_images.show(asked.card, working.layer_of(asked.output), asked.target, "maxout_full", 8)
+    st.plotly_chart(curves_figure(curve, request.output.kind, ink()), key="maxout_full_curve", config=config)
+    top_images.show(request.card, working.layer_of(request.output), request.target, "maxout_full", 8)
 
 
 def to_zip_file(choice: Choice) -> bytes:
     """All pictures on show as PNG files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for asked in choice.all_asked:
-            made = working.known(asked)
+        for request in choice.requests:
+            made = working.known(request)
             for number, picture in enumerate(made.pictures if made is not None else ()):
-                archive.writestr(_file_name(asked, number), to_png(picture))
+                archive.writestr(_file_name(request, number), to_png(picture))
     return buffer.getvalue()
 
 
-def _file_name(asked: Asked, number: int) -> str:
-    plain = safe_file_name(f"{asked.card.name}-{asked.title}")
-    return f"{plain}-{number}.png" if asked.params.pictures > 1 else f"{plain}.png"
+def _file_name(request: MaxOutRequest, number: int) -> str:
+    plain = safe_file_name(f"{request.card.name}-{request.title}")
+    return f"{plain}-{number}.png" if request.params.pictures > 1 else f"{plain}.png"

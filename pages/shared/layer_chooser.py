@@ -145,7 +145,7 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
     request = FactsRequest(card)
     found = request.load(cache.store())
     if found is None:
-        sources = Sources(cache.model_store(), cache.store(), session.images())
+        sources = Sources(cache.model_store(), cache.store())
         job = Job(request.title, lambda job: compute(sources, request, job.report), key=request.key)
         run_and_wait(job, f"{key}_network", "interactive")
         return

@@ -7,7 +7,6 @@ of the address bar, a reload, a bookmark or a link opens the same models and ima
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import streamlit as st
 
@@ -45,7 +44,6 @@ class SessionState:
     n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    unfinished: dict[str, Any] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None
     n_unzoomed: int = 0
     n_uploads: int = 0

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from common.errors import InputError
-from explainers import results
 from explainers.attribution import request_for
 from explainers.registry import METHODS
 from explainers.results import Request, Resumable, Sources, Step, compute, compute_missing, missing
@@ -192,10 +191,10 @@ def test_a_stopped_one_is_not_taken_for_finished_and_goes_on_where_it_stopped(so
 
 def test_unfinished_results_are_shown_and_kept_on_the_way(sources, monkeypatch):
     shown = []
-    monkeypatch.setattr(results, "SHOW_S", 0.0)
+    monkeypatch.setattr(Request, "show_s", 0.0)
     compute_missing(sources, [Count(1, 4)], {}, show=lambda request, result: shown.append(result))
     assert shown == [None, 2, 3, None], "None: a newer one is in the store"
-    monkeypatch.setattr(results, "KEEP_S", 0.0)
+    monkeypatch.setattr(Request, "keep_s", 0.0)
 
     def die(request, result):
         if request.load(sources.store) == 3:
@@ -219,7 +218,7 @@ def test_one_request_is_found_or_computed_and_its_failure_is_raised(sources):
 def test_a_map_is_found_by_what_makes_it_and_refined_ones_are_shown_on_the_way(model_store, tmp_path, monkeypatch):
     from tests.explainers.contrastive.small import image_set
 
-    monkeypatch.setattr(results, "SHOW_S", 0.0)
+    monkeypatch.setattr(Request, "show_s", 0.0)
     images, card = image_set(tmp_path / "pictures", 2), add(model_store, seeded(NETS["plain"]))
     sources = Sources(model_store, ResultStore(tmp_path / "store", 10**9), images)
     rise, grad_cam = METHODS["rise"], METHODS["grad-cam"]

@@ -9,9 +9,9 @@ import pytest
 
 import tests.pages.test_pages as shared
 from common.errors import InputError
-from explainers.maxout import keeping
-from explainers.maxout.keeping import Asked
+from explainers.maxout import request
 from explainers.maxout.method import MaxOutParams
+from explainers.maxout.request import MaxOutRequest
 from explainers.output import Output
 from jobs.queue import State
 from pages.maxout import view
@@ -147,14 +147,14 @@ def test_a_click_on_a_corner_shows_one_picture_at_full_resolution(page):
 
 
 def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatch):
-    go_on = keeping.go_on
+    ascent = request.Ascent
 
-    def fail(model_store, store, all_asked, *rest):
-        if all_asked[0].card.name == "vgg":
+    def fail(model, *rest):
+        if model.card.name == "vgg":
             raise RuntimeError("vgg is out of order")
-        return go_on(model_store, store, all_asked, *rest)
+        return ascent(model, *rest)
 
-    monkeypatch.setattr(keeping, "go_on", fail)
+    monkeypatch.setattr(request, "Ascent", fail)
     app.run()
     app.session_state["maxout_setting_maxout_iterations"] = 2
     for box in app.sidebar.checkbox[1:3]:
@@ -179,7 +179,7 @@ def test_without_a_model_there_is_no_dead_end(app):
 def test_all_pictures_can_be_taken_away(page):
     state = page.session_state["session"]
     card = cache.card(state.active[0])
-    cells = tuple(Asked(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
+    cells = tuple(MaxOutRequest(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
     with zipfile.ZipFile(io.BytesIO(view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
         assert archive.namelist() == ["vgg-portrait.png"]
 

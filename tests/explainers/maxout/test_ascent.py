@@ -12,7 +12,7 @@ from explainers.maxout import objective as objective_module
 from explainers.maxout.ascent import REDIRECTED_STEPS, Ascent
 from explainers.maxout.method import MaxOutParams
 from explainers.maxout.parametrisation import PIXEL
-from explainers.maxout.state import ASLEEP, BROKEN, CONTRASTS, DEAD, LOWERED, SILENT, WELL, State
+from explainers.maxout.state import CONTRASTS, State, Status
 from explainers.output import CLASS_SCORE, Output
 from tests.explainers.nets import N_CLASSES, NETS, add, seeded, state_of
 from tests.makers import one_line
@@ -82,7 +82,7 @@ def test_every_kind_of_net_is_climbed_and_given_back_as_it_was(model_store, net)
     found, state = climbed(model_store, card, HONEST, targets=range(N_CLASSES))
     assert found.shape == (N_CLASSES, 3, PX, PX)
     assert 0 <= found.min() <= found.max() <= 1
-    assert (state.fate == WELL).all()
+    assert (state.status == Status.OK).all()
     assert (state.curve[-1] > state.curve[0]).all()
     assert state_of(module) == before
 
@@ -134,13 +134,13 @@ class Deaf(nn.Module):
 def test_a_dead_unit_is_said_to_be_dead_and_one_without_a_way_to_it_is_woken_by_noise(model_store):
     card = add(model_store, Deaf())
     found, state = climbed(model_store, card, HONEST, targets=(0, 1, 2), until=30)
-    assert state.fate.tolist() == [DEAD, WELL, WELL]
+    assert state.status.tolist() == [Status.DEAD, Status.OK, Status.OK]
     assert torch.isfinite(found).all()
     assert state.score[1] > 0
     assert np.isnan(state.curve[len(CONTRASTS) :, 0]).all(), "it is left alone from then on"
 
 
-class Sleepy(nn.Module):
+class Saturated(nn.Module):
     """Units behind ReLUs at rest: what feeds them is far below zero in all noise, the last one's can be no higher."""
 
     def forward(self, x):
@@ -150,12 +150,12 @@ class Sleepy(nn.Module):
 
 @pytest.mark.parametrize("moves", [{}, {"jitter": 0.1}], ids=["still", "moved"])
 def test_a_unit_that_no_noise_excites_is_reached_past_its_relu(model_store, moves):
-    card = add(model_store, Sleepy())
+    card = add(model_store, Saturated())
     params = with_settings(learning_rate=0.1, **moves)
     _, early = climbed(model_store, card, params, targets=(0, 1), until=2)
-    assert early.fate.tolist() == [ASLEEP, WELL]
+    assert early.status.tolist() == [Status.NO_SIGNAL, Status.OK]
     _, state = climbed(model_store, card, params, targets=(0, 1), until=40)
-    assert state.fate.tolist() == [WELL, WELL]
+    assert state.status.tolist() == [Status.OK, Status.OK]
     assert state.curve[0, 0] == 0
     assert state.score[0] > 0.5, "it climbs on by its own gradient"
     _, half = climbed(model_store, card, params, targets=(0, 1), until=4)
@@ -164,9 +164,9 @@ def test_a_unit_that_no_noise_excites_is_reached_past_its_relu(model_store, move
 
 
 def test_a_way_that_leads_nowhere_is_given_up_after_every_start(model_store):
-    card = add(model_store, Sleepy())
+    card = add(model_store, Saturated())
     _, state = climbed(model_store, card, HONEST, targets=(2,), until=1000)
-    assert state.fate.tolist() == [DEAD]
+    assert state.status.tolist() == [Status.DEAD]
     assert state.step <= len(CONTRASTS) * REDIRECTED_STEPS
 
 
@@ -192,13 +192,13 @@ def test_a_step_out_of_the_targets_reach_is_taken_back_and_shortened(model_store
     _, state = climbed(model_store, card, with_settings(learning_rate=0.5), targets=(0, 1), until=200)
     assert state.score[0] > 1.2, "it comes near the edge that it had jumped over"
     assert state.rate[0] < 0.5
-    assert state.fate[1] == WELL
+    assert state.status[1] == Status.OK
 
 
 def test_a_target_whose_gradient_fades_keeps_its_best(model_store):
     card = add(model_store, Fading())
     _, state = climbed(model_store, card, with_settings(learning_rate=0.1), until=120)
-    assert state.fate.tolist() == [SILENT]
+    assert state.status.tolist() == [Status.ZERO_GRADIENT]
     assert state.score[0] == pytest.approx(0.1)
 
 
@@ -218,13 +218,13 @@ class Cliff(nn.Module):
 def test_no_number_costs_one_step_back_at_a_lower_rate_then_the_end(model_store):
     card = add(model_store, Cliff(0.5))
     found, state = climbed(model_store, card, with_settings(learning_rate=0.2), targets=(0, 1), until=400)
-    assert state.fate.tolist() == [BROKEN, WELL], "the other is not drawn into it"
+    assert state.status.tolist() == [Status.NOT_FINITE, Status.OK], "the other is not drawn into it"
     assert torch.isfinite(found).all()
     assert 0.3 < state.score[0] <= 0.5, "the best picture is kept"
     ends = np.flatnonzero(np.isnan(state.curve[:, 0]))
     assert state.curve[ends[0] + 1, 0] == pytest.approx(float(np.nanmax(state.curve[: ends[0], 0])))
     _, lowered = climbed(model_store, card, with_settings(learning_rate=0.2), targets=(0,), until=int(ends[0]) + 2)
-    assert lowered.fate.tolist() == [LOWERED]
+    assert lowered.status.tolist() == [Status.LOWERED_RATE]
     assert lowered.rate.item() == pytest.approx(0.05)
 
 
