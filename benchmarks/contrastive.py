@@ -23,11 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from explainers.contrastive import keeping
-from explainers.contrastive.generator import Trained
-from explainers.contrastive.keeping import Asked, Contrast, find, work_out
 from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.ready_made import ready_made
+from explainers.contrastive.request import Contrast, ContrastRequest
+from explainers.results import Sources, compute_missing
 from images.digits import held_out
 from images.image_set import ImageSet
 from jobs.results import ResultStore
@@ -48,31 +47,29 @@ def orders(model_store: ModelStore, card: ModelCard, images: ImageSet, rows: Seq
 
 
 def contrasts(
-    model_store: ModelStore,
-    images: ImageSet,
-    trained: Trained,
-    all_asked: Sequence[Asked],
-    at_once: int = keeping.AT_ONCE,
+    model_store: ModelStore, images: ImageSet, requests: Sequence[ContrastRequest], at_once: int = 64
 ) -> list[Contrast]:
     """All answers, found anew in batches of `at_once`; raises `RuntimeError` where one cannot be given."""
     failures: dict[str, str] = {}
-    before, keeping.AT_ONCE = keeping.AT_ONCE, at_once
+    before, ContrastRequest.together = ContrastRequest.together, at_once
     try:
         with tempfile.TemporaryDirectory() as folder:
-            store = ResultStore(Path(folder), 10**10)
-            work_out(model_store, store, images, trained, all_asked, failures)
-            found = [find(store, asked) for asked in all_asked]
+            sources = Sources(model_store, ResultStore(Path(folder), 10**10), images)
+            compute_missing(sources, requests, failures)
+            found = [request.load(sources.store) for request in requests]
     finally:
-        keeping.AT_ONCE = before
+        ContrastRequest.together = before
     known = [contrast for contrast in found if contrast is not None]
-    if len(known) < len(all_asked):
-        raise RuntimeError(f"{len(all_asked) - len(known)} were not answered: {next(iter(failures.values()))}")
+    if len(known) < len(requests):
+        raise RuntimeError(f"{len(requests) - len(known)} were not answered: {next(iter(failures.values()))}")
     return known
 
 
-def third_wins(all_asked: Sequence[Asked], found: Sequence[Contrast]) -> float:
+def third_wins(requests: Sequence[ContrastRequest], found: Sequence[Contrast]) -> float:
     """Share of the feasible ones at which a third class is likelier than one of the two."""
-    wins = [contrast.third_wins(asked) for asked, contrast in zip(all_asked, found, strict=True) if contrast.feasible]
+    wins = [
+        contrast.third_wins(request) for request, contrast in zip(requests, found, strict=True) if contrast.feasible
+    ]
     return round(float(np.mean(wins)), 4) if wins else float("nan")
 
 
@@ -88,22 +85,22 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
         rows = held_out(images)[:n_digits]
         order = orders(model_store, card, images, rows)
 
-        def ask(params: ContrastParams, place: int, n: int = n_digits) -> list[Asked]:
+        def ask(params: ContrastParams, place: int, n: int = n_digits) -> list[ContrastRequest]:
             return [
-                Asked(card, images.ids[row], int(classes[0]), int(classes[place]), trained.key, params)
+                ContrastRequest(card, images.ids[row], int(classes[0]), int(classes[place]), trained, params)
                 for row, classes in zip(rows[:n], order[:n], strict=True)
             ]
 
         figures: dict[str, Any] = {"model": name, "digits": len(rows), "inversion_s": {}, "search_s": {}}
         for batch in BATCHES:
-            found = contrasts(model_store, images, trained, ask(CDEEPEX, 1)[: max(8, batch)], batch)
+            found = contrasts(model_store, images, ask(CDEEPEX, 1)[: max(8, batch)], batch)
             figures["inversion_s"][batch] = round(float(np.mean([c.inversion_s for c in found])), 4)
             figures["search_s"][batch] = round(float(np.mean([c.search_s for c in found])), 4)
             print(json.dumps(figures), flush=True)
         wins = {}
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             asked = ask(params, 1)
-            found = contrasts(model_store, images, trained, asked)
+            found = contrasts(model_store, images, asked)
             wins[method] = third_wins(asked, found)
             if method == "cdeepex":
                 figures["feasible"] = round(float(np.mean([c.feasible for c in found])), 4)
@@ -122,7 +119,7 @@ def measure(n_digits: int, n_any: int, name: str) -> dict[str, Any]:
         any_wins, any_feasible = {}, {}
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             asked = [question for place in range(1, card.n_classes) for question in ask(params, place, n_any)]
-            found = contrasts(model_store, images, trained, asked)
+            found = contrasts(model_store, images, asked)
             any_wins[method] = third_wins(asked, found)
             any_feasible[method] = round(float(np.mean([c.feasible for c in found])), 4)
         return figures | {"third_class_wins_any_probe": any_wins, "feasible_any_probe": any_feasible}

@@ -31,9 +31,9 @@ from benchmarks.contrastive_square import compared, controls
 from common.errors import InputError
 from common.settings import settings
 from explainers.contrastive.generator import Trained, from_arrays
-from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import GeneratorParams
-from explainers.contrastive.training import FATES, Training
+from explainers.contrastive.request import ContrastRequest
+from explainers.contrastive.training import STATUS_NOTES, Training
 from figures.maps import to_png
 from images import mnist
 from images.arrays import write_image_set
@@ -93,10 +93,10 @@ def kept_in(model_store: ModelStore, name: str, net: nn.Module, classes: tuple[s
 def generator_of(images: ImageSet, pictures: np.ndarray, params: GeneratorParams) -> Trained:
     """A generator that learnt from `pictures` (N, 32, 32) uint8, for the image set that it is asked about."""
     training = Training(params, pictures[:, None], choose_device())
-    for _ in training.climb(params.steps):
+    for _ in training.run(params.steps):
         if training.step % 500 == 0:
             print(f"generator, step {training.step}: distance {training.losses[-100:].mean():.2f}", flush=True)
-    print(FATES.get(training.fate, "generator is done"), flush=True)
+    print(STATUS_NOTES.get(training.status, "generator is done"), flush=True)
     key = key_of(what="benchmark", of=images.digest, step=training.step)
     return from_arrays(key, images.digest, training.step, training.shape, training.arrays())
 
@@ -107,8 +107,8 @@ def asked_of_runners_up(model_store: ModelStore, card: ModelCard, images: ImageS
     order = orders(model_store, card, images, rows)
     for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
         pairs = zip(rows, order, strict=True)
-        asked = [Asked(card, images.ids[row], int(by[0]), int(by[1]), trained.key, params) for row, by in pairs]
-        found = contrasts(model_store, images, trained, asked)
+        asked = [ContrastRequest(card, images.ids[row], int(by[0]), int(by[1]), trained, params) for row, by in pairs]
+        found = contrasts(model_store, images, asked)
         figures[f"{method}_third_wins"] = third_wins(asked, found)
         figures[f"{method}_feasible"] = float(np.mean([one.feasible for one in found]))
         figures["residual"] = float(np.median([one.error for one in found]))
@@ -133,7 +133,7 @@ def draw_pairs(
             continue
         for method, params in (("cdeepex", CDEEPEX), ("xgems", XGEMS)):
             (found,) = contrasts(
-                model_store, images, trained, [Asked(card, images.ids[row], *columns, trained.key, params)]
+                model_store, images, [ContrastRequest(card, images.ids[row], *columns, trained, params)]
             )
             path = out / f"{card.name}-{true}-{probe}-{method}.png"
             path.write_bytes(to_png(image_of(found)))

@@ -27,9 +27,9 @@ from benchmarks.contrastive import contrasts, orders
 from explainers.attribution import ready
 from explainers.base import Explainer
 from explainers.contrastive.generator import Trained
-from explainers.contrastive.keeping import Asked
 from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.ready_made import ready_made
+from explainers.contrastive.request import ContrastRequest
 from explainers.contrastive.rule import contrast
 from explainers.prediction_difference.method import PredictionDifference
 from explainers.registry import METHODS
@@ -119,9 +119,9 @@ def compared(
 
     for name, title, constraints in (("cdeepex", "CDeepEx", True), ("xgems", "xGEMs", False)):
         params = ContrastParams(constraints=constraints)
-        asked = [Asked(card, images.ids[row], answer, MARKED_CLASS, trained.key, params) for row, answer in kept]
+        asked = [ContrastRequest(card, images.ids[row], answer, MARKED_CLASS, trained, params) for row, answer in kept]
         began = time.perf_counter()
-        made = contrasts(model_store, images, trained, asked)
+        made = contrasts(model_store, images, asked)
         seconds = time.perf_counter() - began
         tell(name, title, measured([one.difference for one in made], [one.feasible for one in made], seconds))
     rows, true = [row for row, _ in kept], [answer for _, answer in kept]

@@ -123,7 +123,7 @@ class Request(ABC, Generic[R]):
         """Whether nothing is left to compute."""
         return self.key in store
 
-    def group(self, store: ResultStore) -> Hashable:
+    def group(self, sources: Sources) -> Hashable:
         """Requests of equal groups can be computed together."""
         return self.key
 
@@ -216,7 +216,7 @@ def compute_missing(
     for stage in zip_longest(*(request.stages() for request in each)):
         groups: dict[Hashable, list[Q]] = {}
         for request in missing(sources.store, (request for request in stage if request is not None), failures):
-            groups.setdefault((type(request), request.group(sources.store)), []).append(request)
+            groups.setdefault((type(request), request.group(sources)), []).append(request)
         for group in groups.values():
             at_once = group[0].together
             while group:

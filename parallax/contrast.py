@@ -17,7 +17,7 @@ from parallax.options import TOP, First, Images, Models, Only, OutFolder, Settin
 from parallax.progress import ProgressBar, complain
 
 if TYPE_CHECKING:
-    from explainers.contrastive.keeping import Asked, Contrast
+    from explainers.contrastive.request import Contrast, ContrastRequest
     from images.image_set import ImageSet
     from models.card import ModelCard
     from models.store import ModelStore
@@ -51,8 +51,9 @@ def contrast(
         --settings constraints=false
     """
     from explainers.contrastive import generators
-    from explainers.contrastive.keeping import Asked, find, work_out
     from explainers.contrastive.method import Contrastive, ContrastParams
+    from explainers.contrastive.request import ContrastRequest
+    from explainers.results import Sources, compute_missing
     from images import digits
     from models.store import ModelStore
     from parallax.sources import open_models
@@ -64,18 +65,18 @@ def contrast(
     rows = rows_of(image_set, only, first, digits.held_out(image_set) if held_out else None)
     trained = generators.find(store, image_set.digest)
     requests = [
-        Asked(card, image_set.ids[row], true, other, trained.key if trained else "", params)
+        ContrastRequest(card, image_set.ids[row], true, other, trained, params)
         for card in cards
         for row, (true, other) in zip(rows, _classes(model_store, card, image_set, rows, target, probe), strict=True)
     ]
     out.mkdir(parents=True, exist_ok=True)
     try:
         with ProgressBar("contrasts") as progress:
-            work_out(model_store, store, image_set, trained, requests, failures, progress)
+            compute_missing(Sources(model_store, store, image_set), requests, failures, progress)
     finally:
         facts = []
         for request in requests:
-            if (found := find(store, request)) is not None:
+            if (found := request.load(store)) is not None:
                 facts.append(_write(out, _name(image_set, request), request, found))
         (out / "facts.json").write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
     for request in requests:
@@ -103,11 +104,11 @@ def _classes(
     return pairs
 
 
-def _name(images: ImageSet, request: Asked) -> str:
+def _name(images: ImageSet, request: ContrastRequest) -> str:
     return f"{images.names[images.index(request.image_id)]} · {request.card.name} · {request.title}"
 
 
-def _write(folder: Path, name: str, request: Asked, contrast: Contrast) -> dict[str, Any]:
+def _write(folder: Path, name: str, request: ContrastRequest, contrast: Contrast) -> dict[str, Any]:
     """The contrast's PNG file, and what there is to know of it."""
     from figures.maps import to_png
 

@@ -17,27 +17,31 @@ def train_generator(*, images: Images, settings: Settings, out: OutFolder) -> in
     Example:
       python -m parallax train-generator --images demo --settings side=64 steps=20000 --out generator
     """
-    from explainers.contrastive import generators
+    from explainers.contrastive.generators import GeneratorRequest
     from explainers.contrastive.method import GeneratorParams, GeneratorTraining
     from explainers.contrastive.ready_made import sheet
+    from explainers.results import Sources, compute
     from figures.maps import to_png
+    from models.store import ModelStore
 
     params = params_of(GeneratorTraining(), settings)
     assert isinstance(params, GeneratorParams)
     store, image_set = store_of_settings(), images_of(images)
+    request = GeneratorRequest(image_set.digest, params)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with ProgressBar("images") as learn, ProgressBar("steps") as progress:
-            generators.train(store, image_set, params, progress, learn=learn)
+        with ProgressBar(request.unit) as progress:
+            compute(Sources(ModelStore(), store, image_set, say=progress.describe), request, progress)
     finally:
-        look = generators.find_look(store, generators.Wanted(image_set.digest, params))
-        if look is not None:
-            samples = sheet(look.samples)
+        snapshot = request.load(store)
+        if snapshot is not None:
+            samples = sheet(snapshot.samples)
             (out / "samples.png").write_bytes(to_png(samples.repeat(3, 2) if samples.shape[2] == 1 else samples))
-            print(f"{look.step:,} steps, distance {look.losses[-50:].mean():.2f} -> {out / 'samples.png'}")
-    if look is None:
+            distance = snapshot.losses[-50:].mean()
+            print(f"{snapshot.step:,} steps, distance {distance:.2f} -> {out / 'samples.png'}")
+    if snapshot is None:
         return SOME_FAILED
-    if look.note:
-        complain(look.note)
+    if snapshot.note:
+        complain(snapshot.note)
         return SOME_FAILED
     return DONE

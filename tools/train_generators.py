@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from common.settings import settings
 from explainers.contrastive.generator import shape_facts
 from explainers.contrastive.ready_made import PARAMS, WEIGHTS, sheet
-from explainers.contrastive.training import FATES, Training
+from explainers.contrastive.training import STATUS_NOTES, Training
 from images.digits import digits, digits_image_set
 
 #: Name -> whether every 8 is marked, and the number of training steps.
@@ -48,9 +48,9 @@ def main() -> None:
         images = digits_image_set(settings().data_folder, marked=READY_MADE[name])
         training = Training(PARAMS, digits(READY_MADE[name]).training.pictures[:, None])
         began, steps = time.perf_counter(), arguments.steps or STEPS[name]
-        for _ in training.climb(steps):
+        for _ in training.run(steps):
             if training.step % 500 == 0 or training.step == steps:
-                look = training.look()
+                look = training.snapshot()
                 distance, seconds = look.losses[-100:].mean(), time.perf_counter() - began
                 print(
                     f"{name} {look.step}: distance {distance:.2f}, spread {look.spread:.2f}, {seconds:.0f} s",
@@ -61,7 +61,7 @@ def main() -> None:
                     arguments.sheet.mkdir(parents=True, exist_ok=True)
                     picture = Image.fromarray(sheet(look.samples).squeeze(2))
                     picture.resize((1024, 1024)).save(arguments.sheet / f"{name}-{look.step:05d}.png")
-        print(FATES.get(training.fate, f"{name} is done"))
+        print(STATUS_NOTES.get(training.status, f"{name} is done"))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from common.errors import InputError
+from explainers.base import Progress, nobody
 from explainers.contrastive.generator import Shape
 from explainers.contrastive.method import FEWEST_IMAGES, MOST_IMAGES
 from images.image_set import ImageSet
@@ -20,11 +19,11 @@ def squeezed(image: np.ndarray, side: int, channels: int) -> np.ndarray:
     return whole.crop(image).transpose(2, 0, 1)
 
 
-def pictures(images: ImageSet, side: int, report: Callable[[int, int], None] = lambda done, total: None) -> np.ndarray:
+def pictures(images: ImageSet, side: int, progress: Progress = nobody) -> np.ndarray:
     """The set's pictures (N, C, side, side) uint8: C is 1 where all are grey, else 3.
 
-    Of a set of more than 20,000, as many spread evenly over it. `report` counts pictures and may raise to stop. Raises
-    `InputError` for a set that is too small to learn from.
+    Of a set of more than 20,000, as many spread evenly over it. `progress` counts pictures and may raise to stop.
+    Raises `InputError` for a set that is too small to learn from.
     """
     if len(images) < FEWEST_IMAGES:
         cure = "Bring more pictures of the kind, or ask about the digits, whose generator is ready."
@@ -32,9 +31,9 @@ def pictures(images: ImageSet, side: int, report: Callable[[int, int], None] = l
     rows = np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)
     found = np.empty((len(rows), 3, side, side), dtype=np.uint8)
     for done, row in enumerate(rows.tolist()):
-        report(done, len(rows))
+        progress(done, len(rows))
         found[done] = squeezed(images.image(row), side, 3)
-    report(len(rows), len(rows))
+    progress(len(rows), len(rows))
     grey = bool((found[:, :1] == found[:, 1:]).all())
     return found[:, :1].copy() if grey else found
 

@@ -1,38 +1,130 @@
-"""Generators on disk, found by their image set: stopped at any step, taken up again as if they had never stopped."""
+"""Generators of image sets as requests of the result cache: their training can stop at any step and resume."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Self
 
 import numpy as np
-import torch
 
+from common.errors import InputError
+from explainers.base import Progress
 from explainers.contrastive.data import pictures
 from explainers.contrastive.generator import Trained, from_arrays
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
-from explainers.contrastive.training import WELL, Look, Training
-from images.image_set import ImageSet
-from jobs.results import ResultStore, key_of
-
-#: Seconds between two looks, and between two times that what is reached is kept.
-_SHOW_S, _KEEP_S = 1.0, 15.0
+from explainers.contrastive.training import Snapshot, Status, Training
+from explainers.results import Resumable, Sources, Step, Steps
+from jobs.results import Arrays, ResultStore, key_of
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A generator of an image set: `data` is its digest."""
+class GeneratorRequest(Resumable[Snapshot]):
+    """The generator of an image set: `data` is its digest. It counts as trained, however early it was stopped."""
 
     data: str
     params: GeneratorParams
 
+    unit = "steps"
+    show_s = 1.0
+    keep_s = 15.0
+
     @property
     def key(self) -> str:
-        """Stands for all that makes it but for how long it learns."""
-        return key_of(what="generator", data=self.data, params=self.params.cache_fields)
+        """Stands for all that makes it but for how long it is trained."""
+        return key_of(what="trained generator", data=self.data, params=self.params.cache_fields)
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"Generator of {self.params.side} px"
+
+    @property
+    def how_far(self) -> int:
+        """The steps."""
+        return self.params.steps
+
+    @property
+    def size(self) -> float:
+        """The steps."""
+        return self.params.steps
+
+    def complete(self, result: Snapshot) -> bool:
+        """Whether all steps are taken, or can be."""
+        return result.step >= self.params.steps or result.status != Status.OK
+
+    def reached(self, result: Snapshot) -> float:
+        """Steps taken."""
+        return result.step
+
+    def check(self, sources: Sources) -> None:
+        """Raise `InputError` for settings that no generator can have, and for another image set."""
+        self.params.shape(3)
+        if self.data != sources.images.digest:
+            raise InputError("the image set that the generator is of", sources.images.name, "Name its own images.")
+
+    def pack(self, result: Snapshot) -> Arrays:
+        """The weights, and what there is to see; `keep` stores the optimisers' state beside them."""
+        arrays = result.arrays or {}
+        return {
+            **{name: value for name, value in arrays.items() if name.startswith(("generator.", "encoder."))},
+            "step": np.array(result.step),
+            "channels": np.array(result.samples.shape[3]),
+            "samples": result.samples,
+            "losses": result.losses,
+            "spread": np.array(result.spread),
+            "status": np.array(result.status),
+        }
+
+    def unpack(self, arrays: Arrays) -> Snapshot:
+        """What there is to see."""
+        step, spread, status = int(arrays["step"]), float(arrays["spread"]), Status(int(arrays["status"]))
+        return Snapshot(step, arrays["samples"], arrays["losses"], spread, status)
+
+    def keep(self, store: ResultStore, result: Snapshot) -> None:
+        """The generator, what its training resumes from, and that it was trained last."""
+        store.put(self._state_key, **(result.arrays or {}))
+        super().keep(store, result)
+        store.put(_last_key(self.data), params=np.array(json.dumps(asdict(self.params))))
+
+    @property
+    def _state_key(self) -> str:
+        return key_of(what="generator state", of=self.key)
+
+    def trained(self, store: ResultStore) -> Trained | None:
+        """This very generator, as far as it was trained; `None` where it was not begun."""
+        arrays = store.get(self.key)
+        if arrays is None:
+            return None
+        step = int(arrays["step"])
+        key = key_of(generator=self.key, step=step)  # more steps make other images
+        return from_arrays(key, self.data, step, self.params.shape(int(arrays["channels"])), arrays)
+
+    @classmethod
+    def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[Snapshot]:
+        """Read the images, then train step by step; raises `InputError` for a set that is too small."""
+        (request,) = requests
+
+        def reading(done: float, total: float) -> None:
+            sources.say(f"Reading {sources.images.name}: {done:,.0f} of {total:,.0f} images")
+            progress(0, 1)
+
+        seen = pictures(sources.images, request.params.side, reading)
+        sources.say("")
+        training = Training(request.params, seen, sources.model_store.device)
+        state = sources.store.get(request._state_key)
+        if state is not None:
+            training.restore(state)
+        for _ in training.run(request.params.steps):
+            ended = training.step >= request.params.steps or training.status != Status.OK
+            yield Step(training.step, partial(_to_keep, training), ended, lambda: [training.snapshot()])
+
+
+def _to_keep(training: Training) -> list[Snapshot]:
+    return [replace(training.snapshot(), arrays=training.arrays())]
 
 
 def find(store: ResultStore, data: str) -> Trained | None:
@@ -40,106 +132,15 @@ def find(store: ResultStore, data: str) -> Trained | None:
 
     `None` where there is neither.
     """
-    wanted = last_trained(store, data)
-    trained = None if wanted is None else find_trained(store, wanted)
+    request = last_trained(store, data)
+    trained = None if request is None else request.trained(store)
     return trained or ready_made(data)
 
 
-def last_trained(store: ResultStore, data: str) -> Wanted | None:
+def last_trained(store: ResultStore, data: str) -> GeneratorRequest | None:
     """Which generator of the image set was trained here last."""
     arrays = store.get(_last_key(data))
-    return None if arrays is None else Wanted(data, GeneratorParams(**json.loads(str(arrays["params"]))))
-
-
-def find_trained(store: ResultStore, wanted: Wanted) -> Trained | None:
-    """This very generator, as far as it was trained; `None` where it was not begun."""
-    arrays = store.get(wanted.key)
-    if arrays is None:
-        return None
-    step = int(arrays["step"])
-    key = key_of(generator=wanted.key, step=step)  # more steps make other pictures
-    return from_arrays(key, wanted.data, step, wanted.params.shape(int(arrays["channels"])), arrays)
-
-
-def find_look(store: ResultStore, wanted: Wanted) -> Look | None:
-    """What there is to see of its training so far."""
-    arrays = store.get(wanted.key)
-    if arrays is None:
-        return None
-    return Look(
-        int(arrays["step"]),
-        arrays["samples"],
-        arrays["losses"],
-        float(arrays["spread"]),
-        int(arrays["fate"]),
-    )
-
-
-def train(
-    store: ResultStore,
-    images: ImageSet,
-    params: GeneratorParams,
-    report: Callable[[int, int], None] = lambda done, total: None,
-    show: Callable[[Look], None] = lambda look: None,
-    learn: Callable[[int, int], None] | None = None,
-    device: torch.device | str = "cpu",
-) -> Look:
-    """Train the images' generator up to `params.steps`, from where it was stopped; it is kept every quarter minute.
-
-    `report` counts steps and may raise to stop, and so does `learn`, which counts the pictures while they are read (by
-    default `report` is asked then); `show` gets a look every second. The generator counts as trained, however early
-    it was stopped. Raises `InputError` for a set that is too small, and for settings that no generator can have.
-    """
-    wanted = Wanted(images.digest, params)
-    params.shape(3)  # a mistake is told before all pictures are read
-    seen = pictures(images, params.side, learn or (lambda _done, _total: report(0, params.steps)))
-    training = Training(params, seen, device)
-    state = store.get(_state_key(wanted))
-    if state is not None:
-        training.restore(state)
-    shown = kept = time.monotonic()
-    try:
-        for _ in training.climb(params.steps, report):
-            now = time.monotonic()
-            if now - shown >= _SHOW_S:
-                show(training.look())
-                shown = time.monotonic()
-            if now - kept >= _KEEP_S:
-                _keep(store, wanted, training)
-                kept = time.monotonic()
-    finally:
-        if training.step:
-            _keep(store, wanted, training)
-    look = training.look()
-    show(look)
-    return look
-
-
-def finished(store: ResultStore, wanted: Wanted) -> bool:
-    """Whether all its steps are taken, or can be."""
-    look = find_look(store, wanted)
-    return look is not None and (look.step >= wanted.params.steps or look.fate != WELL)
-
-
-def _keep(store: ResultStore, wanted: Wanted, training: Training) -> None:
-    arrays, look = training.arrays(), training.look()
-    store.put(_state_key(wanted), **arrays)
-    weights = {name: value for name, value in arrays.items() if name.startswith(("generator.", "encoder."))}
-    store.put(
-        wanted.key,
-        **weights,
-        step=np.array(look.step),
-        channels=np.array(training.shape.channels),
-        samples=look.samples,
-        losses=look.losses,
-        spread=np.array(look.spread),
-        fate=np.array(look.fate),
-    )
-    store.put(_last_key(wanted.data), params=np.array(json.dumps(asdict(wanted.params))))
-
-
-def _state_key(wanted: Wanted) -> str:
-    return key_of(what="generator state", of=wanted.key)
+    return None if arrays is None else GeneratorRequest(data, GeneratorParams(**json.loads(str(arrays["params"]))))
 
 
 def _last_key(data: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from explainers.base import Progress, nobody, part_of
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import ContrastParams
 
@@ -33,12 +33,12 @@ def invert(
     trained: Trained,
     pictures: Tensor,
     params: ContrastParams,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = nobody,
 ) -> Inverted:
     """z0 = argmin |G(z) - I|² + prior |z|² for `pictures` (N, C, side, side) in [0, 1], on the generator's device.
 
     By Adam from `params.restarts` points each: the encoder's guess and random ones; a quarter of the way on, only the
-    best goes on. `report` counts steps and may raise to stop.
+    best goes on. `progress` counts steps and may raise to stop.
     """
     n, steps = len(pictures), params.inversion_steps
     first = max(1, round(_FIRST_PART * steps)) if params.restarts > 1 else steps
@@ -48,11 +48,13 @@ def invert(
     random = torch.randn(params.restarts - 1, trained.shape.latent, generator=generator).to(guess)
     starts = torch.cat([guess[:, None], random.expand(n, -1, -1)], 1).flatten(0, 1)
     wanted = pictures.repeat_interleave(params.restarts, 0)
-    z, cost = _descend(trained, starts, wanted, params.prior, first, lambda done, _: report(done, steps))
+    z, cost = _descend(trained, starts, wanted, params.prior, first, part_of(progress, 0, first, steps))
     best = cost.view(n, -1).argmin(1)
     z = z.view(n, params.restarts, -1)[torch.arange(n, device=z.device), best]
     if steps > first:
-        z, _ = _descend(trained, z, pictures, params.prior, steps - first, lambda done, _: report(first + done, steps))
+        z, _ = _descend(
+            trained, z, pictures, params.prior, steps - first, lambda done, _: progress(first + done, steps)
+        )
     with torch.no_grad():
         made = trained.generator(z)
     return Inverted(z, made, made - pictures)
@@ -64,7 +66,7 @@ def _descend(
     pictures: Tensor,
     prior: float,
     steps: int,
-    report: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     """The best points (N, latent) on Adam's way down from `start`, and their costs (N,)."""
     z = start.clone().requires_grad_()
@@ -72,7 +74,7 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps, _RATE * _LAST)
     best, least = start.clone(), torch.full((len(start),), torch.inf, device=start.device)
     for step in range(steps + 1):
-        report(step, steps)
+        progress(step, steps)
         with torch.enable_grad():
             cost = (trained.generator(z) - pictures).flatten(1).square().sum(1) + prior * z.square().sum(1)
             (slope,) = torch.autograd.grad(cost.sum(), z)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
+from explainers.base import Progress, nobody
 from explainers.contrastive.lbfgs import minimise
 from explainers.contrastive.method import ContrastParams
 
@@ -116,11 +117,11 @@ def search(
     true: Tensor,
     probe: Tensor,
     params: ContrastParams,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = nobody,
 ) -> Found:
     """Solve equation 2 from `z0` (N, k) for columns `true` and `probe` (N,), which differ in every row.
 
-    `report` counts rounds and may raise to stop.
+    `progress` counts rounds and may raise to stop.
     """
     lagrangian = Lagrangian(answers, z0, true, probe, params)
     z, best = z0.clone(), z0.clone()
@@ -136,7 +137,7 @@ def search(
     with torch.no_grad():
         see(answers(z0, rows), rows)
     for number in range(params.rounds):
-        report(number, params.rounds)
+        progress(number, params.rounds)
         z[rows], taken = minimise(lagrangian.slope_of, z[rows], rows, params.iterations, params.tolerance, see)
         iterations[rows] += taken
         with torch.no_grad():
@@ -149,7 +150,7 @@ def search(
         rows = rows[~_holds(h, g, params)]
         if not len(rows):
             break
-    report(params.rounds, params.rounds)
+    progress(params.rounds, params.rounds)
     with torch.no_grad():
         every = torch.arange(n, device=z0.device)
         h, g = lagrangian.constraints(answers(best, every), every)

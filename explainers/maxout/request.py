@@ -135,10 +135,10 @@ class MaxOutRequest(Resumable[MaxOutImages]):
         """An early image, a better one, the last one."""
         return [self.up_to(max(1, round(share * self.params.iterations))) for share in _STAGES]
 
-    def group(self, store: ResultStore) -> Hashable:
+    def group(self, sources: Sources) -> Hashable:
         """Targets of one model, output and setting that stand at the same step climb together."""
-        result = self.load(store)
-        step = 0 if result is None or self._state_key not in store else result.step
+        result = self.load(sources.store)
+        step = 0 if result is None or self._state_key not in sources.store else result.step
         return self.card.digest, self.output, self.params, step
 
     def pack(self, result: MaxOutImages) -> Arrays:

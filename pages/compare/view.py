@@ -76,7 +76,7 @@ def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Pred
     picks = state.picks[state.position :] + state.picks[: state.position]
     asked = [one for pick in picks for one in requests_of(choice, cards, images, pick, table).values()]
     wanted = [one for one in asked if isinstance(one, AttributionRequest)]
-    session_jobs.submit("compare", f"Explaining {len(picks)} pictures", wanted, images)
+    session_jobs.submit("compare", f"Explaining {len(picks)} pictures", images, wanted)
 
 
 def pace() -> float | None:

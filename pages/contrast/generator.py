@@ -11,18 +11,17 @@ import streamlit as st
 from common.errors import InputError
 from explainers.contrastive import generators
 from explainers.contrastive.generator import Trained
-from explainers.contrastive.generators import Wanted
+from explainers.contrastive.generators import GeneratorRequest
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams, GeneratorTraining
 from explainers.contrastive.ready_made import PARAMS, ready_made, sheet
 from explainers.contrastive.samples import samples
-from explainers.contrastive.training import WELL, Look
+from explainers.contrastive.training import Snapshot, Status
 from figures.contrast_grid import losses_figure
 from figures.contrastive import crisp
 from figures.maps import data_uri
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.prediction_difference.controls import progress
-from pages.prediction_difference.jobs import running
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
 from pages.shared.job_progress import wait_for
 from pages.shared.param_widgets import about, settings_of
@@ -56,8 +55,8 @@ def in_use(images: ImageSet) -> Trained | None:
 def _which(images: ImageSet) -> str:
     """Which of the two generators of a set is chosen: at first the one trained here, but only if it is through."""
     own = generators.last_trained(cache.store(), images.digest)
-    look = None if own is None else generators.find_look(cache.store(), own)
-    through = own is not None and look is not None and look.fate == WELL and look.step >= own.params.steps
+    snapshot = None if own is None else own.load(cache.store())
+    through = own and snapshot and snapshot.status == Status.OK and snapshot.step >= own.params.steps
     return st.session_state.get(f"contrast_which_{images.digest}", _HERE if through else _READY)
 
 
@@ -147,71 +146,58 @@ def _train(images: ImageSet) -> None:
         settings = settings_of(
             GeneratorTraining(), f"contrast_{images.digest}", defaults=PARAMS if own is None else own.params
         )
-    wanted = Wanted(images.digest, GeneratorParams(**settings))
-    key, store = _key(images, wanted.key), cache.store()
-    job, look = running(GENERATOR, key), generators.find_look(store, wanted)
+    request = GeneratorRequest(images.digest, GeneratorParams(**settings))
+    key = _key(images, request.key)
+    job, snapshot = session_jobs.running(GENERATOR, key), request.load(cache.store())
     busy = _training(images)
     with st.container(horizontal=True, vertical_alignment="center"):
-        label = "Train a generator" if look is None else "Go on training"
-        over = look is not None and look.fate != WELL
+        label = "Train a generator" if snapshot is None else "Go on training"
+        over = snapshot is not None and snapshot.status != Status.OK
         if st.button(label, key="contrast_train", icon=":material/model_training:", disabled=bool(busy) or over):
-            _submit(images, wanted, look)
+            _submit(images, request, snapshot)
             st.rerun()
         with st.popover("What is it?", icon=":material/info:", type="tertiary"):
             st.markdown(about(GeneratorTraining()))
         st.caption(f"{PARAMS.steps:,} steps at 32 px take {_TAKES} on one core. Stop and go on whenever you like.")
     if busy is not None and job is None:
         st.caption("Another training of this set is at work; its settings are not the ones above.")
-    st.fragment(_watch, run_every=1.0 if job is not None else None)(wanted, key, job is not None)
+    st.fragment(_watch, run_every=1.0 if job is not None else None)(request, key, job is not None)
 
 
-def _submit(images: ImageSet, wanted: Wanted, look: Look | None) -> None:
+def _submit(images: ImageSet, request: GeneratorRequest, snapshot: Snapshot | None) -> None:
     """Train up to the steps that are set; those done, as many again."""
-    store, device, steps = cache.store(), cache.model_store().device, wanted.params.steps
-    until = steps if look is None or look.step < steps else look.step + steps
-
-    def work(job: Job) -> None:
-        def report(done: int, total: int) -> None:
-            job.say("")
-            job.report(done, total)
-
-        def learn(done: int, total: int) -> None:
-            job.say(f"Reading {images.name}: {done:,} of {total:,} pictures")
-            job.report(0, until)
-
-        def show(seen: Look) -> None:
-            job.result = seen
-
-        generators.train(store, images, replace(wanted.params, steps=until), report, show, learn, device)
-
-    key = _key(images, wanted.key)
-    session_jobs.submit_work(GENERATOR, key, f"Generator of {images.name}", "steps", work)
+    steps = request.params.steps
+    until = steps if snapshot is None or snapshot.step < steps else snapshot.step + steps
+    request = replace(request, params=replace(request.params, steps=until))
+    session_jobs.retry([request])
+    title, key = f"Generator of {images.name}", _key(images, request.key)
+    session_jobs.submit(GENERATOR, title, images, [request], key=key)
 
 
-def _watch(wanted: Wanted, key: str, polled: bool) -> None:
+def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
     """How far the training is: its samples and the critic's loss."""
-    job = session.state().jobs.get(GENERATOR)
-    if job is None and not polled and generators.find_look(cache.store(), wanted) is None:
+    job, snapshot = session.state().jobs.get(GENERATOR), session_jobs.known(request)
+    if job is None and not polled and snapshot is None:
         return
+    if failure := session.state().failures.get(request.key):
+        st.error(failure, icon=":material/error:")
     progress(GENERATOR, [key], GENERATOR, polled, _READING)
-    live = job.result if job is not None and job.active and job.key == key else None
-    look = live or generators.find_look(cache.store(), wanted)
     with st.container(height=_SHEET_PX + 60, border=False):  # nothing moves when the first samples come
-        if look is None:
+        if snapshot is None:
             st.caption("The first samples come within seconds.")
             return
-        if look.note:
-            st.warning(look.note, icon=":material/warning:")
+        if snapshot.note:
+            st.warning(snapshot.note, icon=":material/warning:")
         left, right = st.columns(2)
         with left:
-            picture = data_uri(_sheet(look.samples))
-            st.image(picture, width=_SHEET_PX, alt=f"Samples of the generator after {look.step} steps")
+            picture = data_uri(_sheet(snapshot.samples))
+            st.image(picture, width=_SHEET_PX, alt=f"Samples of the generator after {snapshot.step} steps")
         with right:
-            words = f"step {look.step:,} · samples differ by {look.spread:.0%} of what real pictures do"
+            words = f"step {snapshot.step:,} · samples differ by {snapshot.spread:.0%} of what real pictures do"
             st.caption(words)
             config: dict[str, Any] = {"displayModeBar": False}
             with st.container(key="contrast_losses"):
-                st.plotly_chart(losses_figure(look.losses, ink()), config=config, alt="The critic's loss")
+                st.plotly_chart(losses_figure(snapshot.losses, ink()), config=config, alt="The critic's loss")
 
 
 def _sheet(pictures: np.ndarray) -> np.ndarray:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explainers.contrastive.keeping import LARGE_RESIDUAL, Asked, Contrast
 from explainers.contrastive.method import ContrastParams
-from explainers.contrastive.rule import WEIGHTS
-from explainers.contrastive.rule_keeping import BESIDE, RuleAsked
+from explainers.contrastive.request import LARGE_RESIDUAL, Contrast, ContrastRequest
+from explainers.contrastive.rule import BESIDE, WEIGHTS, RuleContrastRequest
 from explainers.registry import METHODS
 from figures.compare import Panel
 from figures.contrast_grid import Curves, Row, Small
@@ -75,7 +74,7 @@ def _pictures(scene: Scene, image_id: str) -> tuple[tuple[Small, ...], str]:
     """The input, what the generator rebuilt of it and the residual, which all models share; and words on them."""
     picture = cache.picture(scene.images.digest, image_id, SIDE_PX)
     input_ = Small("input", cache.drawn(f"crisp {image_id} {picture.shape}", lambda: crisp(picture)))
-    contrast = next((one for asked in scene.all_asked(image_id) if (one := working.known(asked)) is not None), None)
+    contrast = next((one for request in scene.all_asked(image_id) if (one := working.known(request)) is not None), None)
     if contrast is None:
         return (input_, Small("rebuilt", ""), Small("residual", "")), f"{_CDEEPEX}"
     key = f"{image_id} {scene.trained.key} {contrast.z0[:4].tolist()}"
@@ -98,24 +97,26 @@ def residual_words(contrast: Contrast) -> str:
 
 def _contrast_tiles(scene: Scene, image_id: str, params: ContrastParams, look: Look) -> tuple[Tile, ...]:
     questions = [scene.asked(card, image_id, params) for card in scene.cards]
-    answers = [None if isinstance(asked, str) else working.known(asked) for asked in questions]
+    answers = [None if isinstance(request, str) else working.known(request) for request in questions]
     shared = map_scale([one.difference for one in answers if one is not None]) if look.shared else None
     tiles = []
-    for card, asked, contrast in zip(scene.cards, questions, answers, strict=True):
-        if isinstance(asked, str) or contrast is None:
-            tiles.append(_empty(scene, card, image_id, asked))
+    for card, request, contrast in zip(scene.cards, questions, answers, strict=True):
+        if isinstance(request, str) or contrast is None:
+            tiles.append(_empty(scene, card, image_id, request))
             continue
         scale = shared or map_scale([contrast.difference])
-        panel = _panel(scene, image_id, contrast.difference, scale, look, asked.key, _caption(asked, contrast, scale))
-        tiles.append(_tile(card, _why(asked, contrast), panel))
+        panel = _panel(
+            scene, image_id, contrast.difference, scale, look, request.key, _caption(request, contrast, scale)
+        )
+        tiles.append(_tile(card, _why(request, contrast), panel))
     return tuple(tiles)
 
 
 def _ruled_tiles(scene: Scene, image_id: str, name: str, look: Look) -> tuple[Tile, ...]:
     tiles = []
     for card in scene.cards:
-        asked = scene.asked(card, image_id, scene.settings[0])
-        ruled = asked if isinstance(asked, str) else scene.ruled(asked, name)
+        request = scene.asked(card, image_id, scene.settings[0])
+        ruled = request if isinstance(request, str) else scene.ruled(request, name)
         known = None if isinstance(ruled, str) else working.known_ruled(ruled)
         if isinstance(ruled, str) or known is None:
             tiles.append(_empty(scene, card, image_id, ruled))
@@ -137,28 +138,28 @@ def _tile(card: ModelCard, facts: str, panel: Panel) -> Tile:
     return Tile(card.name, facts, panel, session.state().colour(card.digest))
 
 
-def _empty(scene: Scene, card: ModelCard, image_id: str, asked: Asked | RuleAsked | str) -> Tile:
+def _empty(scene: Scene, card: ModelCard, image_id: str, request: ContrastRequest | RuleContrastRequest | str) -> Tile:
     """Words in a map's place."""
-    words = asked if isinstance(asked, str) else session.state().failures.get(asked.key, _WAITING)
+    words = request if isinstance(request, str) else session.state().failures.get(request.key, _WAITING)
     facts, names = "", card.class_names
-    if not isinstance(asked, str):
-        facts = f"why {names[asked.true]}\nand not {names[asked.probe]}"
+    if not isinstance(request, str):
+        facts = f"why {names[request.true]}\nand not {names[request.probe]}"
     return _tile(card, facts, Panel(_ground(scene, image_id), words=words))
 
 
-def _why(asked: Asked, contrast: Contrast) -> str:
-    names, before = asked.card.class_names, contrast.before
-    true, probe = (f"{names[column]} ({before[column]:.2f})" for column in (asked.true, asked.probe))
+def _why(request: ContrastRequest, contrast: Contrast) -> str:
+    names, before = request.card.class_names, contrast.before
+    true, probe = (f"{names[column]} ({before[column]:.2f})" for column in (request.true, request.probe))
     return f"why {true}\nand not {probe}"
 
 
-def _caption(asked: Asked, contrast: Contrast, scale: float) -> str:
+def _caption(request: ContrastRequest, contrast: Contrast, scale: float) -> str:
     """Whether the constraints hold, the likelihoods there, how far it is, and the range of the colours."""
-    mark, status = "✓" if contrast.feasible else "✗", contrast.status(asked)
-    names, after, third = asked.card.class_names, contrast.after, contrast.third(asked)
-    columns = [asked.true, asked.probe, *([] if third is None else [third])]
+    mark, status = "✓" if contrast.feasible else "✗", contrast.status(request)
+    names, after, third = request.card.class_names, contrast.after, contrast.third(request)
+    columns = [request.true, request.probe, *([] if third is None else [third])]
     there = " · ".join(f"{names[column]} ({after[column]:.2f})" for column in columns)
-    third_wins = " (a third class wins)" if contrast.third_wins(asked) else ""
+    third_wins = " (a third class wins)" if contrast.third_wins(request) else ""
     far = f"distance {contrast.distance:.2f} · {contrast.iterations} steps"
     return f"{mark} {status}{third_wins}\nthere: {there}\n{far}\nrange ± {scale:.2g}"
 
@@ -184,15 +185,15 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
     """The pictures at a share (0 to 1) of the way from z0 to z_e as the models see them, and their likelihoods."""
     tiles, curves = list[Tile](), list[Curves | None]()
     for card in scene.cards:
-        asked = scene.asked(card, image_id, scene.settings[0])
-        contrast = None if isinstance(asked, str) else working.known(asked)
-        if isinstance(asked, str) or contrast is None:
-            tiles.append(_empty(scene, card, image_id, asked))
+        request = scene.asked(card, image_id, scene.settings[0])
+        contrast = None if isinstance(request, str) else working.known(request)
+        if isinstance(request, str) or contrast is None:
+            tiles.append(_empty(scene, card, image_id, request))
             curves.append(None)
             continue
         step = round(share * (len(contrast.strip) - 1))
-        picture = cache.drawn(f"seen {asked.key} {step}", _seen(contrast, step))
-        names = _names(asked, contrast)
+        picture = cache.drawn(f"seen {request.key} {step}", _seen(contrast, step))
+        names = _names(request, contrast)
         shares = zip(names, contrast.strip_shares[step], strict=True)
         tiles.append(
             _tile(
@@ -219,10 +220,10 @@ def _seen(contrast: Contrast, step: int) -> Callable[[], np.ndarray]:
     return lambda: crisp(_rgb(contrast.seen(step)))
 
 
-def _names(asked: Asked, contrast: Contrast) -> tuple[str, str, str]:
+def _names(request: ContrastRequest, contrast: Contrast) -> tuple[str, str, str]:
     """The explained class, the probe, and a word for the likeliest other; empty where there is none."""
-    names = asked.card.class_names
-    return names[asked.true], names[asked.probe], "next" if len(contrast.after) > 2 else ""
+    names = request.card.class_names
+    return names[request.true], names[request.probe], "next" if len(contrast.after) > 2 else ""
 
 
 def notes(scene: Scene, image_id: str) -> list[str]:
@@ -244,18 +245,18 @@ def notes(scene: Scene, image_id: str) -> list[str]:
 
 def _notes(scene: Scene, image_id: str) -> Iterator[tuple[str, str]]:
     """Models, and what to know of their contrasts."""
-    for asked in scene.all_asked(image_id):
-        if (contrast := working.known(asked)) is not None:
-            name = asked.card.name if asked.params.constraints else f"{asked.card.name} (xGEMs)"
-            yield from ((name, note) for note in contrast.notes(asked))
+    for request in scene.all_asked(image_id):
+        if (contrast := working.known(request)) is not None:
+            name = request.card.name if request.params.constraints else f"{request.card.name} (xGEMs)"
+            yield from ((name, note) for note in contrast.notes(request))
 
 
 def to_npz_file(scene: Scene, image_id: str) -> bytes:
     """What is known, as `MODEL/METHOD/ARRAY`: input, rebuilt, difference, strip, paths, z0 and z_e."""
     arrays: dict[str, Any] = {}
-    for asked in scene.all_asked(image_id):
-        if (contrast := working.known(asked)) is not None:
-            start = f"{asked.card.name}/{'cdeepex' if asked.params.constraints else 'xgems'}"
+    for request in scene.all_asked(image_id):
+        if (contrast := working.known(request)) is not None:
+            start = f"{request.card.name}/{'cdeepex' if request.params.constraints else 'xgems'}"
             for name in ("picture", "rebuilt", "changed", "difference", "strip", "strip_shares", "path", "z0", "z"):
                 arrays[f"{start}/{name}"] = getattr(contrast, name)
     for ruled in scene.all_ruled(image_id):
@@ -273,10 +274,10 @@ def to_png_file(scene: Scene, image_id: str) -> bytes:
     for params in scene.settings:
         line: list[np.ndarray | str] = [crisp(picture)]
         for card in scene.cards:
-            asked = scene.asked(card, image_id, params)
-            contrast = None if isinstance(asked, str) else working.known(asked)
-            if isinstance(asked, str) or contrast is None:
-                line.append(asked if isinstance(asked, str) else "not ready")
+            request = scene.asked(card, image_id, params)
+            contrast = None if isinstance(request, str) else working.known(request)
+            if isinstance(request, str) or contrast is None:
+                line.append(request if isinstance(request, str) else "not ready")
             else:
                 line.append(crisp(changed_over(picture, _stretched(contrast.difference, size))))
         lines.append(line)
@@ -285,8 +286,8 @@ def to_png_file(scene: Scene, image_id: str) -> bytes:
 
 
 def _title(scene: Scene, card: ModelCard, image_id: str) -> str:
-    asked = scene.asked(card, image_id, scene.settings[0])
-    return "" if isinstance(asked, str) else asked.title
+    request = scene.asked(card, image_id, scene.settings[0])
+    return "" if isinstance(request, str) else request.title
 
 
 def _stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -25,11 +25,11 @@ def submit(cards: Sequence[ModelCard], layers: Mapping[str, str], images: ImageS
     later = state.picks[at + 1 :] + state.picks[:at]
     now = [UnitMapsRequest(card, image_id, layers[card.digest]) for card in cards]
     ahead = [UnitMapsRequest(card, pick, layers[card.digest]) for pick in later for card in cards]
-    session_jobs.submit(NOW, "Unit maps", now, images)
+    session_jobs.submit(NOW, "Unit maps", images, now)
     deadline = time.monotonic() + _PATIENCE_S
     while session_jobs.active(NOW) is not None and time.monotonic() < deadline:
         time.sleep(0.01)
-    session_jobs.submit(AHEAD, "Unit maps", ahead, images)
+    session_jobs.submit(AHEAD, "Unit maps", images, ahead)
 
 
 def pace() -> float | None:
@@ -39,4 +39,4 @@ def pace() -> float | None:
 
 def submit_kernels(cards: Sequence[ModelCard], images: ImageSet) -> None:
     """Read the first kernels of the models that nobody asked for yet."""
-    session_jobs.submit(KERNELS, "First kernels", [FactsRequest(card) for card in cards], images)
+    session_jobs.submit(KERNELS, "First kernels", images, [FactsRequest(card) for card in cards])

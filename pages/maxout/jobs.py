@@ -85,7 +85,7 @@ def submit(choice: Choice, until: int) -> None:
     requests = [request.up_to(until) for request in choice.requests]
     title = f"MaxOut of {len(requests)} targets" if len(requests) > 1 else f"MaxOut of {requests[0].title}"
     session_jobs.retry(requests)
-    session_jobs.submit(MAXOUT, title, requests, session.images(), key=choice.key)
+    session_jobs.submit(MAXOUT, title, session.images(), requests, key=choice.key)
 
 
 def active() -> frozenset[str]:

@@ -132,7 +132,7 @@ def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
     state = session.state()
     picks = state.picks[state.position :] + state.picks[: state.position]
     wanted = [target.request for pick in picks for target in targets_of(choice, images, pick, table)[0]]
-    session_jobs.submit("reason", f"Layers of {choice.card.name}", wanted, images)
+    session_jobs.submit("reason", f"Layers of {choice.card.name}", images, wanted)
 
 
 def pace() -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from explainers.results import R, Request, Sources, compute_missing, missing, unit_of
@@ -11,19 +12,25 @@ from jobs.queue import Job
 from jobs.results import key_of
 from pages.shared import cache, session
 
+#: Requests, or a function that knows them when it is asked.
+Phase = Sequence[Request[Any]] | Callable[[], Sequence[Request[Any]]]
 
-def submit(name: str, title: str, requests: Sequence[Request[Any]], images: ImageSet, key: str = "") -> None:
-    """Compute what the store lacks, in order, as this session's job `name`; one for an older choice is stopped.
 
-    `key` is the job's, by default that of `key_for`.
+def submit(name: str, title: str, images: ImageSet, *phases: Phase, key: str = "", unit: str = "") -> None:
+    """Compute what the store lacks as this session's job `name`; one for an older choice is stopped.
+
+    A phase begins when the one before is through; a function as a phase is asked then what there is to compute. `key`
+    is the job's, by default that of `key_for` all requests.
     """
     state, model_store, store = session.state(), cache.model_store(), cache.store()
     failures = state.failures
-    lacking = missing(store, requests, failures)
+    known = [request for phase in phases if not callable(phase) for request in phase]
+    idle = len(missing(store, known, failures)) == 0 and not any(map(callable, phases))
 
     def work(job: Job) -> None:
         unfinished: dict[str, Any] = {}
         job.result = unfinished
+        draws_on = Sources(model_store, store, images, say=job.say)
 
         def show(request: Request[Any], result: Any) -> None:
             if result is None:
@@ -31,9 +38,24 @@ def submit(name: str, title: str, requests: Sequence[Request[Any]], images: Imag
             else:
                 unfinished[request.key] = result
 
-        compute_missing(Sources(model_store, store, images, say=job.say), lacking, failures, job.report, show)
+        before = 0.0
+        for number, phase in enumerate(phases):
+            lacking = missing(store, phase() if callable(phase) else phase, failures)
+            later = [request for phase in phases[number + 1 :] if not callable(phase) for request in phase]
+            after = sum(request.size for request in missing(store, later, failures))
+            compute_missing(draws_on, lacking, failures, partial(_report, job, before, after), show)
+            before += sum(request.size for request in lacking)
 
-    submit_work(name, key or key_for(name, requests), title, unit_of(requests), work if lacking else None)
+    submit_work(name, key or key_for(name, known), title, unit or unit_of(known), None if idle else work)
+
+
+def _report(job: Job, before: float, after: float, done: float, total: float) -> None:
+    job.report(before + done, before + total + after)
+
+
+def sources(images: ImageSet) -> Sources:
+    """What computing on the server draws on."""
+    return Sources(cache.model_store(), cache.store(), images)
 
 
 def key_for(name: str, requests: Sequence[Request[Any]]) -> str:

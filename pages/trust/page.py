@@ -127,7 +127,7 @@ def cascade_section(table: Predictions) -> None:
     if pressed:
         strip = CascadeRequest(request)
         state.failures.pop(strip.key, None)
-        session_jobs.submit("cascade", strip.title, [strip], images)
+        session_jobs.submit("cascade", strip.title, images, [strip])
     job = state.jobs.get("cascade")
     busy = job is not None and job.active
     st.fragment(growing_strip, run_every=0.6 if busy else None)(request, busy)

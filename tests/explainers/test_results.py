@@ -43,7 +43,7 @@ class Square(Request[float]):
     def unpack(self, arrays):
         return float(arrays["square"])
 
-    def group(self, store):
+    def group(self, sources):
         return "squares"
 
     def check(self, sources):

@@ -13,9 +13,10 @@ from torch import nn
 
 import tests.pages.test_pages as shared
 from common import settings as settings_module
-from explainers.contrastive import generators, keeping, training
+from explainers.contrastive import generators, request, training
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.ready_made import ready_made
+from explainers.results import Sources, compute
 from images import mnist
 from images.digits import digits_image_set
 from jobs.queue import Cancelled, State
@@ -171,14 +172,14 @@ def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
 
 
 def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatch):
-    contrasts = keeping._contrasts
+    contrasts = request._contrasts
 
     def fail(model, *rest):
         if model.card.name == "square":
             raise RuntimeError("square is out of order")
         return contrasts(model, *rest)
 
-    monkeypatch.setattr(keeping, "_contrasts", fail)
+    monkeypatch.setattr(request, "_contrasts", fail)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
     finish(page)
     words = drawn(page)
@@ -222,7 +223,7 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     page.button(key="contrast_train").click().run()
     finish(page)
     own = generators.last_trained(cache.store(), images.digest)
-    assert generators.find_look(cache.store(), own).step == 2
+    assert own.load(cache.store()).step == 2
     finish(page)  # the models' answers
     assert page.button(key="contrast_train").label == "Go on training", "also before anything is picked"
     page.session_state["session"].pick([images.ids[3]])
@@ -258,11 +259,12 @@ def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_
     images, params = cache.image_set(page.session_state["session"].images), GeneratorParams(steps=9, width=4, batch=8)
 
     def stop(done: int, _total: int) -> None:
-        if done == 1:
+        if done >= 1:
             raise Cancelled
 
+    sources = Sources(cache.model_store(), cache.store(), images)
     with pytest.raises(Cancelled):
-        generators.train(cache.store(), images, params, stop)
+        compute(sources, generators.GeneratorRequest(images.digest, params), stop)
     page.run()
     assert "comes with the app" in shared.words(page)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()

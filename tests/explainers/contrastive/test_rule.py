@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from explainers.contrastive.rule import WEIGHTS, contrast
-from explainers.contrastive.rule_keeping import BESIDE, RuleAsked, find, work_out
+from explainers.contrastive.rule import BESIDE, WEIGHTS, RuleContrastRequest, contrast
+from explainers.registry import METHODS
+from explainers.results import Sources, compute_missing
 from jobs.results import ResultStore
 from tests.explainers.contrastive.small import image_set, loaded
 from tests.makers import tiny_loaded
@@ -62,16 +63,16 @@ def test_coarse_maps_are_enlarged_to_the_input(model_store):
 
 def test_the_rule_is_kept_beside_its_two_maps(model_store, tmp_path):
     card, store = model_store.add(loaded()), ResultStore(tmp_path / "results", 10**9)
-    images, failures, counted = image_set(tmp_path / "pictures", 2), {}, []
-    wanted = [RuleAsked.of(card, images.ids[0], 0, 1, name, images.digest) for name in BESIDE[:2]]
-    bad = RuleAsked.of(card, images.ids[0], 0, 9, "grad-cam", images.digest)
-    work_out(model_store, store, images, [*wanted, bad], failures, lambda done, total: counted.append((done, total)))
+    images, failures = image_set(tmp_path / "pictures", 2), {}
+    methods = [METHODS[name] for name in BESIDE[:2]]
+    wanted = [RuleContrastRequest(card, images.ids[0], 0, 1, method, images.digest) for method in methods]
+    bad = RuleContrastRequest(card, images.ids[0], 0, 9, methods[0], images.digest)
+    compute_missing(Sources(model_store, store, images), [*wanted, bad], failures)
+    assert list(failures) == [bad.key]
     assert "a class of tiny" in failures[bad.key]
-    assert len(failures) == 1
-    assert counted[-1] == (3, 3)
-    for asked in wanted:
-        assert all(cell.key in store for cell in asked.cells), "the compare page finds them too"
-        found = find(ResultStore(store.folder, 10**9), asked)
+    for request in wanted:
+        assert all(one.finished(store) for one in request.attributions), "the compare page finds them too"
+        found = request.load(ResultStore(store.folder, 10**9))
         assert found.change.shape == (32, 32)
         assert 0 <= found.n_kept <= 400
-    assert len({asked.key for asked in (*wanted, bad)}) == 3
+    assert len({request.key for request in (*wanted, bad)}) == 3

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from explainers.contrastive import generators, training
+from explainers.contrastive import training
 from explainers.contrastive.data import pictures
 from explainers.contrastive.generator import Critic, Encoder, Generator, Shape
-from explainers.contrastive.generators import Wanted, find, find_look, find_trained, finished, train
+from explainers.contrastive.generators import GeneratorRequest, find
 from explainers.contrastive.method import GeneratorParams
-from explainers.contrastive.training import BROKEN, COLLAPSED, N_SAMPLES, WELL, Training
+from explainers.contrastive.training import N_SAMPLES, Status, Training
+from explainers.results import Sources, compute
 from jobs.queue import Cancelled
 from jobs.results import ResultStore
 from tests.explainers.contrastive.small import image_set
@@ -26,6 +27,15 @@ def store(tmp_path):
 @pytest.fixture
 def images(tmp_path):
     return image_set(tmp_path / "pictures", 300)
+
+
+@pytest.fixture
+def sources(model_store, store, images):
+    return Sources(model_store, store, images)
+
+
+def request_of(images, params=SHORT):
+    return GeneratorRequest(images.digest, params)
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -54,76 +64,69 @@ def test_grey_sets_are_read_as_grey_and_coloured_ones_as_coloured(tmp_path):
     assert pictures(image_set(tmp_path / "colour", 300, side=40, grey=False), 32).shape == (300, 3, 32, 32)
 
 
-def test_a_small_set_is_refused_before_anything_is_read(store, tmp_path):
+def test_a_small_set_is_refused_before_anything_is_read(model_store, store, tmp_path):
     few = image_set(tmp_path / "few", 20)
     with one_line("300 pictures", "20"):
-        train(store, few, SHORT)
+        compute(Sources(model_store, store, few), request_of(few))
     with one_line("300 pictures", "20"):
         Training(SHORT, np.zeros((20, 1, 32, 32), np.uint8))
     with one_line("32 × 32", "16 × 16"):
         Training(SHORT, np.zeros((300, 1, 16, 16), np.uint8))
 
 
-def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(store, images, tmp_path):
+def test_a_training_that_was_stopped_is_resumed_as_if_it_never_had_been(sources, images, tmp_path):
     def stop(done, _total):
         if done >= 4:
             raise Cancelled
 
-    wanted = Wanted(images.digest, SHORT)
+    request = request_of(images)
     with pytest.raises(Cancelled):
-        train(store, images, SHORT, stop)
-    assert find_look(store, wanted).step == 4
-    assert not finished(store, wanted)
-    restarted = ResultStore(store.folder, 10**9)
-    train(restarted, images, SHORT)
-    whole = ResultStore(tmp_path / "elsewhere", 10**9)
-    train(whole, images, SHORT)
-    one, other = find_look(restarted, wanted), find_look(whole, wanted)
+        compute(sources, request, stop)
+    assert request.load(sources.store).step == 4
+    assert not request.finished(sources.store)
+    one = compute(Sources(sources.model_store, ResultStore(sources.store.folder, 10**9), images), request)
+    other = compute(Sources(sources.model_store, ResultStore(tmp_path / "elsewhere", 10**9), images), request)
     assert one.step == other.step == 6
     assert np.array_equal(one.samples, other.samples)
     assert np.array_equal(one.losses, other.losses)
-    assert finished(restarted, wanted)
 
 
-def test_a_generator_is_kept_under_its_sets_digest_and_more_steps_are_another(store, images):
+def test_a_generator_is_kept_under_its_sets_digest_and_more_steps_are_another(sources, store, images):
     assert find(store, images.digest) is None
-    looks = []
-    train(store, images, SHORT, show=looks.append)
+    snapshot = compute(sources, request_of(images))
     first = find(store, images.digest)
     assert first.data == images.digest
-    assert looks[-1].samples.shape == (N_SAMPLES, 32, 32, 1)
-    assert looks[-1].losses.shape == (6,)
+    assert snapshot.samples.shape == (N_SAMPLES, 32, 32, 1)
+    assert snapshot.losses.shape == (6,)
     assert find(store, "another digest") is None
-    longer = GeneratorParams(**{**vars(SHORT), "steps": 8})
-    assert Wanted(images.digest, longer).key == Wanted(images.digest, SHORT).key
-    train(store, images, longer)
+    longer = request_of(images, GeneratorParams(**{**vars(SHORT), "steps": 8}))
+    assert longer.key == request_of(images).key
+    compute(sources, longer)
     assert find(store, images.digest).step == 8
     assert find(store, images.digest).key != first.key
-    made = find_trained(store, Wanted(images.digest, longer)).generator(torch.zeros(1, 8))
-    assert made.shape == (1, 1, 32, 32)
+    assert longer.trained(store).generator(torch.zeros(1, 8)).shape == (1, 1, 32, 32)
 
 
-def test_losses_that_are_no_numbers_end_the_training_at_its_last_good_state(store, images, monkeypatch):
+def test_losses_that_are_no_numbers_end_the_training_at_its_last_good_state(sources, store, images, monkeypatch):
     monkeypatch.setattr(training, "_LOOK_EVERY", 2)
-    monkeypatch.setattr(generators, "_SHOW_S", 0.0)
     advance = Training._advance
 
     def breaks(self):
         distance = advance(self)
         if self.step == 3:
             with torch.no_grad():
-                self.nets["taught"][0].weight.fill_(torch.nan)
+                self.nets["trained"][0].weight.fill_(torch.nan)
             return float("nan")
         return distance
 
     monkeypatch.setattr(Training, "_advance", breaks)
-    look = train(store, images, SHORT)
-    assert look.fate == BROKEN
-    assert "last good state" in look.note
-    assert look.step == 2
-    assert np.isfinite(look.losses).all()
-    assert len(np.unique(look.samples)) > 1
-    assert finished(store, Wanted(images.digest, SHORT))
+    snapshot = compute(sources, request_of(images))
+    assert snapshot.status == Status.NOT_FINITE
+    assert "last good state" in snapshot.note
+    assert snapshot.step == 2
+    assert np.isfinite(snapshot.losses).all()
+    assert len(np.unique(snapshot.samples)) > 1
+    assert request_of(images).finished(store)
     assert find(store, images.digest).step == 2
 
 
@@ -132,13 +135,13 @@ def test_samples_that_are_all_alike_are_called_a_collapse(images, monkeypatch):
     monkeypatch.setattr(training, "_FIRST_LOOK", 4)
     known = pictures(images, 32)
     well = Training(SHORT, known)
-    list(well.climb(2))
-    assert well.fate == WELL
+    list(well.run(2))
+    assert well.status == Status.OK
     with torch.no_grad():  # whatever the numbers, the same picture
         well.nets["generator"][0].weight.zero_()
-        well.nets["taught"][0].weight.zero_()
-    list(well.climb(6))
-    assert well.fate == COLLAPSED
-    assert "all alike" in well.look().note
+        well.nets["trained"][0].weight.zero_()
+    list(well.run(6))
+    assert well.status == Status.COLLAPSED
+    assert "all alike" in well.snapshot().note
     assert well.step == 2, "the last good state"
-    assert well.look().spread > 0
+    assert well.snapshot().spread > 0

@@ -6,8 +6,8 @@ import torch
 
 from explainers.contrastive.data import fit_for
 from explainers.contrastive.inversion import Inverted, invert
-from explainers.contrastive.keeping import Answers
 from explainers.contrastive.method import ContrastParams
+from explainers.contrastive.request import Answers
 from explainers.contrastive.view import View
 from tests.explainers.contrastive.small import TINY, loaded, trained
 from tests.makers import picture
@@ -34,7 +34,7 @@ def test_what_the_model_sees_at_the_start_is_the_picture_itself(model_store, way
         generator = trained("set")
         pictures = torch.from_numpy(fit_for(TINY, image))[None]
         inverted = invert(generator, pictures, ContrastParams(restarts=1, inversion_steps=3))
-        answers = Answers(model, generator, inverted, [image], size)
+        answers = Answers(model, generator, inverted, [image])
         z = inverted.z.clone().requires_grad_()
         inputs = answers.inputs(z, torch.zeros(1, dtype=torch.int64))
         torch.testing.assert_close(inputs.detach(), own, rtol=0, atol=1e-5)

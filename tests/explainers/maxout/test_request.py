@@ -74,10 +74,10 @@ def test_targets_at_one_step_climb_together(sources, model_store):
     card = add(model_store, seeded(NETS["plain"]))
     units = [request_of(card, unit, Output("unit", "4")) for unit in range(12)]
     compute_missing(sources, [unit.up_to(3) for unit in units[:2]], {})
-    groups = {request.group(sources.store) for request in units}
+    groups = {request.group(sources) for request in units}
     assert len(groups) == 2
-    assert len({request.group(sources.store) for request in units[2:]}) == 1
-    assert request_of(card, 2, Output("unit", "4"), seed=1).group(sources.store) not in groups
+    assert len({request.group(sources) for request in units[2:]}) == 1
+    assert request_of(card, 2, Output("unit", "4"), seed=1).group(sources) not in groups
 
 
 def test_all_have_an_image_before_one_is_finished(sources, model_store, tiny_card, monkeypatch):
