@@ -41,7 +41,7 @@ class Need(StrEnum):
 
     SPATIAL_LAYER = "a layer with spatial extent"
     RELU = "ReLU activations"
-    ATTENTION = "attention over the whole picture"
+    ATTENTION = "attention over the whole image"
     SEQUENTIAL = "layers one after another"
     DATA = "a data set to learn from"
 

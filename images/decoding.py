@@ -74,12 +74,12 @@ def _open(source: Path | bytes, name: str, convert: Callable[[Image.Image], T]) 
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
         cure = "Copy it again." if empty else "Look what kind of file it is, and export it as JPEG or PNG."
-        raise InputError("a picture (JPEG, PNG, WebP, GIF, BMP, TIFF)", received, cure) from error
+        raise InputError("an image (JPEG, PNG, WebP, GIF, BMP, TIFF)", received, cure) from error
     except InputError:
         raise
     except Exception as error:  # a damaged file makes PIL's readers stumble in many ways (zlib, struct, index …)
         received = f"{name}, which is cut short or damaged ({first_line(error)})"
-        raise InputError("a whole picture", received, "Copy or export it again.") from error
+        raise InputError("a whole image", received, "Copy or export it again.") from error
 
 
 def _check_size(picture: Image.Image, name: str) -> None:
@@ -88,12 +88,12 @@ def _check_size(picture: Image.Image, name: str) -> None:
     limit = settings().max_image_megapixels
     if width * height > limit * 1_000_000:
         raise InputError(
-            f"a picture of at most {limit} megapixels",
+            f"an image of at most {limit} megapixels",
             f"{name} with {width:,} × {height:,} pixels",
             "Scale it down, or raise max_image_megapixels in parallax.toml.",
         )
     if max(width, height) > _MAX_ASPECT * min(width, height):
-        expected = f"a picture at most {_MAX_ASPECT} times as long as it is wide"
+        expected = f"an image at most {_MAX_ASPECT} times as long as it is wide"
         raise InputError(expected, f"{name} with {width:,} × {height:,} pixels", "Cut out the part that matters.")
 
 

@@ -78,7 +78,7 @@ def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> I
         [file for file in files if _is_table(file.name) and "/" not in file.name],
     )
     if not upload.pictures:
-        raise InputError(f"pictures in {folder}", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
+        raise InputError(f"images in {folder}", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
     images, rows = _take_in(folder.name, upload, data, None, _remembered(memory), progress)
     _remember(memory, rows)
@@ -98,7 +98,7 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
     tables = [source for source in sources if _is_table(source.name)]
     upload = _Upload([source for source in sources if not _is_table(source.name)], tables)
     if not upload.pictures:
-        raise InputError("pictures", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
+        raise InputError("images", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
     return _take_in(folder[0] if folder else None, upload, data, data, {}, progress)[0]
 
 
@@ -111,7 +111,7 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # a damaged directory makes zipfile stumble in many ways
-        raise InputError("a zip of pictures", f"{name}, which is no whole zip", "Zip the folder again.") from error
+        raise InputError("a zip of images", f"{name}, which is no whole zip", "Zip the folder again.") from error
     with archive:
         entries = {e.filename.replace("\\", "/"): e for e in archive.infolist() if not e.is_dir()}
         _check_zip(entries, name)
@@ -121,7 +121,7 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
         )
         if not upload.pictures:
             received = f"{name}, which holds {_none(upload)}" if entries else f"{name}, which is empty"
-            raise InputError("a zip of pictures", received, f"Parallax reads {' '.join(SUFFIXES)}.")
+            raise InputError("a zip of images", received, f"Parallax reads {' '.join(SUFFIXES)}.")
         return _take_in(Path(name).stem, upload, data, data, {}, progress)[0]
 
 
@@ -143,7 +143,7 @@ def _check_zip(entries: dict[str, zipfile.ZipInfo], name: str) -> None:
     ratio = max((_ratio(entry) for entry in entries.values()), default=0)
     if ratio > settings().max_zip_ratio:
         expected = f"a zip that unpacks to at most {settings().max_zip_ratio} times its size"
-        cure = "Pictures hardly shrink in a zip, so this looks like a zip bomb; nothing was unpacked."
+        cure = "Images hardly shrink in a zip, so this looks like a zip bomb; nothing was unpacked."
         raise InputError(expected, f"{name}, {ratio:,.0f} times", cure)
 
 
@@ -187,14 +187,14 @@ def _take_in(
         elif done > len(upload.pictures):
             masks[row["name"]] = row
         elif row["id"] in kept:
-            skipped.append(Skipped(row["name"], f"The same picture as {kept[row['id']]['name']}."))
+            skipped.append(Skipped(row["name"], f"The same image as {kept[row['id']]['name']}."))
         else:
             kept[row["id"]] = row
         if progress is not None and (done % _BATCH == 0 or done == n_total):
             progress(done, n_total)
     if not kept:
         first = skipped[-1]
-        raise InputError("at least one picture", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
+        raise InputError("at least one image", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
     rows = list(kept.values())
     table, unused = _table(rows, masks, upload)
     title = title or (rows[0]["name"] if len(rows) == 1 else f"{len(rows)} files")

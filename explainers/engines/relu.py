@@ -19,10 +19,10 @@ _OTHERS = frozenset((
 #: Other modules that a ReLU net does not have, by parts of their class names, and why.
 _NOT_RELU = {
     "Attention": "attention multiplies activations",
-    "LayerNorm": "it normalises by the picture's own statistics",
-    "GroupNorm": "it normalises by the picture's own statistics",
-    "InstanceNorm": "it normalises by the picture's own statistics",
-    "RmsNorm": "it normalises by the picture's own statistics",
+    "LayerNorm": "it normalises by the image's own statistics",
+    "GroupNorm": "it normalises by the image's own statistics",
+    "InstanceNorm": "it normalises by the image's own statistics",
+    "RmsNorm": "it normalises by the image's own statistics",
     "SqueezeEx": "its gates multiply activations",
     "SEModule": "its gates multiply activations",
     "Sigmoid": "its gates multiply activations",

@@ -27,7 +27,7 @@ _COMPACTNESS, _BLUR = 20, 1 / 112
 class SuperpixelParams(ExplainerParams):
     """The parts of the picture, and what covers them; plain grey as in the LIME paper."""
 
-    segments: int = setting(50, low=2, high=200, help="About how many parts the picture is cut into.")
+    segments: int = setting(50, low=2, high=200, help="About how many parts the image is cut into.")
     superpixels: str = setting(
         "slic", choices=SUPERPIXELS, help="slic follows colours and edges, grid cuts equal rectangles."
     )

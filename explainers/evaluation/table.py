@@ -143,7 +143,7 @@ def _work_through(
     except (ValueError, RuntimeError) as error:  # a method's own algebra may fail as well as its input
         if len(requests) == 1:
             out = isinstance(error, RuntimeError) and out_of_memory(error)
-            why = "Not enough memory, even for one picture at a time." if out else first_line(error)
+            why = "Not enough memory, even for one image at a time." if out else first_line(error)
             failures.setdefault(_row(requests[0].method, requests[0].card), why)
             return
         middle = len(requests) // 2

@@ -30,7 +30,7 @@ class Activation(Explainer):
 
     name, title, family, signed, uses_target = "activation", "Activation", "activation", True, False
     needs = frozenset({Need.SPATIAL_LAYER})
-    question = "Where in the picture does this layer, or this unit of it, answer, and how strongly?"
+    question = "Where in the image does this layer, or this unit of it, answer, and how strongly?"
     recipe = "Show the layer's answer itself, averaged over its units, or that of one of them."
     reference = "Yosinski et al. 2015, Understanding Neural Networks Through Deep Visualization"
     caution = "It knows no class: a unit may answer strongly to what the decision ignores."

@@ -35,8 +35,8 @@ class _AttentionMethod(Explainer):
         if attended(card) is not None:
             return None
         if windowed(card):
-            return f"{card.name} attends within windows, not over the whole picture."
-        return f"{card.name} has no attention over the whole picture."
+            return f"{card.name} attends within windows, not over the whole image."
+        return f"{card.name} has no attention over the whole image."
 
 
 class AttentionRollout(_AttentionMethod):
@@ -206,7 +206,7 @@ def _blocks_and_tail(model: ModelHandle) -> tuple[list[nn.Module], nn.Module]:
 def _grid(card: ModelCard) -> Layer:
     grid = attended(card)
     if grid is None:
-        raise InputError("a model with attention over the whole picture", card.name, "Take Grad-CAM instead.")
+        raise InputError("a model with attention over the whole image", card.name, "Take Grad-CAM instead.")
     return grid
 
 

@@ -63,7 +63,7 @@ class GradCAM(ClassActivation):
     name, title = "grad-cam", "Grad-CAM"
     question = "Where did the layer find what speaks for this class?"
     recipe = (
-        "Weigh each feature map of the layer by how much the class gains from more of it, on average over the picture; "
+        "Weigh each feature map of the layer by how much the class gains from more of it, on average over the image; "
         "add them up and keep what is positive."
     )
     reference = "Selvaraju et al. 2017, Grad-CAM: Visual Explanations via Gradient-based Localization"
@@ -154,11 +154,11 @@ class ScoreCAM(Explainer):
     needs = frozenset({Need.SPATIAL_LAYER})
     question = "Through which of the layer's feature maps does the model still see this class?"
     recipe = (
-        "Use each feature map as a mask on the picture, ask the model again, and weigh the map by its answer. "
-        "Only the maps that vary most over the picture are tried."
+        "Use each feature map as a mask on the image, ask the model again, and weigh the map by its answer. "
+        "Only the maps that vary most over the image are tried."
     )
     reference = "Wang et al. 2020, Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks"
-    caution = "A few masks get nearly all the weight, and a picture behind a mask is unlike any seen in training."
+    caution = "A few masks get nearly all the weight, and an image behind a mask is unlike any seen in training."
     chunk = 8
 
     @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class EigenCAM(Explainer):
     name, title, family, signed = "eigen-cam", "Eigen-CAM", "class activation", False
     needs = frozenset({Need.SPATIAL_LAYER})
     uses_target = False
-    question = "Where in the picture is what the layer mostly answers to?"
+    question = "Where in the image is what the layer mostly answers to?"
     recipe = (
         "Find the one mixture of features that explains most of the layer's answer, and show how strong it is where."
     )

@@ -51,18 +51,18 @@ class DeepLIFT(Explainer):
     name, title, family, signed = "deeplift", "DeepLIFT", "gradient", True
     question = "How does each pixel's difference from a baseline pass through the model and make up the answer?"
     recipe = (
-        "Run the picture and a baseline side by side, and hand the difference of their answers back, layer by layer, "
+        "Run the image and a baseline side by side, and hand the difference of their answers back, layer by layer, "
         "to the units and pixels that differ."
     )
     reference = "Shrikumar et al. 2017, Learning Important Features Through Propagating Activation Differences"
-    caution = "Everything is relative to the baseline: where the picture equals it (black on black), the map is zero."
+    caution = "Everything is relative to the baseline: where the image equals it (black on black), the map is zero."
     chunk = 8
 
     @dataclass(frozen=True)
     class Params(ExplainerParams):
         """The baseline."""
 
-        baseline: str = setting("black", choices=BASELINES, help="The picture that stands for no evidence.")
+        baseline: str = setting("black", choices=BASELINES, help="The image that stands for no evidence.")
         seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the noise baseline.")
 
     def attribute(
@@ -86,7 +86,7 @@ class DeepLIFTSHAP(Explainer):
     """
 
     name, title, family, signed = "deeplift-shap", "DeepLIFT-SHAP", "gradient", True
-    question = "How does each pixel make up the answer, averaged over several ideas of an empty picture?"
+    question = "How does each pixel make up the answer, averaged over several ideas of an empty image?"
     recipe = "Take DeepLIFT against a black, a grey, a blurred and some noisy baselines, and average."
     reference = "Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions"
     caution = "It stands for Shapley values only as far as the model is linear, and still depends on the baselines."
@@ -96,7 +96,7 @@ class DeepLIFTSHAP(Explainer):
     class Params(ExplainerParams):
         """The baselines."""
 
-        draws: int = setting(5, low=1, high=100, help="Noise pictures, next to the black, mean and blurred baseline.")
+        draws: int = setting(5, low=1, high=100, help="Noise images, next to the black, mean and blurred baseline.")
         seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the noise baselines.")
 
     def attribute(

@@ -61,7 +61,7 @@ class Saliency(Explainer):
     question = "Which pixels would change the answer fastest if they changed a little?"
     recipe = "Work out how the answer changes with each pixel (the gradient), and keep the strongest colour's value."
     reference = "Simonyan et al. 2014, Deep Inside Convolutional Networks: Visualising Image Classification Models"
-    caution = "It tells what a small change would do, not what the answer rests on; it is noisy in deep nets."
+    caution = "It tells what a small change would do, not what the answer rests on; it is noisy in deep models."
     chunk = 16
 
     def attribute(

@@ -19,9 +19,9 @@ from models.store import ModelHandle
 
 _WARNING = "fails the randomisation check"
 _CAUTION = (
-    "It fails the randomisation check of Adebayo et al. 2018 (Nie et al. 2018 show why): nets with random weights "
+    "It fails the randomisation check of Adebayo et al. 2018 (Nie et al. 2018 show why): models with random weights "
     "get nearly the same maps. "
-    "It draws the picture's edges more than the model's reasons."
+    "It draws the image's edges more than the model's reasons."
 )
 
 
@@ -41,7 +41,7 @@ class ReLURule(Interception):
         limit = ceiling(call)
         if limit is None:
             if is_other_activation(call.name):
-                raise InputError("a net of ReLUs", f"one that uses {call.name}", "Take saliency instead.")
+                raise InputError("a ReLU network", f"one that uses {call.name}", "Take saliency instead.")
             return NotImplemented
         self.n_met += 1
         return _PositiveBackward.apply(call.args[0], call, limit, self.masked)
@@ -95,7 +95,7 @@ class _RuledGradient(Explainer):
         with ReLURule(self.masked) as relus:
             gradient = input_gradient(model, inputs, targets)
         if not relus.n_met:
-            raise InputError("a net of ReLUs", f"{model.card.name}, in which none ran", "Take saliency instead.")
+            raise InputError("a ReLU network", f"{model.card.name}, in which none ran", "Take saliency instead.")
         return strongest(gradient)
 
 
@@ -107,8 +107,10 @@ class GuidedBackprop(_RuledGradient):
     """
 
     name, title, masked = "guided-backprop", "Guided backprop", True
-    question = "Which fine structures of the picture drive units that only push the class up?"
-    recipe = "Go back from the class through the net as the gradient does, but drop at every ReLU what would lower it."
+    question = "Which fine structures of the image drive units that only push the class up?"
+    recipe = (
+        "Go back from the class through the model as the gradient does, but drop at every ReLU what would lower it."
+    )
     reference = "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net"
 
 
@@ -121,9 +123,9 @@ class Deconvolution(_RuledGradient):
     """
 
     name, title, masked = "deconvolution", "Deconvolution", False
-    question = "Which structures would the class's signal draw if it ran backwards through the net?"
+    question = "Which structures would the class's signal draw if it ran backwards through the model?"
     recipe = (
-        "Send the class back through the net's filters and pooling switches, and drop at every ReLU what is negative, "
+        "Send the class back through the model's filters and pooling switches, drop at every ReLU what is negative, "
         "without asking which units were on."
     )
     reference = "Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Networks"

@@ -49,9 +49,9 @@ class LIME(Explainer):
     """
 
     name, title, family, signed = "lime", "LIME", "surrogate", True
-    question = "Which parts of the picture does a simple model need to imitate the answer near this picture?"
+    question = "Which parts of the image does a simple model need to imitate the answer near this image?"
     recipe = (
-        "The picture is cut into superpixels, many copies with some of them covered go through the model, and a linear "
+        "The image is cut into superpixels, many copies with some of them covered go through the model, and a linear "
         "model is fitted to the scores; copies near the original count more. Its coefficients are the map."
     )
     reference = "Ribeiro et al. 2016, Why Should I Trust You? Explaining the Predictions of Any Classifier"
@@ -62,10 +62,8 @@ class LIME(Explainer):
     class Params(SuperpixelParams):
         """The superpixels, how many samples, and how the linear model is fitted."""
 
-        samples: int = setting(150, low=20, high=4000, help="Covered pictures; at least two a superpixel are taken.")
-        width: float = setting(
-            0.25, low=0.05, high=10.0, help="Width of the kernel: small looks only near the picture."
-        )
+        samples: int = setting(150, low=20, high=4000, help="Covered images; at least two a superpixel are taken.")
+        width: float = setting(0.25, low=0.05, high=10.0, help="Width of the kernel: small looks only near the image.")
         ridge: float = setting(1.0, low=0.0, high=100.0, help="Pull of the coefficients towards zero.")
 
     def attribute(
@@ -109,20 +107,20 @@ class KernelSHAP(Explainer):
     """
 
     name, title, family, signed = "kernel-shap", "KernelSHAP", "surrogate", True
-    question = "What is each part's fair share of the difference between this picture and a covered one?"
+    question = "What is each part's fair share of the difference between this image and a covered one?"
     recipe = (
         "Copies with some superpixels covered go through the model. A linear model, weighted so that its coefficients "
         "are Shapley values, is fitted to the scores; each superpixel's share is spread over its pixels."
     )
     reference = "Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions"
-    caution = "Large parts look paler, as their share is spread thin; covered pictures are unlike any seen in training."
+    caution = "Large parts look paler, as their share is spread thin; covered images are unlike any seen in training."
     chunk = 1
 
     @dataclass(frozen=True)
     class Params(SuperpixelParams):
         """The superpixels, and how many samples."""
 
-        samples: int = setting(800, low=20, high=8000, help="Covered pictures; at least four a superpixel are taken.")
+        samples: int = setting(800, low=20, high=8000, help="Covered images; at least four a superpixel are taken.")
 
     def attribute(
         self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Params, progress: Progress

@@ -19,8 +19,8 @@ from models.card import ModelCard
 from models.store import ModelHandle
 
 _CONSTANTS = (
-    "Where a net has gates, attention or layer norms, their factors are taken as given: why the net looked there is "
-    "not explained."
+    "Where a model has gates, attention or layer norms, their factors are taken as given: why the model looked there "
+    "is not explained."
 )
 
 
@@ -51,7 +51,7 @@ class LRP(Explainer):
         with torch.enable_grad(), LRPMode(self.rules(model, inputs, params)) as mode:
             scores = target_scores(model.scores(mode.picture(inputs)), targets)
         if not scores.requires_grad:
-            raise InputError("a score that depends on the picture", f"a constant from {model.card.name}", "")
+            raise InputError("a score that depends on the image", f"a constant from {model.card.name}", "")
         return torch.autograd.grad(scores, inputs, torch.ones_like(scores))[0].sum(1)
 
     @torch.no_grad()
@@ -69,10 +69,10 @@ class LRPEpsilon(LRP):
 
     name, title = "lrp-epsilon", "LRP-ε"
     question = "How much of the answer does each pixel carry, for and against?"
-    recipe = "Walks back through the net and splits each unit's share of the answer in proportion to what fed it."
+    recipe = "Walks back through the model and splits each unit's share of the answer in proportion to what fed it."
     reference = "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by LRP"
     caution = (
-        "With a tiny epsilon it comes close to input times gradient and is as noisy in deep nets; biases take a part "
+        "With a tiny epsilon it comes close to input times gradient and is as noisy in deep models; biases take a part "
         f"of the answer. {_CONSTANTS}"
     )
 
@@ -96,7 +96,7 @@ class LRPGamma(LRP):
 
     name, title = "lrp-gamma", "LRP-γ"
     question = "How much of the answer does each pixel carry, if what excites counts more than what inhibits?"
-    recipe = "Walks back through the net like LRP-ε, but gives excitation more weight, which calms the map."
+    recipe = "Walks back through the model like LRP-ε, but gives excitation more weight, which calms the map."
     reference = "Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview"
     caution = f"The larger gamma, the less evidence against the class is shown. {_CONSTANTS}"
 
@@ -120,7 +120,7 @@ class LRPZPlus(LRP):
 
     name, title = "lrp-z-plus", "LRP-z⁺"
     question = "Which pixels excited the units that carry the answer?"
-    recipe = "Walks back through the net along excitation alone."
+    recipe = "Walks back through the model along excitation alone."
     reference = "Montavon et al. 2017, Explaining Nonlinear Classification Decisions with Deep Taylor Decomposition"
     caution = (
         "Following excitation alone, maps of different classes look much alike (Sixt et al. 2020, When Explanations "
@@ -142,7 +142,7 @@ class LRPAlphaBeta(LRP):
 
     name, title = "lrp-alpha-beta", "LRP-αβ"
     question = "Which pixels excited, and which inhibited, the units that carry the answer?"
-    recipe = "Walks back through the net and keeps excitation and inhibition apart, in a fixed ratio."
+    recipe = "Walks back through the model and keeps excitation and inhibition apart, in a fixed ratio."
     reference = LRPEpsilon.reference
     caution = (
         "With alpha = 2 inhibition is always given half the weight of excitation, however little there is; maps of "
@@ -168,8 +168,8 @@ class LRPEpsilonGammaBox(LRP):
     """
 
     name, title = "lrp-epsilon-gamma-box", "LRP (ε, γ, box)"
-    question = "Which parts of the picture carry the answer, by the rule that suits each depth of the net?"
-    recipe = "Walks back through the net by one rule for its head, one for its middle and one for the pixels."
+    question = "Which parts of the image carry the answer, by the rule that suits each depth of the model?"
+    recipe = "Walks back through the model by one rule for its head, one for its middle and one for the pixels."
     reference = LRPGamma.reference
     caution = (
         "The more gamma favours excitation, the less evidence against the class is shown; transformers have hardly "
@@ -197,8 +197,8 @@ class LRPEpsilonPlusFlat(LRP):
     """
 
     name, title = "lrp-epsilon-plus-flat", "LRP (ε, z⁺, flat)"
-    question = "Which parts of the picture carry the answer, followed along what excites?"
-    recipe = "Walks back through the net along excitation, and spreads it evenly over what the first layer sees."
+    question = "Which parts of the image carry the answer, followed along what excites?"
+    recipe = "Walks back through the model along excitation, and spreads it evenly over what the first layer sees."
     reference = LRPGamma.reference
     caution = (
         "z⁺ follows excitation alone: maps of different classes look much alike (Sixt et al. 2020, When Explanations "
@@ -233,7 +233,7 @@ class DeepTaylor(LRP):
         """`None` for nets of ReLUs, else what goes below zero or weighs by the picture itself."""
         reason = obstacle(card)
         return super().applies(card) or (
-            f"{self.title} is made for ReLU nets; {card.name} {reason}." if reason else None
+            f"{self.title} is made for ReLU networks; {card.name} {reason}." if reason else None
         )
 
     def rules(self, model: ModelHandle, inputs: Tensor, params: ExplainerParams) -> Rules:

@@ -225,12 +225,12 @@ class MultiLayerGradCAM(Explainer):
     needs = frozenset({Need.SPATIAL_LAYER})
     question = "Where did the layers together, from early to late, find what speaks for this class?"
     recipe = (
-        "It makes the Grad-CAM map of several layers in one go, resizes them to the picture and takes their mean or "
+        "It makes the Grad-CAM map of several layers in one go, resizes them to the image and takes their mean or "
         "their maximum. What each layer found alone is on the Reason page."
     )
     reference = "Strezoski and Worring 2017, Plug-and-Play Interactive Deep Network Visualization"
     caution = (
-        "Early layers respond to contours all over the picture, so that their part in the map is less about the class."
+        "Early layers respond to contours all over the image, so that their part in the map is less about the class."
     )
     chunk = 16
 
@@ -251,7 +251,7 @@ class MultiLayerGradCAM(Explainer):
             choices=WEIGHTS,
             help="By evidence: a layer counts for as much as it found. Alike: each layer's maximum becomes one.",
         )
-        guided: bool = setting(False, help="Sharpen the last two layers by guided backpropagation (nets of ReLUs).")
+        guided: bool = setting(False, help="Sharpen the last two layers by guided backpropagation (ReLU networks).")
         smoothing: float = setting(
             0.0, low=0.0, high=0.2, help="Blur of the layers' maps: standard deviation as a share of the side."
         )

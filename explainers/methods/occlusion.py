@@ -22,11 +22,11 @@ class Occlusion(Explainer):
     """
 
     name, title, family, signed = "occlusion", "Occlusion", "perturbation", True
-    question = "How much does the answer lose when this part of the picture is covered?"
+    question = "How much does the answer lose when this part of the image is covered?"
     reference = "Zeiler & Fergus 2014, Visualizing and Understanding Convolutional Networks"
-    caution = "A covered picture is unlike any the model has seen; evidence that is there twice may show nowhere."
+    caution = "A covered image is unlike any the model has seen; evidence that is there twice may show nowhere."
     recipe = (
-        "A window slides over the picture and covers what is beneath it; each pixel gets the mean drop of the score "
+        "A window slides over the image and covers what is beneath it; each pixel gets the mean drop of the score "
         "over the windows that covered it."
     )
     chunk = 8
@@ -35,7 +35,7 @@ class Occlusion(Explainer):
     class Params(ExplainerParams):
         """The window and what fills it."""
 
-        window: float = setting(0.125, low=0.04, high=0.9, help="Side of the window, as a share of the picture's.")
+        window: float = setting(0.125, low=0.04, high=0.9, help="Side of the window, as a share of the image's.")
         stride: float = setting(0.5, low=0.25, high=1.0, help="Step between windows, as a share of the window.")
         fill: str = setting("mean", choices=BASELINES, help="What the covered part shows instead; mean is plain grey.")
         seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the noise fill.")

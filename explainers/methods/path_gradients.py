@@ -26,9 +26,9 @@ class IntegratedGradients(Explainer):
 
     name, title, family, signed = "integrated-gradients", "Integrated gradients", "gradient", True
     question = "How does each pixel's difference from a baseline add up to the answer?"
-    recipe = "Fade from a baseline to the picture in small steps, and add up what each pixel contributes on the way."
+    recipe = "Fade from a baseline to the image in small steps, and add up what each pixel contributes on the way."
     reference = "Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks"
-    caution = "Everything is relative to the baseline: where the picture equals it (black on black), the map is zero."
+    caution = "Everything is relative to the baseline: where the image equals it (black on black), the map is zero."
     chunk = 8
 
     @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class IntegratedGradients(Explainer):
         """The baseline, and how finely the path is walked."""
 
         steps: int = setting(50, low=1, high=500, help="Points on the path; more make the sum more exact.")
-        baseline: str = setting("black", choices=BASELINES, help="The picture that stands for no evidence.")
+        baseline: str = setting("black", choices=BASELINES, help="The image that stands for no evidence.")
         seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the noise baseline.")
 
     def attribute(
@@ -71,9 +71,9 @@ class GradientSHAP(Explainer):
     """
 
     name, title, family, signed = "gradient-shap", "GradientSHAP", "gradient", True
-    question = "How does each pixel add up to the answer, averaged over several ideas of an empty picture?"
+    question = "How does each pixel add up to the answer, averaged over several ideas of an empty image?"
     recipe = (
-        "Pick a random point on the way from a random baseline to the picture, and see what each pixel contributes "
+        "Pick a random point on the way from a random baseline to the image, and see what each pixel contributes "
         "there; average over many such points."
     )
     reference = "Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions"
@@ -87,7 +87,7 @@ class GradientSHAP(Explainer):
         """How many points, and how noisy the picture."""
 
         samples: int = setting(20, low=1, high=500, help="Random points to average over; multiples of 4 suit best.")
-        sigma: float = setting(0.0, low=0.0, high=1.0, help="Noise on the picture, as a share of its range of values.")
+        sigma: float = setting(0.0, low=0.0, high=1.0, help="Noise on the image, as a share of its range of values.")
         seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the points, the noise and the noise baselines.")
 
     def attribute(

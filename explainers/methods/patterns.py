@@ -49,7 +49,7 @@ class PatternMethod(Fitted):
     def applies(self, card: ModelCard) -> str | None:
         """`None` for ReLU nets whose layers run one after another, else what is in the way."""
         if reason := obstacle(card):
-            return f"{self.title} is made for ReLU nets; {card.name} {reason}."
+            return f"{self.title} is made for ReLU networks; {card.name} {reason}."
         if not card.sequential:
             return f"{self.title} needs layers that run one after another, each once; {card.name} is not built so."
         return super().applies(card)
@@ -76,7 +76,7 @@ class PatternMethod(Fitted):
             with torch.enable_grad(), LRPMode(Rules(learn, learn, activated=False)):
                 model.logits(inputs.detach().requires_grad_()).sum()
         if not moments:
-            raise InputError("pictures to fit patterns on", "none", "Bring a data set first.")
+            raise InputError("images to fit patterns on", "none", "Add an image set first.")
         return {str(at): known.pattern().cpu().numpy() for at, known in enumerate(moments)}
 
     def back(self, model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -101,11 +101,11 @@ class PatternNet(PatternMethod):
     """
 
     name, title, signed = "pattern-net", "PatternNet", True
-    question = "What in the picture is the signal that the class was recognised by?"
+    question = "What in the image is the signal that the class was recognised by?"
     recipe = "Learns from the data set how each unit's input varies with its answer, and draws that back to the pixels."
     caution = (
         "It shows what goes along with the class in this data set, even pixels that the model itself does not look at; "
-        "with few pictures the patterns are rough."
+        "with few images the patterns are rough."
     )
 
     def direction(self, weight: Tensor, pattern: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class PatternAttribution(PatternMethod):
     name, title, signed = "pattern-attribution", "Pattern attribution", True
     question = "How much did the signal in each pixel, without what merely distracts, give to the score?"
     recipe = "Learns from the data set which part of each unit's input is signal, and shares the score out among it."
-    caution = "What counts as signal is what this data set shows; with few pictures the patterns are rough."
+    caution = "What counts as signal is what this data set shows; with few images the patterns are rough."
 
     def direction(self, weight: Tensor, pattern: Tensor) -> Tensor:
         """Weight times pattern."""

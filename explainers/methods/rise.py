@@ -31,7 +31,7 @@ class RISE(Progressive):
     name, title, family, signed = "rise", "RISE", "perturbation", True
     question = "Is the answer stronger than on average when this pixel shows and much of the rest is hidden?"
     recipe = (
-        "Thousands of random soft masks hide about half of the picture each. A pixel's value is how far the mean score "
+        "Thousands of random soft masks hide about half of the image each. A pixel's value is how far the mean score "
         "of the masks that show it lies above the mean over all masks."
     )
     reference = "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models"

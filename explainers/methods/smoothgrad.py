@@ -51,7 +51,7 @@ class NoiseParams(ExplainerParams):
     """How many noisy copies, and how noisy."""
 
     samples: int = setting(20, low=1, high=200, help="Noisy copies to average over.")
-    sigma: float = setting(0.1, low=0.0, high=1.0, help="Noise, as a share of the picture's range of values.")
+    sigma: float = setting(0.1, low=0.0, high=1.0, help="Noise, as a share of the image's range of values.")
     seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the noise.")
 
 
@@ -90,8 +90,8 @@ class SmoothGrad(NoisyGradients):
     """
 
     name, title, signed = "smoothgrad", "SmoothGrad", True
-    question = "Which pixels matter for the answer to this picture and to slightly noisy copies of it?"
-    recipe = "Add a little noise to the picture many times, take the gradient each time, and average."
+    question = "Which pixels matter for the answer to this image and to slightly noisy copies of it?"
+    recipe = "Add a little noise to the image many times, take the gradient each time, and average."
     reference = "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise"
     caution = "Cleaner than a plain gradient, but smoothing can also hide that the model is erratic here."
 
@@ -112,8 +112,8 @@ class SmoothGradSquared(NoisyGradients):
     """
 
     name, title, signed = "smoothgrad-squared", "SmoothGrad²", False
-    question = "Which pixels move the answer strongly, either way, in this picture and noisy copies of it?"
-    recipe = "Add a little noise to the picture many times, square the gradient each time, and average."
+    question = "Which pixels move the answer strongly, either way, in this image and noisy copies of it?"
+    recipe = "Add a little noise to the image many times, square the gradient each time, and average."
     reference = "Hooker et al. 2019, A Benchmark for Interpretability Methods in Deep Neural Networks"
     caution = "Squaring drops the sign, so it shows where, not for or against; large gradients drown the small ones."
 
@@ -135,8 +135,8 @@ class VarGrad(NoisyGradients):
     """
 
     name, title, signed = "vargrad", "VarGrad", False
-    question = "At which pixels does the model's sensitivity change most when the picture is slightly noisy?"
-    recipe = "Add a little noise to the picture many times, and measure how much the gradient varies."
+    question = "At which pixels does the model's sensitivity change most when the image is slightly noisy?"
+    recipe = "Add a little noise to the image many times, and measure how much the gradient varies."
     reference = "Adebayo et al. 2018, Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameters"
     caution = "It shows where the gradient is unsteady; evidence on which the model relies steadily gets nothing."
 

@@ -61,7 +61,7 @@ def weights_path(name: str, folder: Path = WEIGHTS) -> Path:
 
 def _spec(name: str) -> NetSpec:
     if name not in NETS:
-        raise InputError("a net for digits", repr(name), did_you_mean(name, NETS) or f"There are {', '.join(NETS)}.")
+        raise InputError("a model for digits", repr(name), did_you_mean(name, NETS) or f"There are {', '.join(NETS)}.")
     return NETS[name]
 
 

@@ -99,7 +99,7 @@ def net_input(image: npt.NDArray[np.uint8], spec: NetSpec) -> npt.NDArray[np.flo
 
 def _spec(name: str) -> NetSpec:
     if name not in NETS:
-        raise ValueError(f"unknown demo net {name!r}; the demo nets are {', '.join(NETS)}")
+        raise ValueError(f"unknown demo model {name!r}; the demo models are {', '.join(NETS)}")
     return NETS[name]
 
 

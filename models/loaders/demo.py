@@ -14,7 +14,7 @@ def load(name: str) -> Loaded:
     """One of `painting_nets.NETS`, by name."""
     if name not in painting_nets.NETS:
         cure = did_you_mean(name, painting_nets.NETS) or f"There are {', '.join(painting_nets.NETS)}."
-        raise InputError("a net of the demo", repr(name), cure)
+        raise InputError("a model of the demo", repr(name), cure)
     spec = painting_nets.NETS[name]
     size = (spec.input_px, spec.input_px)
     return Loaded(

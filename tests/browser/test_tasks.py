@@ -133,6 +133,6 @@ def test_a_damaged_picture_costs_one_line_and_nothing_else(visitor, tmp_path):
     damaged.write_bytes(b"\xff\xd8\xff\xe0 this is no JPEG")
     page.locator("input[type=file]").first.set_input_files(str(damaged))
     page.get_by_role("button", name="Use these images").click()
-    page.get_by_text("Expected at least one picture").wait_for(timeout=30_000)
+    page.get_by_text("Expected at least one image").wait_for(timeout=30_000)
     assert page.get_by_text("paintings").first.is_visible()
     assert page.get_by_text("Traceback").count() == 0

@@ -122,7 +122,7 @@ def test_of_an_animation_the_first_frame_is_taken():
 
 
 def test_a_picture_cut_short_is_refused():
-    with one_line("a whole picture", "half.jpg, which is cut short or damaged", "export it again"):
+    with one_line("a whole image", "half.jpg, which is cut short or damaged", "export it again"):
         decode(encoded(IMAGE, "JPEG")[:900], "half.jpg")
     with one_line("half.png"):
         decode(encoded(IMAGE)[:900], "half.png")
@@ -152,7 +152,7 @@ def test_no_damage_ends_in_anything_but_one_line(kind):
     "content", [b"just some text, no picture at all", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )
 def test_what_only_calls_itself_a_picture_is_refused(content):
-    with one_line("a picture (JPEG, PNG", "notes.png, which holds something else"):
+    with one_line("an image (JPEG, PNG", "notes.png, which holds something else"):
         decode(content, "notes.png")
 
 

@@ -98,9 +98,9 @@ def test_the_nets_are_opened_by_name_and_read_as_in_training(tmp_path, nets):
     restarted = ModelStore(tmp_path, "cpu")
     with restarted.borrow(cards[1]) as model, torch.inference_mode():
         torch.testing.assert_close(model.logits(fed), nets["residual"](fed))
-    with one_line("a net for digits", "Did you mean lenet"):
+    with one_line("a model for digits", "Did you mean lenet"):
         open_models(model_store, "digits/lnet")
-    with one_line("a net for digits"):
+    with one_line("a model for digits"):
         LOADERS["digits"]("vgg")
 
 

@@ -84,15 +84,15 @@ def test_the_same_picture_counts_once(data_folder):
     files = [("a.png", io.BytesIO(PNG[0])), ("copy of a.png", io.BytesIO(PNG[0]))]
     images = intake.from_files(files, data_folder)
     assert len(images) == 1
-    assert reasons(images) == {"copy of a.png": "The same picture as a.png."}
+    assert reasons(images) == {"copy of a.png": "The same image as a.png."}
 
 
 def test_nothing_that_can_be_used_is_an_error_of_one_line(data_folder):
-    with one_line("at least one picture", "1 that cannot be used", "a.png: Expected a picture"):
+    with one_line("at least one image", "1 that cannot be used", "a.png: Expected an image"):
         intake.from_files([("a.png", io.BytesIO(b"text"))], data_folder)
-    with one_line("pictures, got none"):
+    with one_line("images, got none"):
         intake.from_files([("labels.csv", io.BytesIO(b"file,label\n"))], data_folder)
-    with one_line("pictures, got none"):
+    with one_line("images, got none"):
         intake.from_files([], data_folder)
 
 
@@ -196,7 +196,7 @@ def test_a_zip_too_large_is_refused(data_folder):
     ],
 )
 def test_a_zip_without_pictures_is_an_error_of_one_line(data_folder, content, part):
-    with one_line("a zip of pictures", part):
+    with one_line("a zip of images", part):
         intake.from_zip(io.BytesIO(content), "a.zip", data_folder)
 
 
@@ -308,7 +308,7 @@ def test_csv_cells_are_read_as_they_stand():
 def test_a_folder_that_is_not_there_or_holds_no_picture_is_an_error_of_one_line(tmp_path, data_folder):
     with one_line("a folder on the server", "nowhere, which is not there", "not your computer's"):
         intake.from_folder(tmp_path / "nowhere", data_folder)
-    with one_line("pictures in", "got none", ".jpg"):
+    with one_line("images in", "got none", ".jpg"):
         intake.from_folder(write(tmp_path / "texts", {"a.txt": "x"}), data_folder)
     write(tmp_path, {"file.png": PNG[0]})
     with one_line("a folder on the server"):

@@ -68,7 +68,7 @@ def test_what_is_not_black_or_not_transparent_is_inside(content):
 
 
 def test_a_mask_that_is_no_image_is_refused_in_one_line():
-    with one_line("a picture", "a.png, which holds something else"):
+    with one_line("an image", "a.png, which holds something else"):
         decode_mask(b"text", "a.png")
 
 
@@ -173,7 +173,7 @@ def test_a_mask_that_cannot_be_used_gets_one_line_and_the_images_stay(tmp_path, 
 
 
 def test_a_folder_of_masks_alone_holds_no_images(tmp_path, data_folder):
-    with one_line("pictures in", "1 in a folder of masks"):
+    with one_line("images in", "1 in a folder of masks"):
         intake.from_folder(write(tmp_path / "set", {"masks/a.png": MASK}), data_folder)
 
 

@@ -196,5 +196,5 @@ def test_a_hub_that_refuses_is_there(monkeypatch):
 
 
 def test_a_net_that_the_demo_lacks_is_answered_with_its_nearest_kin():
-    with one_line("a net of the demo", "'resnt'", "Did you mean resnet?"):
+    with one_line("a model of the demo", "'resnt'", "Did you mean resnet?"):
         demo.load("resnt")

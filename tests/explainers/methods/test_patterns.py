@@ -128,7 +128,7 @@ def test_patterns_need_pictures(model_store, name):
     method = METHODS[name]
     with (
         model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model,
-        pytest.raises(InputError, match="pictures"),
+        pytest.raises(InputError, match="images"),
     ):
         method.fit(model, [], method.Params())
 
