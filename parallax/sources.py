@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pandas as pd
 
@@ -16,23 +15,11 @@ from images.digits import digits_image_set
 from images.image_set import ImageSet
 from images.paintings import demo_image_set
 from models.card import ModelCard
-from models.demo.digit_nets import NETS as DIGIT_NETS
-from models.demo.painting_nets import NETS as DEMO_NETS
-from models.loaders import checkpoint, demo, digits, zoo
-from models.loaders.base import Loaded
+from models.loaders import LOADERS, read
 from models.store import ModelStore
 
 #: What `open_models` takes, by form.
-MODEL_FORMS = {
-    "demo": f"the demo's models; one of them as demo/NAME: {', '.join(DEMO_NETS)}",
-    "digits": f"the models that read digits; one of them as digits/NAME: {', '.join(DIGIT_NETS)}",
-    "timm/NAME": "a pretrained architecture of timm (list architectures); timm/NAME?random for random weights",
-    "torchvision/NAME": "the same of torchvision",
-    "cifar/NAME?random": "a small ResNet for CIFAR",
-    "FILE@ARCHITECTURE": "a checkpoint, as in weights.safetensors@timm/mobilenetv2_100; creation arguments follow as "
-    "?pad_type=same&num_classes=10",
-    "FILE@config.json": "a checkpoint whose architecture is written in a file",
-}
+MODEL_FORMS = {form: words for loader in LOADERS.values() for form, words in loader.forms.items()}
 
 #: What `open_images` takes, by form.
 IMAGE_FORMS = {
@@ -49,31 +36,11 @@ IMAGE_FORMS = {
 def open_models(model_store: ModelStore, *texts: str, class_names: Path | None = None) -> list[ModelCard]:
     """The models that `texts` name (see `MODEL_FORMS`), put into the model store, each once.
 
-    `class_names`: a file of one name a line, or JSON, for checkpoints. Raises `InputError` for anything else.
+    `class_names`: a file of one name a line, or JSON, for models from files. Raises `InputError` for anything else.
     """
-    cards = [model_store.add(loaded) for text in texts for loaded in _loaded(text, class_names)]
+    names = None if class_names is None else class_names.read_text()
+    cards = [model_store.add(loaded) for text in texts for loaded in read(text, names)]
     return list({card.digest: card for card in cards}.values())
-
-
-def _loaded(text: str, class_names: Path | None) -> list[Loaded]:
-    source, _, name = text.partition("/")
-    if source == "demo":
-        return [demo.load(one) for one in ([name] if name else DEMO_NETS)]
-    if source == "digits":
-        return [digits.load(one) for one in ([name] if name else DIGIT_NETS)]
-    weights, _, rest = text.rpartition("@")
-    architecture, _, query = rest.partition("?")
-    arguments = dict(parse_qsl(query, keep_blank_values=True))
-    random = arguments.pop("random", None) is not None
-    create = zoo.parse_arguments(",".join(f"{key}={value}" for key, value in arguments.items()))
-    if not weights:
-        return [zoo.load(architecture, pretrained=not random, create=create)]
-    if architecture.endswith(".json"):
-        config = checkpoint.read_config(Path(architecture).read_text())
-        architecture, create = config["architecture"], {**config["create"], **create}
-    path = Path(weights).expanduser().resolve()
-    loaded = checkpoint.load(str(path), architecture, create=create, name=path.stem)
-    return [loaded if class_names is None else checkpoint.with_class_names(loaded, class_names.read_text())]
 
 
 def open_images(*texts: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:

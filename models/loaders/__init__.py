@@ -1,25 +1,69 @@
-"""Where models come from: one file per source or format, and the list of them."""
+"""Where models come from: one file for each source or format, and the list of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import tempfile
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from common.errors import InputError
 from models.card import Recipe
 from models.loaders import checkpoint, demo, digits, zoo
-from models.loaders.base import Loaded
+from models.loaders.base import Loaded, Loader
 
-#: A loader's name, as recipes write it -> the function that takes the recipe's arguments.
-LOADERS: dict[str, Callable[..., Loaded]] = {
-    "demo": demo.load,
-    "digits": digits.load,
-    "zoo": zoo.load,
-    "checkpoint": checkpoint.load,
+#: Every loader by name, in the order in which they are offered.
+LOADERS: dict[str, Loader] = {
+    loader.name: loader for loader in (demo.LOADER, digits.LOADER, zoo.LOADER, checkpoint.LOADER)
 }
+
+#: Suffixes of all files that hold models.
+SUFFIXES = tuple(suffix for loader in LOADERS.values() for suffix in loader.suffixes)
 
 
 def load(recipe: Recipe) -> Loaded:
     """Load the model that a recipe describes; raises `InputError` when that is no longer possible."""
     if recipe.loader not in LOADERS:
         raise InputError("a model that can be loaded again", f"one from {recipe.loader!r}", "Add it again.")
-    return LOADERS[recipe.loader](**recipe.arguments)
+    return LOADERS[recipe.loader].load(**recipe.arguments)
+
+
+def read(text: str, class_names: str | None = None) -> list[Loaded]:
+    """Load the models that a line of text names (see the loaders' `forms`), else raise `InputError`.
+
+    `class_names`: the text of a file of class names, for models from files.
+    """
+    file, _, _ = text.rpartition("@")
+    plain = text.partition("?")[0]
+    for loader in LOADERS.values():
+        if plain.partition("/")[0] in loader.prefixes and not file:
+            return loader.read(text, class_names)
+    if file or PurePath(plain).suffix.lower() in SUFFIXES:
+        return for_file(file or plain).read(text, class_names)
+    return zoo.LOADER.read(text, class_names)
+
+
+def for_file(name: str) -> Loader:
+    """The loader that reads files of this name; raises `InputError` when there is none."""
+    suffix = PurePath(name).suffix.lower()
+    for loader in LOADERS.values():
+        if suffix in loader.suffixes:
+            return loader
+    cure = "Save the state_dict with torch or safetensors."
+    raise InputError(f"a file that holds a model ({' '.join(SUFFIXES)})", repr(name), cure)
+
+
+def keep(file: BinaryIO, name: str, folder: Path) -> Path:
+    """Copy an uploaded model into `folder`, under the digest of its content; equal files are kept once."""
+    for_file(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as partial:
+        try:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                partial.write(chunk)
+        except BaseException:
+            Path(partial.name).unlink()
+            raise
+    return Path(partial.name).replace(folder / f"{digest.hexdigest()[:16]}{PurePath(name).suffix.lower()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 from common.errors import InputError, did_you_mean, first_line
 
@@ -58,6 +59,13 @@ def parse_arguments(text: str) -> dict[str, Any]:
             raise InputError("creation arguments", f"JSON with a mistake ({first_line(error)})", _CURE) from error
     parts = [part for part in re.split(r"[,\n](?![^(\[{]*[)\]}])", text) if part.strip()]  # not inside brackets
     return dict(_pair(part) for part in parts)
+
+
+def from_query(text: str) -> tuple[str, dict[str, Any]]:
+    """An architecture and its creation arguments, written as `timm/resnet18?num_classes=10&in_chans=1`."""
+    name, _, query = text.partition("?")
+    pairs = parse_qsl(query)
+    return name, parse_arguments(",".join(f"{key}={value}" for key, value in pairs))
 
 
 def _pair(part: str) -> tuple[str, Any]:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import pathlib
 import pickle
 import re
-import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common.class_names import imagenet_names, parse_class_names
+from common.class_names import imagenet_names
 from common.errors import InputError, first_line
 from models.card import Recipe
 from models.loaders import zoo
-from models.loaders.base import Loaded
+from models.loaders.arguments import from_query
+from models.loaders.base import FILE_TAB, Loaded, Loader, n_outputs
 from models.loaders.fitting import fit, guess_classes
 
 SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
@@ -64,25 +62,6 @@ torch.serialization.add_safe_globals(
 _CODE = re.compile(r"GLOBAL (\S+)")
 
 
-def keep(file: BinaryIO, name: str, folder: Path) -> Path:
-    """Copy an uploaded checkpoint into `folder`, under the digest of its content; equal files are kept once."""
-    suffix = Path(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        cure = "Save the state_dict with torch or safetensors."
-        raise InputError(f"a checkpoint ({' '.join(SUFFIXES)})", repr(name), cure)
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as partial:
-        try:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                partial.write(chunk)
-        except BaseException:
-            Path(partial.name).unlink()
-            raise
-    return Path(partial.name).replace(folder / f"{digest.hexdigest()[:16]}{suffix}")
-
-
 def load(
     path: str,
     architecture: str,
@@ -116,16 +95,9 @@ def load(
         architecture=architecture,
         module=module,
         preprocessing=default.changed(preprocessing or {}),
-        class_names=tuple(class_names) if class_names else imagenet_names(zoo.n_outputs(module)),
+        class_names=tuple(class_names) if class_names else imagenet_names(n_outputs(module)),
         recipe=Recipe("checkpoint", arguments),
     )
-
-
-def with_class_names(loaded: Loaded, text: str) -> Loaded:
-    """The same checkpoint with class names from a file's `text`; raises `InputError` when they do not fit."""
-    names = parse_class_names(text, zoo.n_outputs(loaded.module))
-    recipe = Recipe("checkpoint", {**loaded.recipe.arguments, "class_names": list(names)})
-    return replace(loaded, class_names=names, recipe=recipe)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -224,3 +196,32 @@ def _full_name(architecture: str) -> str:
     known = [full for full in zoo.architectures() if full.partition("/")[2] == architecture.partition(".")[0]]
     library = known[0].partition("/")[0] if known else "timm"
     return f"{library}/{architecture}"
+
+
+def read(text: str, class_names: str | None) -> list[Loaded]:
+    """`FILE@ARCHITECTURE?name=value&…` or `FILE@config.json?…`."""
+    file, _, rest = text.rpartition("@")
+    if not file:
+        raise InputError("an architecture for the weights", repr(text), f"Write {text}@timm/resnet18, for example.")
+    architecture, create = from_query(rest)
+    if architecture.endswith(".json"):
+        config = read_config(Path(architecture).read_text())
+        architecture, create = config["architecture"], {**config["create"], **create}
+    path = Path(file).expanduser().resolve()
+    loaded = load(str(path), architecture, create=create, name=path.stem)
+    return [loaded if class_names is None else loaded.with_class_names(class_names)]
+
+
+LOADER = Loader(
+    "checkpoint",
+    load,
+    FILE_TAB,
+    read,
+    suffixes=SUFFIXES,
+    holds_weights_only=True,
+    forms={
+        "FILE@ARCHITECTURE": "a checkpoint, as in weights.safetensors@timm/mobilenetv2_100; creation arguments follow "
+        "as ?pad_type=same&num_classes=10",
+        "FILE@config.json": "a checkpoint whose architecture is written in a file",
+    },
+)

@@ -1,4 +1,4 @@
-"""The four nets of the demo."""
+"""The four models of the demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from common.errors import InputError, did_you_mean
 from models.card import Recipe
 from models.demo import painting_nets
 from models.demo.painting_nets import CLASSES
-from models.loaders.base import Loaded
+from models.loaders.base import Loaded, Loader
 from models.preprocessing import Preprocessing
 
 
@@ -28,3 +28,20 @@ def load(name: str) -> Loaded:
         recipe=Recipe("demo", {"name": name}),
         notes=(spec.description,),
     )
+
+
+def read(text: str, _class_names: str | None) -> list[Loaded]:
+    """`demo` for all, or `demo/NAME`."""
+    _, _, name = text.partition("/")
+    return [load(one) for one in ([name] if name else painting_nets.NETS)]
+
+
+LOADER = Loader(
+    "demo",
+    load,
+    "Demo models",
+    read,
+    prefixes=("demo",),
+    forms={"demo": f"the demo's models; one of them as demo/NAME: {', '.join(painting_nets.NETS)}"},
+    built_in=True,
+)

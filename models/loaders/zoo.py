@@ -14,9 +14,8 @@ from common.class_names import imagenet_names
 from common.errors import InputError, did_you_mean, first_line
 from models.card import Recipe
 from models.loaders import cifar
-from models.loaders.arguments import checked, misfit
-from models.loaders.arguments import parse_arguments as parse_arguments
-from models.loaders.base import Loaded
+from models.loaders.arguments import checked, from_query, misfit
+from models.loaders.base import Loaded, Loader, n_outputs
 from models.preprocessing import Preprocessing
 
 
@@ -148,14 +147,6 @@ def family_of(module: nn.Module) -> str:
     return type(module).__name__
 
 
-def n_outputs(module: nn.Module) -> int:
-    """Number of classes as the model itself says it, else outputs of its last linear layer; 0 when there is neither."""
-    if n_classes := getattr(module, "num_classes", 0):
-        return int(n_classes)
-    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    return linear[-1].out_features if linear else 0
-
-
 def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
     if not pretrained:
         return ("Random weights: its answers mean nothing.",)
@@ -174,3 +165,24 @@ def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """Timm gives three means even to a model made with `in_chans=1`: average them, as it averages the weights."""
     values = tuple(float(value) for value in values)
     return values if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def read(text: str, _class_names: str | None) -> list[Loaded]:
+    """`LIBRARY/NAME?name=value&…`, pretrained unless `random` is among the arguments."""
+    architecture, create = from_query(text)
+    random = "random" in text.partition("?")[2].split("&")
+    return [load(architecture, pretrained=not random, create=create)]
+
+
+LOADER = Loader(
+    "zoo",
+    load,
+    "Zoo",
+    read,
+    prefixes=("timm", "torchvision", "cifar"),
+    forms={
+        "timm/NAME": "a pretrained architecture of timm (list architectures); timm/NAME?random for random weights",
+        "torchvision/NAME": "the same of torchvision",
+        "cifar/NAME?random": "a small ResNet for CIFAR",
+    },
+)

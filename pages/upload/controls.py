@@ -13,7 +13,10 @@ from common.settings import settings
 from images import intake
 from images.image_set import ImageSet
 from jobs.queue import Job
+from models import loaders
 from models.loaders import checkpoint, zoo
+from models.loaders.arguments import parse_arguments
+from models.loaders.base import FILE_TAB
 from pages.shared import cache, demo_sets, session
 
 _ALL = "Choose, or type part of the name"
@@ -65,7 +68,7 @@ def zoo_model() -> Job | None:
     text = st.text_input("Creation arguments", key="upload_zoo_create", placeholder="num_classes=10, drop_rate=0.1")
     if not st.button("Add model", key="upload_zoo_add", disabled=architecture is None):
         return None
-    create = zoo.parse_arguments(text)
+    create = parse_arguments(text)
 
     def load(_job: Job) -> list[str]:
         return [cache.model_store().add(zoo.load(str(architecture), weights == "pretrained", create)).digest]
@@ -73,11 +76,11 @@ def zoo_model() -> Job | None:
     return cache.jobs().submit(Job(f"Loading {architecture}", load), "interactive")
 
 
-def checkpoints() -> Job | None:
-    """Weights from files, on a named architecture."""
+def model_files() -> Job | None:
+    """Models from files; weights alone need a named architecture."""
     files = st.file_uploader(
         "Checkpoints, and a config.json if there is one",
-        [suffix[1:] for suffix in checkpoint.SUFFIXES] + ["json"],
+        [suffix[1:] for suffix in loaders.SUFFIXES] + ["json"],
         accept_multiple_files=True,
         key=f"upload_weights_{session.state().n_uploads}",
     )
@@ -101,24 +104,31 @@ def checkpoints() -> Job | None:
     configs = [checkpoint.read_config(_text(file)) for file in files if file.name.endswith(".json")]
     config = configs[0] if configs else {}
     chosen = architecture or config.get("architecture")
-    if chosen is None:
+    if chosen is None and any(loaders.for_file(file.name).holds_weights_only for file in weights):
         raise InputError("an architecture for the weights", "none", "Choose one, or upload the model's config.json.")
-    create = {**config.get("create", {}), **zoo.parse_arguments(text)}
+    create = {**config.get("create", {}), **parse_arguments(text)}
     name_text = _text(names) if names else None
-    kept = [(checkpoint.keep(file, file.name, settings().data_folder / "weights"), file.name) for file in weights]
+    kept = [(loaders.keep(file, file.name, settings().data_folder / "weights"), file.name) for file in weights]
 
     def load(job: Job) -> list[str]:
         digests = []
         for done, (path, name) in enumerate(kept):
             job.report(done, len(kept))
-            arguments: dict[str, Any] = {"create": create, "preprocessing": changes, "name": name.rpartition(".")[0]}
-            loaded = checkpoint.load(str(path), chosen, **arguments)
+            loader = loaders.for_file(name)
+            arguments: dict[str, Any] = {"preprocessing": changes, "name": name.rpartition(".")[0]}
+            if loader.holds_weights_only:
+                arguments |= {"architecture": chosen, "create": create}
+            loaded = loader.load(path=str(path), **arguments)
             if name_text is not None:
-                loaded = checkpoint.with_class_names(loaded, name_text)
+                loaded = loaded.with_class_names(name_text)
             digests.append(cache.model_store().add(loaded).digest)
         return digests
 
-    return cache.jobs().submit(Job(f"Loading {len(kept)} checkpoints", load, unit="models"), "interactive")
+    return cache.jobs().submit(Job(f"Loading {len(kept)} models", load, unit="models"), "interactive")
+
+
+#: What draws each tab that loaders name.
+MODEL_TABS = {"Demo models": demo_models, "Zoo": zoo_model, FILE_TAB: model_files}
 
 
 def demo_images() -> Job | None:

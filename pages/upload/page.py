@@ -8,14 +8,13 @@ import streamlit as st
 from common.errors import InputError
 from images.image_set import ImageSet
 from jobs.queue import Job, State
+from models.loaders import LOADERS
 from pages.shared import cache, demo_sets, scoring_job, session, site_map
 from pages.shared.job_progress import wait_for
 from pages.upload import controls, view
 
 MODEL_TABS = {
-    "Demo models": controls.demo_models,
-    "Zoo": controls.zoo_model,
-    "Checkpoint": controls.checkpoints,
+    **{loader.tab: controls.MODEL_TABS[loader.tab] for loader in LOADERS.values()},
     "Recent": controls.recent_model,
 }
 IMAGE_TABS = {
@@ -95,7 +94,7 @@ def use_images(images: ImageSet | demo_sets.Added) -> None:
         demo_sets.use(images)
         return
     state.use_images(images.digest)
-    if any(cache.card(digest).source not in ("demo", "digits") for digest in state.models):
+    if any(not LOADERS[cache.card(digest).recipe.loader].built_in for digest in state.models):
         switch_demo_models_off()
 
 

@@ -48,7 +48,7 @@ def walk(page: Page, address: str, chosen: argparse.Namespace) -> None:
 
     page.set_default_timeout(LONG)
     page.goto(address)
-    page.get_by_role("tab", name="Checkpoint").click(timeout=LONG)
+    page.get_by_role("tab", name="Checkpoint or file").click(timeout=LONG)
     uploads = page.get_by_test_id("stFileUploader")
     uploads.nth(0).locator("input[type=file]").set_input_files([*chosen.weights, chosen.config])
     page.wait_for_timeout(3000)

@@ -101,7 +101,7 @@ def test_the_nets_are_opened_by_name_and_read_as_in_training(tmp_path, nets):
     with one_line("a model for digits", "Did you mean lenet"):
         open_models(model_store, "digits/lnet")
     with one_line("a model for digits"):
-        LOADERS["digits"]("vgg")
+        LOADERS["digits"].load("vgg")
 
 
 def test_importing_the_digits_brings_in_no_framework():

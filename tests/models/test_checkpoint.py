@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from models.loaders import checkpoint, fitting, zoo
-from models.loaders.checkpoint import keep, read_weights, unwrap
+from models.loaders import checkpoint, fitting, keep, zoo
+from models.loaders.base import n_outputs
+from models.loaders.checkpoint import read_weights, unwrap
 from models.store import ModelStore
 from tests.makers import TinyNet, one_line
 
@@ -73,7 +74,7 @@ def same(loaded, state):
 def test_weights_are_found_whatever_a_training_script_put_around_them(tmp_path, state, wrap):
     loaded = checkpoint.load(str(saved(wrap(state), tmp_path / "model.pt")), NET)
     assert same(loaded, {**state})
-    assert zoo.n_outputs(loaded.module) == 4
+    assert n_outputs(loaded.module) == 4
 
 
 def test_averaged_weights_are_preferred_as_timm_prefers_them():
@@ -125,7 +126,7 @@ def test_uploads_are_kept_by_their_content_wherever_their_names_point(tmp_path, 
     assert first == keep(io.BytesIO(content), "../../elsewhere/Model.PT", folder)
     assert list(folder.iterdir()) == [first]
     assert first.read_bytes() == content
-    with one_line("a checkpoint (.pt .pth .th .safetensors)", "'model.bin'"):
+    with one_line("a file that holds a model", "'model.bin'"):
         keep(io.BytesIO(content), "model.bin", folder)
 
 

@@ -1,6 +1,7 @@
 import json
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from models.card import ModelCard, Recipe
 from models.loaders import LOADERS, zoo
+from models.loaders.base import Loader
 from models.preprocessing import Preprocessing
 from models.store import ModelStore
 from tests.makers import TinyNet, one_line, tiny_loaded
@@ -21,7 +23,7 @@ def reloadable(monkeypatch):
     def load(seed):
         return tiny_loaded(seed=seed, recipe=Recipe("tiny", {"seed": seed}))
 
-    monkeypatch.setitem(LOADERS, "tiny", load)
+    monkeypatch.setitem(LOADERS, "tiny", Loader("tiny", load, "", read=lambda text, names: [load(int(text))]))
     return load
 
 
@@ -266,7 +268,7 @@ def test_a_model_is_loaded_again_from_its_recipe_after_a_restart(model_store, re
 
 def test_a_restart_notices_that_a_models_source_has_changed(model_store, reloadable, tmp_path, monkeypatch):
     card = model_store.add(reloadable(seed=3))
-    monkeypatch.setitem(LOADERS, "tiny", lambda seed: reloadable(seed + 1))
+    monkeypatch.setitem(LOADERS, "tiny", replace(LOADERS["tiny"], load=lambda seed: reloadable(seed + 1)))
     with one_line("tiny", "add the model again"), ModelStore(tmp_path / "model_store", "cpu").borrow(card):
         pass
 
