@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import streamlit as st
 
 from explainers.attribution import AttributionRequest, request_for
 from explainers.registry import METHODS
 from images.image_set import ImageSet
-from models.card import ModelCard
 from pages.shared import session
+from pages.shared.page_state import PageState
 from pages.shared.param_widgets import about
-from suggestion.table import Predictions
 from suggestion.targets import target_of
 
 _QUICK = ["grad-cam", "saliency", "input-x-gradient", "integrated-gradients", "guided-backprop", "occlusion"]
 _FIRST, _SELECTED = "first images", "selected images"
-
-
-@dataclass(frozen=True)
-class PageState:
-    """Models, images and predictions in use."""
-
-    cards: list[ModelCard]
-    images: ImageSet
-    table: Predictions
 
 
 def choose_methods() -> list[str]:

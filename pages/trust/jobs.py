@@ -11,7 +11,7 @@ from explainers.registry import METHODS
 from explainers.results import Sources
 from jobs.queue import Job
 from pages.shared import cache, session
-from pages.trust.controls import PageState
+from pages.shared.page_state import PageState
 
 #: The names of this page's jobs.
 TABLE, CASCADE = "trust_table", "cascade"

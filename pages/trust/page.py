@@ -10,8 +10,9 @@ from images.image_set import ImageSet
 from jobs.queue import State
 from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import progress_words
+from pages.shared.page_state import PageState
 from pages.trust import view
-from pages.trust.controls import PageState, choose_images, choose_map, choose_methods
+from pages.trust.controls import choose_images, choose_map, choose_methods
 from pages.trust.jobs import CASCADE, TABLE, submit_table
 
 
