@@ -89,16 +89,16 @@ def test_method_keeps_its_contract(model_store, name, net):
     before = state_of(module)
     with model_store.borrow(card) as model:
         model, targets = prepared(method, model), likely(model)
-        first = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method))
-        again = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method))
+        maps = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method)).maps
         assert state_of(module) == before
-    maps = first.maps
+        if NETS[net] is simple_net(name):  # once for each method; for two nets also in test_concurrency
+            again = method.explain(model, pictures(), ["a", "b"], targets, settings_for(method)).maps
+            assert np.array_equal(maps, again)
     assert maps.dtype == np.float32
     assert maps.shape in {(2, 32, 32), (2, *card.layer().spatial)}
     assert np.isfinite(maps).all()
     assert np.ptp(maps, (1, 2)).all(), "a map of one value shows nothing"
     assert method.signed or maps.min() >= 0
-    assert np.array_equal(maps, again.maps)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
