@@ -36,7 +36,7 @@ def test_every_class_is_above_every_painting_and_recognised(tmp_path, paintings,
     with model_store.borrow(card) as model, torch.no_grad():
         highest = model.logits(model.normalise(crops(card.preprocessing, paintings))).amax(0)
         ascent = Ascent(model, Output("logit"), range(card.n_classes), HONEST[basis])
-        *_, state = ascent.climb(ascent.new(), 64)
+        *_, state = ascent.climb(ascent.new(), 40)
         shown = (ascent.pictures(state) * 255).round() / 255
         assert (ascent.values(shown) > highest).all()
         assert ascent.answers(shown)[0].tolist() == list(range(card.n_classes))
