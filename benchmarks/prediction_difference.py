@@ -39,11 +39,11 @@ from torch import Tensor, nn
 
 from benchmarks.explainers import peak_memory, timed
 from explainers.methods.occlusion import Occlusion
+from explainers.prediction_difference.estimate import Effort, Estimate, advance, pixels
 from explainers.prediction_difference.evidence import WeightOfEvidence, difference
 from explainers.prediction_difference.gradients import apart
 from explainers.prediction_difference.method import PredictionDifference
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Sampler
-from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
 from explainers.prediction_difference.windows import Grid
 from images.image_set import ImageSet
 from models.card import ModelCard, Recipe
@@ -111,7 +111,7 @@ class Case:
         inputs = model.normalise(card.preprocessing.crop(images.image(1))[None])
         with torch.no_grad():
             target = int(model.logits(inputs).argmax())
-        measure = WeightOfEvidence((target,), 1e5, card.n_classes)
+        measure = WeightOfEvidence(target, 1e5, card.n_classes)
         return cls(model, inputs[0], Grid(*card.input_size, window, 1), Conditional(gaussian), measure, across)
 
     def some_windows(self, n: int, seed: int = 0) -> np.ndarray:
@@ -122,20 +122,22 @@ class Case:
 
     def ours(self, places: np.ndarray, effort: Effort, sampler: Sampler | None = None) -> np.ndarray:
         """Weight of evidence (n,) of some windows."""
-        survey = Survey.new(self.grid, 1)
-        survey.samples[:] = effort.samples  # as if all others were known
-        survey.samples[places[:, 0], places[:, 1]] = 0
-        for _ in advance(self.model, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, survey):
+        estimate = Estimate.new(self.grid)
+        estimate.samples[:] = effort.samples  # as if all others were known
+        estimate.samples[places[:, 0], places[:, 1]] = 0
+        for _ in advance(
+            self.model, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, [estimate]
+        ):
             pass
-        return survey.values[0, places[:, 0], places[:, 1]]
+        return estimate.values[places[:, 0], places[:, 1]]
 
     def block(self, effort: Effort, sampler: Sampler | None = None, margin: int = 0) -> np.ndarray:
         """Weight of evidence (h, w) of all windows of a block, and of `margin` more on each side of it."""
         grid = Block(**vars(self.grid), across=self.across + 2 * margin)
-        survey = Survey.new(grid, 1)
-        for _ in advance(self.model, self.inputs, grid, sampler or self.sampler, [self.measure], effort, survey):
+        estimate = Estimate.new(grid)
+        for _ in advance(self.model, self.inputs, grid, sampler or self.sampler, [self.measure], effort, [estimate]):
             pass
-        return survey.estimates()[0][0][np.ix_(grid.along(grid.height, 1), grid.along(grid.width, 1))]
+        return estimate.with_neighbours()[0][np.ix_(grid.along(grid.height, 1), grid.along(grid.width, 1))]
 
     def plainly(self, places: np.ndarray, at_once: int, seed: int = 0) -> np.ndarray:
         """The same by Algorithm 1: whole pictures, `at_once` windows in a batch, all samples of each."""
@@ -153,7 +155,7 @@ class Case:
                     own[:, :, row : row + size, column : column + size] = contents
                 batch = pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
                 scores = self.model.logits(batch).unflatten(0, (len(some), SAMPLES))
-                found.append(difference(self.measure, clean, scores, pairs=False, jackknife=False)[0][:, 0])
+                found.append(difference(self.measure, clean, scores, pairs=False, jackknife=False)[0])
         return torch.cat(found).numpy()
 
 
@@ -187,17 +189,17 @@ class Independent(Sampler):
 
 def plain_effort(samples: int, seed: int = 0) -> Effort:
     """All samples for every window, and no correction: what the paper does."""
-    return Effort(samples, settled=0, jackknife=False, seed=seed)
+    return Effort(samples, converged=0, jackknife=False, seed=seed)
 
 
 def pairs_effort(samples: int) -> Effort:
     """As many for every window, in antithetic pairs."""
-    return Effort(samples, settled=0, jackknife=samples > 2)
+    return Effort(samples, converged=0, jackknife=samples > 2)
 
 
 def shared_effort(samples: int) -> Effort:
-    """The same, and neighbours are put together; nothing is glimpsed at, or settled early."""
-    return Effort(samples, first=samples, glimpse=False)
+    """The same, and neighbours are put together; there is no first pass, and nothing converges early."""
+    return Effort(samples, first=samples, first_pass=False)
 
 
 def speedups(case: Case, n_windows: int, n_rounds: int, n_truth: int) -> dict[str, float]:
@@ -255,30 +257,30 @@ def equal_errors(case: Case, truth: np.ndarray, n_seeds: int = 2) -> dict[str, E
 
 def coarse_to_fine(case: Case) -> dict[str, Any]:
     """Seconds to the first map and to the exact one, and rank correlations on the way there at default effort."""
-    whole = Survey.new(case.grid, 1)
+    whole = Estimate.new(case.grid)
     began = time.perf_counter()
     for _ in advance(
-        case.model, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), whole
+        case.model, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), [whole]
     ):
         pass
     exact_s = time.perf_counter() - began
-    exact = whole.maps(case.grid.size)[0][0].ravel()
+    exact = whole.map(case.grid.size)[0].ravel()
     method = PredictionDifference()
     effort = replace(method.Params().effort, samples=SAMPLES)
-    survey = Survey.new(case.grid, 1)
+    estimate = Estimate.new(case.grid)
     began = time.perf_counter()
-    for _ in advance(case.model, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
-        if survey.stride(case.grid) is not None:
+    for _ in advance(case.model, case.inputs, case.grid, case.sampler, [case.measure], effort, [estimate]):
+        if estimate.stride(case.grid) is not None:
             break
     first_s = time.perf_counter() - began
     correlations: list[float] = []
     budgets = [share * case.grid.n_windows() * SAMPLES for share in SHARES]
-    survey, before = Survey.new(case.grid, 1), 0
+    estimate, before = Estimate.new(case.grid), 0
     small = replace(case.model, batch=1)  # small batches, so that none goes far beyond a budget
-    for _ in advance(small, case.inputs, case.grid, case.sampler, [case.measure], effort, survey):
-        now = n_passes(survey, case.grid)
+    for _ in advance(small, case.inputs, case.grid, case.sampler, [case.measure], effort, [estimate]):
+        now = n_passes(estimate, case.grid)
         if now + (now - before) > budgets[len(correlations)]:  # the next batch would be beyond it
-            so_far = survey.maps(case.grid.size)[0][0].ravel()
+            so_far = estimate.map(case.grid.size)[0].ravel()
             correlations.append(float(spearmanr(so_far, exact).statistic))
             if len(correlations) == len(budgets):
                 break
@@ -286,9 +288,9 @@ def coarse_to_fine(case: Case) -> dict[str, Any]:
     return {"first_map_s": first_s, "exact_map_s": exact_s, "rank_correlation": correlations}
 
 
-def n_passes(survey: Survey, grid: Grid) -> int:
-    """Forward passes behind a survey: samples, and guides, one pass each or from passes there and back."""
-    known, n = np.isfinite(survey.guides[:, 0]), int(survey.samples.sum())
+def n_passes(estimate: Estimate, grid: Grid) -> int:
+    """Forward passes behind an estimate: samples, and control variates, one pass each or there and back."""
+    known, n = np.isfinite(estimate.controls), int(estimate.samples.sum())
     if len(known) == 1:
         return n + int(known.sum())
     groups = [np.unique(np.argwhere(some) % apart(grid), axis=0) for some in known]

@@ -93,7 +93,8 @@ def request_for(
 ) -> AttributionRequest:
     """What stands for one map of a method; `params` are its own by default, see `AttributionRequest` for the rest."""
     params = method.Params() if params is None else params
-    return AttributionRequest(card, image_id, method, params, target, output, data)
+    kind: type[AttributionRequest] = method.request_class or AttributionRequest
+    return kind(card, image_id, method, params, target, output, data)
 
 
 def ready(

@@ -79,14 +79,15 @@ def setting(
     choices: Sequence[str] | None = None,
     kind: str = "",
     title: str = "",
+    free: str = "unchanged",
 ) -> Any:
     """A field of `Params`: default, bounds or choices, and the line that explains it.
 
-    `kind`: "layer" and "unit" get a chooser made from the model's card. `title` is what people read where the name
-    would not do.
+    `kind`: "layer" gets a chooser made from the model's card. `title` is what people read where the name
+    would not do, `free` what stands for `None`.
     """
     facts = {"help": help, "low": low, "high": high, "choices": tuple(choices) if choices else None, "kind": kind}
-    facts["title"] = title
+    facts |= {"title": title, "free": free}
     return field(default=default, metadata=facts)
 
 
@@ -162,6 +163,8 @@ class Explainer(ABC):
     outputs: ClassVar[tuple[str, ...]] = KINDS
     chunk: ClassVar[int] = 32
     Params: ClassVar[type[ExplainerParams]] = ExplainerParams
+    #: The class of requests for its maps, where `explainers.attribution.AttributionRequest` does not do.
+    request_class: ClassVar[type[Any] | None] = None
 
     def applies(self, card: ModelCard) -> str | None:
         """`None` when the method suits the model, else the reason why not, in one line for the page."""

@@ -132,6 +132,10 @@ class Request(ABC, Generic[R]):
         """The key, and how far to go where results can be unfinished."""
         return self.key
 
+    def version(self, store: ResultStore) -> str:
+        """Stands for the very result that is stored: the key, where results are never unfinished."""
+        return self.key
+
     @property
     def size(self) -> float:
         """How much there is to do, as progress counts it."""
@@ -172,6 +176,10 @@ class Resumable(Request[R]):
         result = self.load(store)
         return result is not None and self.complete(result)
 
+    def version(self, store: ResultStore) -> str:
+        """Key, and how much was done."""
+        return f"{self.key} {self.done(store)}"
+
     def done(self, store: ResultStore) -> float:
         """How much of `size` the stored result took."""
         result = self.load(store)
@@ -203,7 +211,7 @@ def compute_missing(
     """Compute what the store lacks of `requests`, in order, each kept as it is ready.
 
     `progress` counts what `unit_of` says and may raise to stop: what can be resumed is kept then, as it is every
-    few seconds. `show` gets unfinished results, at most twice a second or so, and `None` once a newer one is
+    few seconds. `show` gets unfinished results, at most twice a second or so, and `None` once the finished one is
     stored. What cannot be computed puts its reason into `failures` under its key; the others go on.
     """
     each = list({request.key: request for request in requests}.values())
@@ -213,6 +221,7 @@ def compute_missing(
             request.check(sources)
         except InputError as error:
             failures[request.key] = str(error)
+    shown = _Shown(show, {request.goal for request in each})
     for stage in zip_longest(*(request.stages() for request in each)):
         groups: dict[Hashable, list[Q]] = {}
         for request in missing(sources.store, (request for request in stage if request is not None), failures):
@@ -224,7 +233,7 @@ def compute_missing(
                 group = missing(sources.store, group, failures)  # somebody else may have been faster
                 batch = group[:at_once]
                 try:
-                    n_done = _compute(sources, batch, bar, show) if batch else 0
+                    n_done = _compute(sources, batch, bar, shown) if batch else 0
                 except (InputError, RuntimeError) as error:
                     if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
                         at_once = len(batch) // 2
@@ -247,7 +256,7 @@ def compute(
     for stage in request.stages():
         if not stage.finished(sources.store):
             bar.report()
-            _compute(sources, [stage], bar, show)
+            _compute(sources, [stage], bar, _Shown(show, {request.goal}))
     bar.finish()
     result = request.load(sources.store)
     if result is None:
@@ -255,44 +264,55 @@ def compute(
     return result
 
 
-def _compute(sources: Sources, batch: Sequence[Q], bar: _Bar, show: Callable[[Q, Any], None]) -> int:
+def _compute(sources: Sources, batch: Sequence[Request[Any]], bar: _Bar, shown: _Shown) -> int:
     """Compute requests of one group; returns of how many, the first ones, there is a result now."""
     resumable, before = isinstance(batch[0], Resumable), bar.of(batch[0])
-    kept = shown = time.monotonic()
+    kept_at = shown_at = time.monotonic()
 
     def inside(done: float, total: float) -> None:
         if total and not resumable:
             bar.set(batch, before + (batch[0].size - before) * min(1.0, done / total))
         bar.report()
 
-    def keep(results: Sequence[Any]) -> None:
+    def keep(step: Step[Any]) -> int:
+        results = step.results()
         for request, result in zip(batch, results, strict=False):
             request.keep(sources.store, result)
-            show(request, None)
+            shown(request, result, step.final)
+        return len(results)
 
     with closing(type(batch[0]).compute(batch, sources, inside)) as steps:
         for step in steps:
             now = time.monotonic()
             if step.final:
-                results = step.results()
-                keep(results)
-                bar.set(batch[: len(results)], step.done if resumable else batch[0].size)
-                return len(results)
+                n_done = keep(step)
+                bar.set(batch[:n_done], step.done if resumable else batch[0].size)
+                return n_done
             if resumable:
                 bar.set(batch, step.done)
                 try:
                     bar.report()
                 except BaseException:
-                    keep(step.results())
+                    keep(step)
                     raise
-            if resumable and now - kept >= batch[0].keep_s:
-                keep(step.results())
-                kept = shown = time.monotonic()
-            elif now - shown >= batch[0].show_s:
+            if resumable and now - kept_at >= batch[0].keep_s:
+                keep(step)
+                kept_at = shown_at = time.monotonic()
+            elif now - shown_at >= batch[0].show_s:
                 for request, result in zip(batch, (step.preview or step.results)(), strict=True):
-                    show(request, result)
-                shown = time.monotonic()
+                    shown(request, result)
+                shown_at = time.monotonic()
     raise RuntimeError(f"No final step of {batch[0].title}.")
+
+
+class _Shown:
+    """Shows results, and tells when the last stage of a request is through."""
+
+    def __init__(self, show: Callable[[Any, Any], None], goals: set[str]) -> None:
+        self._show, self._goals = show, goals
+
+    def __call__(self, request: Request[Any], result: object, final: bool = False) -> None:
+        self._show(request, None if final and request.goal in self._goals else result)
 
 
 class _Bar:

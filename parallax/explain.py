@@ -58,7 +58,7 @@ def explain(
     Example:
       python -m parallax explain --models demo/vgg --images demo --first 2 --methods grad-cam lrp-epsilon --out maps
       python -m parallax explain --models demo/vgg --images demo --first 1 --methods prediction-difference \\
-        --settings window=4 stride=1 samples=20 settled=0 --out maps
+        --settings window=4 stride=1 samples=20 converged=0 --out maps
     """
     from explainers.attribution import request_for
     from explainers.evaluation.table import top_classes
@@ -126,9 +126,11 @@ def _title(name: str, request: AttributionRequest) -> str:
 
 def _write(path: Path, request: AttributionRequest, found: Attribution, image: np.ndarray) -> None:
     """The raw map with its facts, and the image (H, W, 3) uint8 in grey with the map over it."""
+    from explainers.base import Attribution
     from figures.maps import colour_map, grey, map_scale, over, to_png
 
-    facts = {item.name: getattr(found, item.name) for item in fields(found) if item.name not in ("maps", "error")}
+    names = [item.name for item in fields(Attribution) if item.name not in ("maps", "error")]
+    facts = {name: getattr(found, name) for name in names}
     facts |= {"model_name": request.card.name, "signed": request.method.signed}
     arrays = {"map": found.maps[0], "facts": np.array(json.dumps(facts))}
     if found.error is not None:

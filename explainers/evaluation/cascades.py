@@ -30,7 +30,7 @@ class CascadeRequest(Request[list[Stage]]):
     @property
     def key(self) -> str:
         """Stands for the map and its strip."""
-        return key_of(what="cascade", cell=self.attribution.key, stages=N_STAGES, seed=SEED)
+        return key_of(what="cascade", map=self.attribution.goal, stages=N_STAGES, seed=SEED)
 
     @property
     def title(self) -> str:
@@ -68,7 +68,7 @@ class CascadeRequest(Request[list[Stage]]):
             n_done += 1
             return ready(model, sources, asked.method, asked.params, inside)
 
-        known = asked.load(sources.store)
+        known = asked.load(sources.store) if asked.finished(sources.store) else None
         with sources.model_store.borrow(asked.card) as model:
             strip = cascade(
                 ready(model, sources, asked.method, asked.params, inside), [image], [asked.target], asked.method,

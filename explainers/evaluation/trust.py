@@ -95,7 +95,7 @@ def _record(store: ResultStore, request: AttributionRequest) -> dict[str, Any]:
 
 def _key(request: AttributionRequest) -> str:
     settings = {"steps": STEPS, "deleted": DELETED, "shift": SHIFT_PX, "seed": SEED}
-    return key_of(what="trust", cell=request.key, target=request.target, **settings)
+    return key_of(what="trust", map=request.goal, target=request.target, **settings)
 
 
 def _keep(
@@ -124,7 +124,7 @@ def measure(
     store, images = sources.store, sources.images
     lacking = lacking_figures(store, images, request, which)
     if lacking:
-        attribution = request.load(store) or compute(sources, request, part_of(progress, 0, 0.5, 1))
+        attribution = compute(sources, request, part_of(progress, 0, 0.5, 1))
         with sources.model_store.borrow(request.card) as model:
             work = Measuring(model, sources, [request], part_of(progress, 0.5, 0, 1))
             work.measure(attribution, lacking)

@@ -40,7 +40,9 @@ class Activation(Explainer):
         """The layer and the unit to look at."""
 
         layer: str | None = setting(None, help="Layer to look at; the last one with spatial extent.", kind="layer")
-        unit: int | None = setting(None, low=0, help="One unit of the layer; the mean of all by default.", kind="unit")
+        unit: int | None = setting(
+            None, low=0, help="One unit of the layer; the mean of all by default.", free="all units"
+        )
 
     def attribute(
         self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Params, progress: Progress

@@ -11,20 +11,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Measure(ABC):
-    """A number read off the model's scores, for `targets` (T,) columns of them.
+    """A number read off the model's scores, for one `target`, a column of them.
 
     It is averaged over samples as `statistics` (which average without bias), of which `value` makes the number.
     """
 
-    targets: tuple[int, ...]
+    target: int
 
     @abstractmethod
     def statistics(self, scores: Tensor) -> Tensor:
-        """Scores (..., K) -> (..., T, n) float64."""
+        """Scores (..., K) -> (..., n) float64."""
 
     @abstractmethod
     def value(self, statistics: Tensor) -> Tensor:
-        """Mean statistics (..., T, n) -> (..., T)."""
+        """Mean statistics (..., n) -> (...)."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class ActivationDifference(Measure):
     """A unit's activation (eq. 9): the logit, a neuron, or the mean of a feature map. In its own unit."""
 
     def statistics(self, scores: Tensor) -> Tensor:
-        """(..., K) -> (..., T, 1)."""
-        return scores[..., list(self.targets), None].double()
+        """(..., K) -> (..., 1)."""
+        return scores[..., self.target, None].double()
 
     def value(self, statistics: Tensor) -> Tensor:
-        """(..., T, 1) -> (..., T)."""
+        """(..., 1) -> (...)."""
         return statistics[..., 0]
 
 
@@ -53,20 +53,19 @@ class WeightOfEvidence(Measure):
     n_classes: int = 2
 
     def statistics(self, scores: Tensor) -> Tensor:
-        """Logits (..., K) -> p and q of each target (..., T, 2)."""
+        """Logits (..., K) -> p and q of the target (..., 2)."""
         p = scores.double().softmax(-1)
         columns = torch.arange(scores.shape[-1], device=scores.device)
-        q = [torch.where(columns == target, 0, p).sum(-1) for target in self.targets]
-        return torch.stack([p[..., list(self.targets)], torch.stack(q, -1)], -1)
+        return torch.stack([p[..., self.target], torch.where(columns == self.target, 0, p).sum(-1)], -1)
 
     def value(self, statistics: Tensor) -> Tensor:
-        """(..., T, 2) -> (..., T)."""
+        """(..., 2) -> (...)."""
         p, q = statistics.unbind(-1)
         return ((p * self.n + 1) / (q * self.n + self.n_classes - 1)).log2()
 
 
 def difference(measure: Measure, clean: Tensor, samples: Tensor, pairs: bool, jackknife: bool) -> tuple[Tensor, Tensor]:
-    """How far the measure falls when a window is unknown, and the Monte Carlo error of that: (W, T) each, float64.
+    """How far the measure falls when a window is unknown, and the Monte Carlo error of that: (W,) each, float64.
 
     `clean` (K,) scores of the picture, `samples` (W, S, K) of each window's samples; where `pairs`, samples 2 i and
     2 i + 1 are one antithetic pair. A function of a mean is biased by the mean's variance; the `jackknife` takes the

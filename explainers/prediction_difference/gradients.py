@@ -21,7 +21,7 @@ _PAIRS = 8
 #: Sides of a window from one window to the next that change in the same pass, at least: nearer ones feel each other.
 _APART = 2.4
 
-#: Passes for each window of the picture, at most.
+#: Passes for each window of the image and its target, at most.
 _PASSES = 2
 
 
@@ -35,9 +35,9 @@ class Gradients:
     """Estimates of windows' values by the trapezoid rule, f(x + d) - f(x) = (f'(x) + f'(x + d)) · d / 2.
 
     Its error is of third order in the change d. Where d changes many windows far apart at once, each window's part of
-    the product is that window's estimate, but for what windows make of each other: a guide to what single windows
-    are worth, better by far than as many passes with one window each. `n_pairs` pairs of samples are worth their
-    passes.
+    the product is that window's estimate, but for what windows make of each other: a control variate of what single
+    windows are worth, better by far than as many passes with one window each. `n_pairs` pairs of samples are worth
+    their passes.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Gradients:
         samples: int,
     ) -> None:
         """`inputs` (C, H, W) float32, normalised; `samples` are as many as a window gets at most."""
-        self._loan, self._inputs, self._grid, self._sampler, self._measures = model, inputs, grid, sampler, measures
+        self._model, self._inputs, self._grid, self._sampler, self._measures = model, inputs, grid, sampler, measures
         self._apart = apart(grid)
-        n_targets = sum(len(measure.targets) for measure in measures)
         n_together = (grid.height - grid.size + 1) * (grid.width - grid.size + 1) // self._apart**2
-        self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // (1 + n_targets)) // 2
+        # as many whichever other targets share the passes, so that a target's estimate is what it would be alone
+        self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // 2) // 2
         self._here = self._slopes(inputs[None]) if self.n_pairs else None
 
     @classmethod
@@ -73,7 +73,7 @@ class Gradients:
         `known` (pairs, h, w) says of which windows that is known already; `picture` (C, H, W) are pixels in [0, 1], of
         which `mean` and `std` make inputs.
         """
-        at_once = max(1, self._loan.batch // 4)  # each has two pictures, there and back
+        at_once = max(1, self._model.batch // 4)  # each has two pictures, there and back
         for number in range(self.n_pairs):
             wanted = [places for places in self._groups(seed) if not known[number, places[:, 0], places[:, 1]].all()]
             for start in range(0, len(wanted), at_once):
@@ -116,10 +116,10 @@ class Gradients:
         """Gradient (T, N, C, H, W) of each target's measure at `pictures` (N, C, H, W); `None` if there is none."""
         seen = pictures.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
         with torch.enable_grad(), FastInputGradient():
-            scores = self._loan.scores(seen)
+            scores = self._model.scores(seen)
             if not scores.requires_grad:
                 return None
-            values = torch.cat([measure.value(measure.statistics(scores)) for measure in self._measures], 1)
+            values = torch.stack([measure.value(measure.statistics(scores)) for measure in self._measures], 1)
             n = values.shape[1]
             return torch.stack(
                 [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,61 +11,25 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from explainers.base import ExplainerParams, Fitted, Need, Progress, Progressive, Sampled, setting
-from explainers.output import CLASS_SCORE, PROBABILITY, UNIT, Output
-from explainers.prediction_difference.evidence import ActivationDifference, Measure, WeightOfEvidence
-from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler, check_patch
-from explainers.prediction_difference.survey import Effort, Survey, advance, pixels
+from explainers.base import Fitted, Need, Progress, Progressive, Sampled
+from explainers.output import CLASS_SCORE, Output
+from explainers.prediction_difference.estimate import Estimate, advance, pixels
+from explainers.prediction_difference.params import (
+    MARGINAL,
+    PredictionDifferenceParams,
+    default_window,
+    measure_for,
+    sampler_for,
+    scored,
+)
+from explainers.prediction_difference.request import PredictionDifferenceRequest
+from explainers.prediction_difference.samplers import Gaussian, check_patch
 from explainers.prediction_difference.windows import Grid
 from models.card import ModelCard
 from models.store import ModelHandle
 
-CONDITIONAL, MARGINAL = "conditional", "marginal"
-
-#: Pictures of the data set that marginal sampling draws from, at most.
+#: Images of the data set that marginal sampling draws from, at most.
 _REFERENCES = 256
-
-
-@dataclass(frozen=True)
-class PredictionDifferenceParams(ExplainerParams):
-    """Window, samples, and what they are drawn from. Lengths are pixels of the model's input."""
-
-    window: int = setting(8, low=1, high=64, help="Side of the window that is made unknown, in pixels.")
-    stride: int = setting(4, low=1, high=64, help="Step between windows, in pixels; 1 asks about every window.")
-    samples: int = setting(8, low=2, high=200, help="What may have been in a window is drawn this often, at most.")
-    sampling: str = setting(
-        CONDITIONAL,
-        choices=(CONDITIONAL, MARGINAL),
-        help="Conditional: what fits the window's rim. Marginal: what other pictures show there.",
-    )
-    padding: int = setting(2, low=1, high=8, help="Width of the rim that conditional sampling looks at, in pixels.")
-    per_channel: bool = setting(False, help="A Gaussian for each colour channel by itself.")
-    settled: float = setting(
-        0.1,
-        low=0.0,
-        high=1.0,
-        help="Windows this certain, as a share of a typical difference and with what their neighbours tell, get no "
-        "more samples. 0 takes no short cut.",
-    )
-    jackknife: bool = setting(True, help="Take away the bias that few samples give to the log odds.")
-    laplace: float = setting(
-        1e5, low=1.0, high=1e9, help="Training pictures N of the Laplace correction, for probabilities."
-    )
-    seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the samples.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.stride > self.window:
-            cure = "A longer stride leaves gaps between the windows: pixels that are never asked about."
-            raise InputError(f"a stride of at most {self.window}, the window's side", str(self.stride), cure)
-        if self.sampling == CONDITIONAL and self.samples % 2:
-            cure = "Conditional samples come in pairs that lie opposite each other."
-            raise InputError("an even number of samples", str(self.samples), cure)
-
-    @property
-    def effort(self) -> Effort:
-        """How many samples a window gets."""
-        return Effort(self.samples, min(4, self.samples), self.settled, self.jackknife, self.seed)
 
 
 class PredictionDifference(Progressive, Fitted):
@@ -95,37 +59,38 @@ class PredictionDifference(Progressive, Fitted):
     fit_at_once = 8  # the patches of a large window are many numbers
     Params = PredictionDifferenceParams
 
+    request_class = PredictionDifferenceRequest
+
     def applies(self, card: ModelCard) -> str | None:
         """`None` where the default window and its rim fit the model's input."""
-        params = self.Params()
-        if min(card.input_size) < params.window + 2 * params.padding:
-            return f"{card.name} reads pictures smaller than a window and its rim."
+        if min(card.input_size) < default_window(card.input_size) + 2 * self.Params().padding:
+            return f"{card.name} reads images smaller than a window and its rim."
         return super().applies(card)
 
     def fit_key(self, model: ModelHandle, params: PredictionDifferenceParams) -> dict[str, Any]:
-        """The pictures as the model gets them, whatever its weights."""
+        """The images as the model gets them, whatever its weights."""
         facts = {"preprocessing": asdict(model.card.preprocessing), "sampling": params.sampling}
         if params.sampling == MARGINAL:
             return facts
-        return facts | {"side": params.window + 2 * params.padding, "per_channel": params.per_channel}
+        return facts | {"side": _patch_side(model, params), "per_channel": params.per_channel}
 
     def fit(
         self, model: ModelHandle, batches: Iterable[Tensor], params: PredictionDifferenceParams
     ) -> dict[str, np.ndarray]:
-        """The Gaussian of the data set's patches, or pictures to draw from; see `samplers`."""
-        pictures = (pixels(inputs, model.card.preprocessing).cpu() for inputs in batches)
+        """The Gaussian of the data set's patches, or images to draw from; see `samplers`."""
+        images = (pixels(inputs, model.card.preprocessing).cpu() for inputs in batches)
         if params.sampling == MARGINAL:
             kept: list[Tensor] = []
-            for batch in pictures:
+            for batch in images:
                 kept.append((batch * 255).round().to(torch.uint8))
                 if sum(map(len, kept)) >= _REFERENCES:
                     break
             if not kept:
-                raise InputError("pictures to draw from", "none", "Bring a data set first.")
+                raise InputError("images to draw from", "none", "Add a data set first.")
             return {"references": torch.cat(kept)[:_REFERENCES].numpy()}
-        side = params.window + 2 * params.padding
+        side = _patch_side(model, params)
         check_patch(side, *model.card.input_size)
-        found = Gaussian.fit((batch.numpy() for batch in pictures), side, params.per_channel)
+        found = Gaussian.fit((batch.numpy() for batch in images), side, params.per_channel)
         return {name: np.array(value) for name, value in vars(found).items()}
 
     def refine(
@@ -141,45 +106,25 @@ class PredictionDifference(Progressive, Fitted):
         In bits, or the target's unit.
         """
         output = model.head if isinstance(model.head, Output) else CLASS_SCORE
-        for picture, target in zip(inputs, targets.tolist(), strict=True):
-            asked, measures = question(model, (output,), (target,), params.laplace)
-            height, width = picture.shape[1:]
-            grid = Grid(height, width, params.window, params.stride)
-            sampler = sampler_for(model, picture, params)
-            survey, reached = Survey.new(grid, 1), None
-            for _ in advance(asked, picture, grid, sampler, measures, params.effort, survey, progress):
-                if survey.stride(grid) != reached:
-                    reached = survey.stride(grid)
-                    yield _sampled(survey, grid, params)
-            yield _sampled(survey, grid, params)
+        grid, effort = params.grid(model.card.input_size), params.effort
+        for image, target in zip(inputs, targets.tolist(), strict=True):
+            measure, sampler = (
+                measure_for(model.card, output, target, params.laplace),
+                sampler_for(model, image, params),
+            )
+            estimate, reached = Estimate.new(grid), None
+            for _ in advance(scored(model, output), image, grid, sampler, [measure], effort, [estimate]):
+                progress(estimate.n_done(grid, effort), grid.n_windows())
+                if estimate.stride(grid) != reached:
+                    reached = estimate.stride(grid)
+                    yield _sampled(estimate, grid, params)
+            yield _sampled(estimate, grid, params)
 
 
-def _sampled(survey: Survey, grid: Grid, params: PredictionDifferenceParams) -> Sampled:
-    return Sampled(*(torch.from_numpy(part) for part in survey.maps(grid.size, params.effort.shortens)))
+def _sampled(estimate: Estimate, grid: Grid, params: PredictionDifferenceParams) -> Sampled:
+    return Sampled(*(torch.from_numpy(part)[None] for part in estimate.map(grid.size, params.effort.shortens)))
 
 
-def question(
-    model: ModelHandle, outputs: Sequence[Output], targets: tuple[int, ...], laplace: float
-) -> tuple[ModelHandle, tuple[Measure, ...]]:
-    """What is measured, one measure for each of `outputs`, and the model whose scores all of them read.
-
-    Logits and probabilities go together; raises `InputError` for a unit beside another output.
-    """
-    if len(outputs) > 1 and any(output.kind == UNIT for output in outputs):
-        raise InputError("units of one layer alone", "several outputs at once", "Ask one after another.")
-    measures = tuple(
-        WeightOfEvidence(targets, laplace, model.card.n_classes)
-        if output.kind == PROBABILITY
-        else ActivationDifference(targets)
-        for output in outputs
-    )
-    return outputs[0].of(model) if outputs[0].kind == UNIT else replace(model, head=None), measures
-
-
-def sampler_for(model: ModelHandle, inputs: Tensor, params: PredictionDifferenceParams) -> Sampler:
-    """What windows of `inputs` (C, H, W) are drawn from, by what was fitted."""
-    fitted = model.fitted
-    if params.sampling == MARGINAL:
-        return Marginal.without(torch.tensor(fitted["references"]), pixels(inputs, model.card.preprocessing))
-    side, channels, n_patches = (int(fitted[name]) for name in ("side", "channels", "n_patches"))
-    return Conditional(Gaussian(fitted["mean"], fitted["covariance"], side, channels, n_patches))
+def _patch_side(model: ModelHandle, params: PredictionDifferenceParams) -> int:
+    """Of a window and its rim, in pixels."""
+    return params.grid(model.card.input_size).size + 2 * params.padding

@@ -125,7 +125,9 @@ def _maps(requests: dict[str, AttributionRequest | str], size: tuple[int, int]) 
         for digest, request in requests.items()
         if isinstance(request, AttributionRequest) and request.key in cache.store()
     }
-    placed = {digest: cache.placed_map(request.key, size, request) for digest, request in ready.items()}
+    placed = {
+        digest: cache.placed_map(request.version(cache.store()), size, request) for digest, request in ready.items()
+    }
     return {digest: m for digest, m in placed.items() if m is not None}
 
 
@@ -144,13 +146,14 @@ def _panel(
     if request.key in state.failures:
         return Panel(picture, words=state.failures[request.key])
     beneath = picture if view in ("overlay", "picture") else ""
-    if attribution is None:
-        so_far = session_jobs.unfinished(request)
-        if so_far is None:
-            return Panel(picture, words="waiting for the map …")
+    so_far = session_jobs.unfinished(request)
+    if so_far is None and attribution is None:
+        return Panel(picture, words="waiting for the map …")
+    if so_far is not None:
         placed = request.card.preprocessing.to_image(so_far.maps[0], *size)
         colours = colour_map(placed, signed, map_scale([placed]), overlay=view == "overlay")
         return Panel(beneath, "" if view == "picture" else data_uri(colours), caption="so far; getting sharper …")
+    assert attribution is not None
     if not has_evidence(attribution):
         words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
         return Panel(picture, words=words)
@@ -158,7 +161,9 @@ def _panel(
     caption = _caption(images, request, scale)
     if view == "picture":
         return Panel(picture, caption=caption)
-    return Panel(beneath, cache.overlay_uri(request.key, scale, view, signed, attribution), caption=caption)
+    return Panel(
+        beneath, cache.overlay_uri(request.version(cache.store()), scale, view, signed, attribution), caption=caption
+    )
 
 
 def _caption(images: ImageSet, request: AttributionRequest, scale: float) -> str:
@@ -169,7 +174,7 @@ def _caption(images: ImageSet, request: AttributionRequest, scale: float) -> str
     found = request.load(cache.store())
     if found is None:
         return " · ".join(facts)
-    facts.append(f"{found.seconds:.2f} s")
+    facts.append(f"{found.seconds:.2f} s" if request.finished(cache.store()) else "stopped on the way")
     on_map, on_masks = trust_figures.words(images, request)
     on_map = on_map or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
     return "\n".join(line for line in (" · ".join(facts), on_map, on_masks, *found.notes) if line)

@@ -9,12 +9,13 @@ import streamlit as st
 
 from explainers.output import LOGIT, PROBABILITY
 from explainers.prediction_difference.method import PredictionDifference
+from images.image_set import ImageSet
 from jobs.queue import Job, State
 from models.card import ModelCard
 from pages.prediction_difference import jobs as working
-from pages.prediction_difference.jobs import Plan
+from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import Choice, Look
-from pages.shared import pick_navigation, session
+from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import progress_words
 from pages.shared.param_widgets import settings_of
 from pages.shared.target_picker import TARGETS, TargetSpec
@@ -101,13 +102,15 @@ def look_at() -> Look:
     return Look(view, shared, opacity / 100)
 
 
-def start(name: str, key: str, plan: Plan, label: str, primary: bool = True, help: str = "") -> None:
-    """The button that starts a plan, or goes on with it; it belongs into the page's own run, not into a fragment."""
-    at_work, finished = working.running(name, plan.key) is not None, plan.finished
-    idle = (finished and not plan.failed) or not plan.startable
+def start(
+    name: str, key: str, spec: JobSpec, images: ImageSet, label: str, primary: bool = True, help: str = ""
+) -> None:
+    """The button that starts a job, or resumes it; it belongs into the page's own run, not into a fragment."""
+    at_work, finished = session_jobs.running(name, spec.key) is not None, spec.finished
+    idle = (finished and not spec.failed) or not spec.startable
     kind: Any = "primary" if primary and not finished else "secondary"
     if st.button(label, type=kind, key=key, help=help or None, disabled=at_work or idle):
-        working.submit(name, plan)
+        working.submit(name, spec, images)
         st.rerun()
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 import streamlit as st
 
 from explainers.methods.multi_layer_cam import default_layers
 from explainers.output import UNIT, Output
-from explainers.prediction_difference.keeping import Asked
+from explainers.prediction_difference.request import PredictionDifferenceRequest
+from explainers.scores import ScoresRequest
 from figures.prediction_difference import Band
-from jobs.results import ResultStore
+from jobs.results import key_of
 from models.card import ModelCard
-from models.store import ModelStore
-from pages.prediction_difference import jobs as working
 from pages.prediction_difference import view as view
-from pages.prediction_difference.jobs import Plan
+from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.page_state import Comparison, Scene, one_model
-from pages.prediction_difference.view import Shot
+from pages.prediction_difference.view import MapSpec
+from pages.shared import cache
 
 #: Units shown of each layer, and layers at most.
 N_UNITS, _MOST_LAYERS = 4, 4
@@ -43,42 +42,45 @@ def hidden(scene: Scene) -> Comparison:
     outputs = [Output(UNIT, name) for name in sorted(chosen, key=lambda name: card.layer(name).order)]
     numbers = _units_by_number(card, outputs)
 
+    scores = {output: ScoresRequest(card, scene.image_id, output) for output in outputs}
+
     def units(output: Output) -> list[int]:
-        values = working.scores(card, scene.image_id, output)
+        values = scores[output].load(cache.store())
         if values is None:
             return []
         return numbers[output] or np.argsort(-values)[:N_UNITS].tolist()
 
-    def ask(output: Output) -> Asked | str:
-        return view.ask(scene.choice, card, *scene.place, units(output), (output,))
-
-    def first(model_store: ModelStore, store: ResultStore) -> None:
-        for output in outputs:
-            working.note_scores(model_store, store, scene.images, card, scene.image_id, output)
-
-    def all_asked() -> list[Asked]:
-        return [one for output in outputs if units(output) and not isinstance(one := ask(output), str)]
+    def requests() -> list[PredictionDifferenceRequest]:
+        found = [
+            view.request_for(scene.choice, card, *scene.place, unit, output)
+            for output in outputs
+            for unit in units(output)
+        ]
+        return [one for one in found if not isinstance(one, str)]
 
     def bands() -> list[Band]:
         drawn = []
         for output in outputs:
-            layer, values = card.layer(output.layer), working.scores(card, scene.image_id, output)
+            layer, values = card.layer(output.layer), scores[output].load(cache.store())
             title = f"{layer.name} · {layer.kind} {'×'.join(map(str, layer.shape))}"
-            asked = ask(output)
             if values is None:
                 continue
-            shots = [
-                Shot(f"unit {unit}", f"activation {values[unit]:.2g}", asked, place)
-                for place, unit in enumerate(units(output))
+            specs = [
+                MapSpec(
+                    f"unit {unit}",
+                    f"activation {values[unit]:.2g}",
+                    view.request_for(scene.choice, card, *scene.place, unit, output),
+                )
+                for unit in units(output)
             ]
-            drawn.append(view.band(title, shots, scene.look, *scene.place))
+            drawn.append(view.band(title, specs, scene.look, *scene.place))
         return drawn
 
-    params = view.params_of(scene.choice, card)
-    units_of = [(output.layer, some) for output, some in numbers.items()]
-    key = working.plan_key([], card=card.digest, image=scene.image_id, params=asdict(params), units=units_of)
-    plan = Plan(key, f"Units of {card.name}", all_asked, first, startable=bool(outputs))
-    return Comparison(plan, bands)
+    facts = [scene.choice.window, scene.choice.stride, scene.choice.settings]
+    wanted = [(output.layer, some) for output, some in numbers.items()]
+    key = "hidden units " + key_of(card=card.digest, image=scene.image_id, settings=facts, units=wanted)
+    spec = JobSpec(key, f"Units of {card.name}", requests, tuple(scores.values()), bool(outputs))
+    return Comparison(spec, bands)
 
 
 def _units_by_number(card: ModelCard, outputs: Sequence[Output]) -> dict[Output, list[int]]:

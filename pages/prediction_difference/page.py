@@ -9,10 +9,10 @@ from pages.prediction_difference import jobs as working
 from pages.prediction_difference import sections as more
 from pages.prediction_difference import view as view
 from pages.prediction_difference.controls import choose, look_at, progress, start
-from pages.prediction_difference.jobs import MAPS, Plan
+from pages.prediction_difference.jobs import MAPS, JobSpec
 from pages.prediction_difference.page_state import Scene
-from pages.prediction_difference.view import Look, Shot
-from pages.shared import chart_events, pick_navigation, session
+from pages.prediction_difference.view import Look, MapSpec
+from pages.shared import chart_events, pick_navigation, session, session_jobs
 from pages.shared.param_widgets import about
 from pages.shared.theme import ink
 
@@ -31,36 +31,36 @@ def pager() -> str:
     return image_id
 
 
-def begin(plan: Plan, exact: Plan) -> None:
-    """Start, go on, or leave nothing out."""
+def begin(job: JobSpec, exact: JobSpec) -> None:
+    """Start, resume, or leave nothing out."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        known = any(working.known(asked) is not None for asked in plan.all_asked())
-        start(MAPS, "prediction_difference_start", plan, "Go on" if known else "Explain this picture")
-        label = "Exact" if exact.finished else "Go on to exact" if known else "Explain it exactly"
+        begun = job.begun
+        start(MAPS, "prediction_difference_start", job, images, "Resume" if begun else "Explain this picture")
+        label = "Exact" if exact.finished else "Resume to exact" if begun else "Explain it exactly"
         words = f"Every window (stride 1), each with all its samples (at least {working.EXACT_SAMPLES})."
-        start(MAPS, "prediction_difference_exact", exact, label, plan.finished, words)
+        start(MAPS, "prediction_difference_exact", exact, images, label, job.finished, words)
         st.caption(view.drawn_from(images, choice.settings["sampling"]))
 
 
-def show(shots: list[Shot], plans: list[Plan], image_id: str, look: Look, polled: bool) -> None:
+def show(specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, polled: bool) -> None:
     """The maps; while they are being worked out they are drawn anew as they get sharper."""
     size = view.size_of(images, image_id)
-    progress(MAPS, [plan.key for plan in plans], "prediction_difference", polled, READING)
-    band = view.band("", shots, look, images, image_id)
+    progress(MAPS, [job.key for job in jobs], "prediction_difference", polled, READING)
+    band = view.band("", specs, look, images, image_id)
     bands = [Band("", (view.picture_tile(images, image_id), *band.tiles))]
     zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{state.n_unzoomed}")
     with st.container(key="prediction_difference_chart"):  # a chart with a key of its own would forget the zoom
         pick_navigation.panels(
             difference_figure(bands, size, look.strength, ink(), zoom),
-            f"What {len(shots)} models would lose if parts of {image_id} were not known",
+            f"What {len(specs)} models would lose if parts of {image_id} were not known",
         )
     chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", pick_navigation.expand)
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
-        png, npz = lambda: view.to_png_file(shots, look, images, image_id), lambda: view.to_npz_file(shots)
+        png, npz = lambda: view.to_png_file(specs, look, images, image_id), lambda: view.to_npz_file(specs)
         icon = ":material/download:"
         st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="difference_npz", icon=icon)
-        if lines := view.found_on_the_way(view.only_asked(shots)):
+        if lines := view.found_on_the_way(view.requests_of(specs)):
             st.caption("  \n".join(lines))
     more.enlarge(bands, size, look.strength)
 
@@ -72,14 +72,14 @@ pick_navigation.require_picks(table, "prediction_difference")
 try:
     choice = choose(cards)
     picture = pager()
-    shots = view.per_model(choice, cards, images, picture, table)
-    all_asked = view.only_asked(shots)
-    title = f"Prediction difference of {len(all_asked)} models"
-    plans = [working.plan_of(title, all_asked), working.plan_of(title, list(map(working.exact, all_asked)))]
-    begin(*plans)
-    busy = any(working.running(MAPS, plan.key) for plan in plans)
+    specs = view.per_model(choice, cards, images, picture, table)
+    requests = view.requests_of(specs)
+    title = f"Prediction difference of {len(requests)} models"
+    jobs = [JobSpec.of(title, requests), JobSpec.of(title, list(map(working.exact, requests)))]
+    begin(*jobs)
+    busy = any(session_jobs.running(MAPS, job.key) for job in jobs)
     look = look_at()
-    st.fragment(show, run_every=0.6 if busy else None)(shots, plans, picture, look, busy)
+    st.fragment(show, run_every=0.6 if busy else None)(specs, jobs, picture, look, busy)
     more.sections(Scene(choice, cards, images, picture, table, look))
 except InputError as error:
     st.error(str(error), icon=":material/error:")

@@ -12,7 +12,7 @@ from explainers.prediction_difference.method import PredictionDifference
 from figures.prediction_difference import Band
 from images.image_set import ImageSet
 from models.card import ModelCard
-from pages.prediction_difference.jobs import Plan
+from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import Choice, Look
 from suggestion.table import Predictions
 
@@ -38,7 +38,7 @@ class Scene:
 class Comparison:
     """What one section works out, and how it draws what is known of it."""
 
-    plan: Plan
+    job: JobSpec
     bands: Callable[[], list[Band]]
     signed: bool = True
 

@@ -11,22 +11,19 @@ import streamlit as st
 from common.errors import InputError
 from explainers.attribution import AttributionRequest, request_for
 from explainers.output import LOGIT, PROBABILITY, Output
-from explainers.prediction_difference.keeping import Asked
-from explainers.prediction_difference.method import CONDITIONAL, MARGINAL
+from explainers.prediction_difference.params import CONDITIONAL, MARGINAL
 from explainers.registry import METHODS
+from explainers.scores import ScoresRequest
 from figures.compare import Panel
 from figures.maps import has_evidence
 from figures.prediction_difference import Band, Tile, difference_figure, spotlight, strongest
-from jobs.results import ResultStore
-from models.store import ModelStore
-from pages.prediction_difference import jobs as working
 from pages.prediction_difference import view as view
 from pages.prediction_difference.controls import progress, start
 from pages.prediction_difference.hidden_maps import N_UNITS, hidden
-from pages.prediction_difference.jobs import MORE, Plan
+from pages.prediction_difference.jobs import MORE, JobSpec
 from pages.prediction_difference.page_state import Comparison, Scene, one_model
-from pages.prediction_difference.view import Shot
-from pages.shared import cache, chart_events, pick_navigation, session
+from pages.prediction_difference.view import MapSpec
+from pages.shared import cache, chart_events, pick_navigation, session, session_jobs
 from pages.shared.theme import ink
 from suggestion.targets import ONE_CLASS, target_of
 
@@ -65,18 +62,17 @@ def sections(scene: Scene) -> None:
 
 def _section(section: Section, scene: Scene) -> None:
     comparison = section.compare(scene)
-    plan = comparison.plan
-    started = any(working.known(asked) is not None for asked in plan.all_asked())
-    label = "Worked out" if plan.finished else "Go on" if started else "Work these out"
-    start(MORE, f"difference_{section.name}_start", plan, label)
-    busy = working.running(MORE, plan.key) is not None
+    spec = comparison.job
+    label = "Computed" if spec.finished else "Resume" if spec.begun else "Compute these"
+    start(MORE, f"difference_{section.name}_start", spec, scene.images, label)
+    busy = session_jobs.running(MORE, spec.key) is not None
     st.fragment(_show, run_every=0.6 if busy else None)(section, comparison, scene, busy)
 
 
 def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) -> None:
     """The maps; while they are being worked out they are drawn anew as they get sharper."""
     chart, size = f"difference_{section.name}_chart", view.size_of(*scene.place)
-    progress(MORE, [comparison.plan.key], f"difference_{section.name}", polled, READING)
+    progress(MORE, [comparison.job.key], f"difference_{section.name}", polled, READING)
     bands = comparison.bands()
     if not bands:
         return
@@ -114,14 +110,14 @@ def windows(scene: Scene) -> Comparison:
             key=f"difference_windows_{card.digest}",
             persist_state="session",
         )
-    asked = {
-        side: view.asked_of(scene.choice, card, *scene.place, scene.table, window=side, stride=view.half(side))
+    requests = {
+        side: view.request_of(scene.choice, card, *scene.place, scene.table, window=side, stride=None)
         for side in sorted(sides)
     }
-    shots = [Shot(f"{side} × {side} px", card.name, one) for side, one in asked.items()]
-    largest_first = view.only_asked(shots)[::-1]
-    plan = working.plan_of(f"Windows of {card.name}", largest_first)
-    return Comparison(plan, lambda: [view.band("", shots, scene.look, *scene.place)] if shots else [])
+    specs = [MapSpec(f"{side} × {side} px", card.name, one) for side, one in requests.items()]
+    largest_first = view.requests_of(specs)[::-1]
+    job = JobSpec.of(f"Windows of {card.name}", largest_first)
+    return Comparison(job, lambda: [view.band("", specs, scene.look, *scene.place)] if specs else [])
 
 
 def samplings(scene: Scene) -> Comparison:
@@ -131,9 +127,9 @@ def samplings(scene: Scene) -> Comparison:
         for sampling in (CONDITIONAL, MARGINAL)
     }
     titles = {CONDITIONAL: "Conditional: what fits the window's rim", MARGINAL: "Marginal: what other pictures show"}
-    plan = working.plan_of("Two samplings", [asked for shots in rows.values() for asked in view.only_asked(shots)])
+    job = JobSpec.of("Two samplings", [request for specs in rows.values() for request in view.requests_of(specs)])
     return Comparison(
-        plan, lambda: [view.band(titles[name], shots, scene.look, *scene.place) for name, shots in rows.items()]
+        job, lambda: [view.band(titles[name], specs, scene.look, *scene.place) for name, specs in rows.items()]
     )
 
 
@@ -146,107 +142,87 @@ def classes(scene: Scene) -> Comparison:
     columns = [column for column in found if isinstance(column, int)]
     if not card.classifies or not columns:
         raise InputError("a model that chooses among classes", card.name, "Take another model.")
-    outputs = (Output(PROBABILITY), Output(LOGIT))
-    asked = view.ask(scene.choice, card, *scene.place, columns, outputs)
-    all_asked = [] if isinstance(asked, str) else [asked]
-
-    def first(model_store: ModelStore, store: ResultStore) -> None:
-        for output in outputs:
-            working.note_scores(model_store, store, scene.images, card, scene.image_id, output)
+    titles = {
+        Output(PROBABILITY): "Output layer: weight of evidence, in bits",
+        Output(LOGIT): "Penultimate layer: activation difference, in logits",
+    }
+    requests = {
+        (output, column): view.request_for(scene.choice, card, *scene.place, column, output)
+        for output in titles
+        for column in columns
+    }
+    first = [ScoresRequest(card, scene.image_id, output) for output in titles]
 
     def bands() -> list[Band]:
-        titles = ("Output layer: weight of evidence, in bits", "Penultimate layer: activation difference, in logits")
         drawn = []
-        for number, (output, title) in enumerate(zip(outputs, titles, strict=True)):
-            values = working.scores(card, scene.image_id, output)
-            shots = [
-                Shot(
+        for (output, title), scores in zip(titles.items(), first, strict=True):
+            values = scores.load(cache.store())
+            specs = [
+                MapSpec(
                     card.class_names[column],
                     "" if values is None else f"{output.kind} {values[column]:.2f}",
-                    asked,
-                    number * len(columns) + place,
+                    requests[output, column],
                 )
-                for place, column in enumerate(columns)
+                for column in columns
             ]
-            drawn.append(view.band(title, shots, scene.look, *scene.place))
+            drawn.append(view.band(title, specs, scene.look, *scene.place))
         return drawn
 
-    title = f"Three classes of {card.name}"
-    plan = Plan(working.plan_key(all_asked), title, lambda: all_asked, first, startable=bool(all_asked))
-    return Comparison(plan, bands)
+    computable = [one for one in requests.values() if not isinstance(one, str)]
+    return Comparison(JobSpec.of(f"Three classes of {card.name}", computable, *first), bands)
 
 
 def masks(scene: Scene) -> Comparison:
     """Every model's strongest pixels, by prediction difference and by the gradient."""
-    shots = view.per_model(scene.choice, scene.cards, *scene.place, scene.table)
+    specs = view.per_model(scene.choice, scene.cards, *scene.place, scene.table)
     method = METHODS["saliency"]
-    cells: list[AttributionRequest | str] = []
-    for shot in shots:
-        asked = shot.asked
-        if isinstance(asked, str):
-            cells.append(asked)
+    theirs: list[AttributionRequest | str] = []
+    for spec in specs:
+        ours = spec.request
+        if isinstance(ours, str):
+            theirs.append(ours)
             continue
-        output, target = asked.outputs[shot.row], asked.targets[shot.row]
-        cell = request_for(asked.card, scene.image_id, method, None, target, output, scene.images.digest)
-        cells.append(method.applies(asked.card) or cell)
-    plan = working.plan_of("Strongest pixels", view.only_asked(shots))
-    wanted = tuple(cell for cell in cells if isinstance(cell, AttributionRequest))
-    key = working.plan_key(plan.all_asked(), masks=[cell.key for cell in wanted])
-    plan = Plan(key, plan.title, plan.all_asked, cells=wanted, startable=plan.startable)
+        saliency = request_for(ours.card, scene.image_id, method, None, ours.target, ours.output, scene.images.digest)
+        theirs.append(method.applies(ours.card) or saliency)
+    quick = [one for one in theirs if isinstance(one, AttributionRequest)]
+    job = JobSpec.of("Strongest pixels", [*quick, *view.requests_of(specs)])
 
     def bands() -> list[Band]:
-        ours = [_ours(scene, shot) for shot in shots]
-        theirs = [_theirs(scene, cell) for cell in cells]
-        titles = ("Prediction difference", "Sensitivity map: the gradient")
+        rows = {
+            "Prediction difference": [_mask_panel(scene, spec.request) for spec in specs],
+            "Sensitivity map: the gradient": [_mask_panel(scene, request) for request in theirs],
+        }
         return [
             Band(
                 title,
-                tuple(Tile(shot.title, shot.facts, panel, shot.colour) for shot, panel in zip(shots, row, strict=True)),
+                tuple(Tile(spec.title, spec.facts, panel, spec.colour) for spec, panel in zip(specs, row, strict=True)),
             )
-            for title, row in zip(titles, (ours, theirs), strict=True)
+            for title, row in rows.items()
         ]
 
-    return Comparison(plan, bands, signed=False)
+    return Comparison(job, bands, signed=False)
 
 
-def _ours(scene: Scene, shot: Shot) -> Panel:
-    known = None if isinstance(shot.asked, str) else working.known(shot.asked)
-    if known is None:
-        return _mask_panel(scene, shot.asked)
-    return _mask_panel(scene, shot.asked, known.maps[shot.row], known.amount)
-
-
-def _theirs(scene: Scene, cell: AttributionRequest | str) -> Panel:
-    found = cell.load(cache.store()) if isinstance(cell, AttributionRequest) else None
-    return _mask_panel(scene, cell, None if found is None else found.maps[0])
-
-
-def _mask_panel(
-    scene: Scene, asked: Asked | AttributionRequest | str, values: np.ndarray | None = None, version: int = 0
-) -> Panel:
-    """The picture through the mask of a map's strongest pixels, or the words that stand for it.
-
-    `version` tells apart the maps of one question that grow.
-    """
+def _mask_panel(scene: Scene, request: AttributionRequest | str) -> Panel:
+    """The picture through the mask of a map's strongest pixels, or the words that stand for it."""
     picture = cache.picture_uri(scene.images.digest, scene.image_id, view.SIDE_PX)
-    if isinstance(asked, str):
-        return Panel(picture, words=asked)
-    if failure := session.state().failures.get(asked.key):
+    if isinstance(request, str):
+        return Panel(picture, words=request)
+    if failure := session.state().failures.get(request.key):
         return Panel(picture, words=failure)
-    if values is None or np.isnan(values).all():
-        return Panel(picture, words="not asked yet")
+    found = session_jobs.known(request)
+    if found is None or np.isnan(found.maps).all():
+        return Panel(picture, words="not computed yet")
+    values = found.maps[0]
     if not has_evidence(values):
         return Panel(picture, words="The map is zero everywhere.")
     size = view.size_of(*scene.place)
 
     def draw() -> np.ndarray:
-        return spotlight(strongest(asked.card.preprocessing.to_image(values, *size), _SHARE))
+        return spotlight(strongest(request.card.preprocessing.to_image(values, *size), _SHARE))
 
-    return Panel(
-        picture,
-        cache.drawn(f"difference mask {asked.key} {version}", draw),
-        caption=f"strongest {_SHARE:.0%} of the pixels",
-    )
+    key = f"difference mask {request.key} {getattr(found, 'amount', 0)} {found.params}"
+    return Panel(picture, cache.drawn(key, draw), caption=f"strongest {_SHARE:.0%} of the pixels")
 
 
 SECTIONS = (

@@ -142,13 +142,13 @@ def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False)
 
 
 @st.cache_data(show_spinner=False, max_entries=1000)
-def overlay_uri(key: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
+def overlay_uri(version: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
     """The map with this key as a picture to lay over another, or alone."""
     return data_uri(colour_map(_attribution, signed, scale, overlay=view == "overlay"))
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
-def placed_map(key: str, size: tuple[int, int], _request: AttributionRequest) -> np.ndarray | None:
+def placed_map(version: str, size: tuple[int, int], _request: AttributionRequest) -> np.ndarray | None:
     """A raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
     attribution = _request.load(store())
     return None if attribution is None else _request.card.preprocessing.to_image(attribution.maps[0], *size)

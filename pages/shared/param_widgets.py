@@ -78,6 +78,5 @@ def _widget(item: Field[Any], key: str, default: Any) -> Any:
     if isinstance(default, int | float):
         return st.number_input(title, low, high, default, **shared)
     if low is not None:
-        free = "all units" if facts.get("kind") == "unit" else "unchanged"
-        return st.number_input(title, low, high, None, placeholder=free, **shared)
+        return st.number_input(title, low, high, None, placeholder=facts["free"], **shared)
     return st.text_input(title, default or "", **shared) or default

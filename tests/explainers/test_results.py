@@ -193,7 +193,7 @@ def test_unfinished_results_are_shown_and_kept_on_the_way(sources, monkeypatch):
     shown = []
     monkeypatch.setattr(Request, "show_s", 0.0)
     compute_missing(sources, [Count(1, 4)], {}, show=lambda request, result: shown.append(result))
-    assert shown == [None, 2, 3, None], "None: a newer one is in the store"
+    assert shown == [1, 2, 3, None], "None: it is finished, and in the store"
     monkeypatch.setattr(Request, "keep_s", 0.0)
 
     def die(request, result):

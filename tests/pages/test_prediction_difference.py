@@ -10,11 +10,17 @@ import pytest
 from PIL import Image
 
 import tests.pages.test_pages as shared
-from explainers import results
-from explainers.prediction_difference import keeping, method
+from explainers import attribution
+from explainers.output import Output
+from explainers.prediction_difference import method
+from explainers.prediction_difference import request as request_module
+from explainers.prediction_difference.params import PredictionDifferenceParams
+from explainers.registry import METHODS
+from explainers.results import Request
 from jobs.queue import State
 from pages.prediction_difference import jobs as working
 from pages.prediction_difference import view as view
+from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import Choice, Look
 from pages.shared import cache
 from pages.shared.target_picker import TargetSpec
@@ -92,7 +98,7 @@ def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page
     assert page.button(key=MAPS).disabled
     page.number_input(key="prediction_difference_stride").set_value(2).run()
     assert "stride 4 of 8 → 2" in figures(page)[0]
-    assert page.button(key=MAPS).label == "Go on"
+    assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
     assert "→" not in figures(page)[0]
 
@@ -109,15 +115,15 @@ def test_exact_asks_about_every_window_with_all_samples(page):
 
 
 def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
-    advance, may_go_on = keeping.advance, threading.Event()
+    advance, may_go_on = request_module.advance, threading.Event()
 
     def slowly(*args, **options):
-        for n, survey in enumerate(advance(*args, **options)):
-            yield survey
+        for n, _ in enumerate(advance(*args, **options)):
+            yield
             assert n < 1 or may_go_on.wait(30)
 
-    monkeypatch.setattr(keeping, "advance", slowly)
-    monkeypatch.setattr(keeping, "_SHOW_S", 0.0)
+    monkeypatch.setattr(request_module, "advance", slowly)
+    monkeypatch.setattr(Request, "show_s", 0.0)
     page.number_input(key="prediction_difference_stride").set_value(2).run()
     page.button(key=MAPS).click().run()
     job = page.session_state["session"].jobs["prediction_difference"]
@@ -133,7 +139,7 @@ def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
     page.run()
     assert n_maps(page) == [1]
     assert "Stopped. What is known is kept" in shared.words(page)
-    assert page.button(key=MAPS).label == "Go on"
+    assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
     assert n_maps(page) == [2]
 
@@ -149,14 +155,14 @@ def test_targets_and_measures_can_be_chosen(page):
 
 def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkeypatch):
     vgg = page.session_state["session"].models[0]
-    sampler_for = keeping.sampler_for
+    sampler_for = request_module.sampler_for
 
     def fail(model, *args):
         if model.card.digest == vgg:
             raise RuntimeError("this model is out of order")
         return sampler_for(model, *args)
 
-    monkeypatch.setattr(keeping, "sampler_for", fail)
+    monkeypatch.setattr(request_module, "sampler_for", fail)
     press(page, MAPS)
     assert n_maps(page) == [1]
     assert "out of order" in figures(page)[0]
@@ -174,7 +180,7 @@ def test_several_windows_stand_side_by_side(page):
     press(page, "difference_windows_start")
     assert n_maps(page) == [1, 2], "the map on top is one of them"
     assert "4 × 4 px" in figures(page)[1]
-    assert page.button(key="difference_windows_start").label == "Worked out"
+    assert page.button(key="difference_windows_start").label == "Computed"
 
 
 def test_conditional_and_marginal_sampling_stand_below_each_other(page):
@@ -231,9 +237,9 @@ def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
     state.switched_off = {state.models[1]}
     page.run()
     shared.wait_for_table(page)
-    assert "whole net" not in shared.words(page)
+    assert "whole model" not in shared.words(page)
     press(page, MAPS)
-    assert "vit: every window runs the whole net (attention joins the picture)." in shared.words(page)
+    assert "vit: every window runs the whole model (attention joins the picture)." in shared.words(page)
     for name in ("vgg", "shortcut"):
         assert f"{name}: every window" not in shared.words(page)
 
@@ -257,7 +263,9 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
         assert job.active
     page.run()
     n = len(cache.demo_images())
-    assert f"Learning patches of paintings: 8 of {n} pictures" in [bar.proto.text for bar in page.get("progress")]
+    assert f"Prediction difference learns from paintings: 8 of {n} pictures" in [
+        bar.proto.text for bar in page.get("progress")
+    ]
     page.button(key="prediction_difference_stop").click().run()
     may_go_on.set()
     assert job.wait(30)
@@ -304,7 +312,7 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
 
 def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
-    monkeypatch.setattr(results, "_FIT_ON", 8)
+    monkeypatch.setattr(attribution, "FIT_ON", 8)
     page.number_input(key="prediction_difference_window").set_value(20).run()
     assert "shrunk" not in shared.words(page)
     press(page, MAPS)
@@ -336,13 +344,6 @@ def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
         assert picture.width > picture.height > 300
 
 
-@pytest.mark.parametrize(("side", "window"), [(28, 4), (64, 4), (80, 4), (224, 10), (384, 18), (3000, 64)])
-def test_the_default_window_suits_the_model(side, window, tiny_card):
-    preprocessing = replace(tiny_card.preprocessing, input_size=(side, side))
-    assert view.default_window(replace(tiny_card, preprocessing=preprocessing)) == window
-    assert view.half(window) * 2 == window
-
-
 @pytest.mark.parametrize(
     ("value", "words"), [(0.0, "0"), (2.84e-05, "0.000028"), (0.12, "0.12"), (1.26, "1.3"), (120.4, "120")]
 )
@@ -350,11 +351,28 @@ def test_numbers_have_two_digits_and_no_exponent(value, words):
     assert view.number(value) == words
 
 
-def test_an_exact_question_is_the_same_question(tiny_card):
-    asked = keeping.Asked(
-        tiny_card, "a", keeping.PredictionDifferenceParams(4, 2), (0,), (keeping.Output("logit"),), "data"
+def test_an_exact_request_is_the_same_request(tiny_card):
+    params = PredictionDifferenceParams(4, 2)
+    request = attribution.request_for(
+        tiny_card, "a", METHODS["prediction-difference"], params, 0, Output("logit"), "data"
     )
-    assert working.exact(asked).key == asked.key
-    assert working.exact(asked).params.stride == 1
-    assert working.exact(asked).params.settled == 0
-    assert working.plan_key([working.exact(asked)]) != working.plan_key([asked])
+    exact = working.exact(request)
+    assert exact.key == request.key
+    assert (exact.settings.stride, exact.settings.converged) == (1, 0)
+    assert JobSpec.of("", [exact]).key != JobSpec.of("", [request]).key
+
+
+def test_compare_and_this_page_share_one_map_and_refine_it_for_each_other(page):
+    state = page.session_state["session"]
+    state.picks = state.picks[:1]
+    page.number_input(key="prediction_difference_window").set_value(None).run()
+    page.number_input(key="prediction_difference_setting_prediction-difference_samples").set_value(8).run()
+    page.segmented_control(key="prediction_difference_value").set_value("logit").run()
+    press(page, MAPS)
+    state.jobs.clear()
+    page.session_state["compare_methods"] = ["prediction-difference"]
+    page.switch_page("../compare/page.py").run()
+    shared.wait_for_table(page)
+    assert not page.exception
+    assert "compare" not in state.jobs, "nothing is left to compute"
+    assert "so far" not in figures(page)[0]

@@ -108,7 +108,7 @@ def test_images_form_while_somebody_looks(sources, tiny_card, monkeypatch):
     monkeypatch.setattr(MaxOutRequest, "show_s", 0.0)
     steps = []
     compute(sources, request_of(tiny_card), show=lambda _request, made: steps.append(made and made.step))
-    assert steps == [None, 2, 3, None, 5, 6, 7, None]
+    assert steps == [1, 2, 3, 4, 5, 6, 7, None]
     assert (request_of(tiny_card).load(sources.store).status == Status.OK).all()
 
 

@@ -1,21 +1,21 @@
-"""Guides from gradients: exact where the trapezoid rule is and windows leave each other alone; kept like the rest."""
+"""Control variates from gradients: exact where the trapezoid rule is and windows leave each other alone."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from explainers.prediction_difference.estimate import Effort, Estimate, advance
 from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence
 from explainers.prediction_difference.samplers import Conditional
-from explainers.prediction_difference.survey import Effort, Survey, advance, n_asked
 from explainers.prediction_difference.windows import Grid
 from tests.explainers.nets import add, seeded
 from tests.explainers.prediction_difference.small import SIZE, gaussian
 
 PX, N = 24, 22  # the picture's side, and the windows along it
 GRID = Grid(PX, PX, SIZE, 1)
-SHORT, PLAIN = Effort(samples=6), Effort(samples=2, settled=0, jackknife=False)
-LOGIT = [ActivationDifference((1,))]
+SHORT, PLAIN = Effort(samples=6), Effort(samples=2, converged=0, jackknife=False)
+LOGIT = ActivationDifference(1)
 
 
 class Square(nn.Module):
@@ -33,44 +33,42 @@ def pixels():
     return torch.from_numpy(0.5 + 0.03 * np.random.default_rng(0).normal(size=(3, PX, PX))).float()
 
 
-def steps(model, survey, effort=SHORT, measures=LOGIT, grid=GRID):
+def steps(model, estimate, effort=SHORT, measure=LOGIT, grid=GRID):
     """As `nets.add` normalises."""
-    return advance(model, (pixels() - 0.5) / 0.25, grid, Conditional(gaussian()), measures, effort, survey)
+    return advance(model, (pixels() - 0.5) / 0.25, grid, Conditional(gaussian()), [measure], effort, [estimate])
 
 
-def survey_of(model_store, module, effort=SHORT, measures=LOGIT, grid=GRID, until=None):
-    survey = Survey.new(grid, sum(len(measure.targets) for measure in measures))
+def estimate_of(model_store, module, effort=SHORT, measure=LOGIT, grid=GRID, until=None):
+    estimate = Estimate.new(grid)
     with model_store.borrow(add(model_store, module, px=PX)) as model:
-        for _ in steps(model, survey, effort, measures, grid):
-            if until is not None and until(survey):
+        for _ in steps(model, estimate, effort, measure, grid):
+            if until is not None and until(estimate):
                 break
-    return survey
+    return estimate
 
 
-def guided(survey):
-    return len(survey.guides) > 1 and bool(np.isfinite(survey.guides).all())
+def controlled(estimate):
+    return len(estimate.controls) > 1 and bool(np.isfinite(estimate.controls).all())
 
 
-def test_the_guide_of_a_quadratic_model_is_what_its_windows_are_worth(model_store):
-    module = seeded(Square)
-    measures = [ActivationDifference((1, 0))]
-    first, exact = (
-        survey_of(model_store, module, Effort(4), measures, until=guided),
-        survey_of(model_store, module, PLAIN, measures),
-    )
-    assert first.guides.shape == (2, 2, N, N)
+@pytest.mark.parametrize("target", [0, 1])
+def test_the_control_variate_of_a_quadratic_model_is_what_its_windows_are_worth(model_store, target):
+    module, measure = seeded(Square), ActivationDifference(target)
+    first = estimate_of(model_store, module, Effort(4), measure, until=controlled)
+    exact = estimate_of(model_store, module, PLAIN, measure)
+    assert first.controls.shape == (2, N, N)
     assert not first.samples.any()
-    np.testing.assert_allclose(first.guides[0], exact.values, atol=1e-4 * np.ptp(exact.values))
+    np.testing.assert_allclose(first.controls[0], exact.values, atol=1e-4 * np.ptp(exact.values))
 
 
-def test_a_map_is_known_from_guides_alone_and_says_that_its_error_is_not(model_store):
+def test_a_map_is_known_from_control_variates_alone_and_says_that_its_error_is_not(model_store):
     seen = []
 
-    def look(survey):
-        seen.append((survey.stride(GRID), survey.maps(SIZE), n_asked(survey, GRID, SHORT)))
-        return guided(survey)
+    def look(estimate):
+        seen.append((estimate.stride(GRID), estimate.map(SIZE), estimate.n_done(GRID, SHORT)))
+        return controlled(estimate)
 
-    survey = survey_of(model_store, seeded(Square), until=look)
+    estimate = estimate_of(model_store, seeded(Square), until=look)
     strides = [stride for stride, _, _ in seen if stride is not None]
     assert strides == sorted(strides, reverse=True)
     assert {1, 2} <= set(strides)
@@ -79,35 +77,35 @@ def test_a_map_is_known_from_guides_alone_and_says_that_its_error_is_not(model_s
     counts = [count for _, _, count in seen]
     assert counts == sorted(counts)
     assert 0 < counts[-1] < GRID.n_windows()
-    assert survey.stride(GRID) == 1
+    assert estimate.stride(GRID) == 1
 
 
 def test_of_three_estimates_and_more_the_lowest_and_the_highest_are_left_out():
-    survey = Survey.new(Grid(5, 6, SIZE, 1), 1)
-    survey.make_room(4)
-    survey.guides[:, 0, 0, 0] = [3, 100, -50, 4]
-    survey.guides[:3, 0, 0, 1] = [1, 2, 9]
-    survey.guides[:2, 0, 1, 0] = [1, 2]
-    expected = np.full((1, 3, 4), np.nan)
-    expected[0, 0, 0], expected[0, 0, 1], expected[0, 1, 0] = 3.5, 2, 1.5
-    np.testing.assert_array_equal(survey.guide(), expected)
+    estimate = Estimate.new(Grid(5, 6, SIZE, 1))
+    estimate.make_room(4)
+    estimate.controls[:, 0, 0] = [3, 100, -50, 4]
+    estimate.controls[:3, 0, 1] = [1, 2, 9]
+    estimate.controls[:2, 1, 0] = [1, 2]
+    expected = np.full((3, 4), np.nan)
+    expected[0, 0], expected[0, 1], expected[1, 0] = 3.5, 2, 1.5
+    np.testing.assert_array_equal(estimate.control(), expected)
 
 
-def test_a_survey_that_was_stopped_among_its_guides_ends_as_one_that_was_not(model_store):
-    module, evidence = seeded(Square), [WeightOfEvidence((1,), 1e5, 2)]
-    whole = survey_of(model_store, module, measures=evidence)
-    survey = Survey.new(GRID, 1)
+def test_an_estimate_that_was_stopped_among_its_control_variates_ends_as_one_that_was_not(model_store):
+    module, evidence = seeded(Square), WeightOfEvidence(1, 1e5, 2)
+    whole = estimate_of(model_store, module, measure=evidence)
+    estimate = Estimate.new(GRID)
     with model_store.borrow(add(model_store, module, px=PX)) as model:
         for grid, n_steps in ((Grid(PX, PX, SIZE, 2), 3), (Grid(PX, PX, SIZE, 2), 10**6), (GRID, 10**6)):
-            for _, _ in zip(range(n_steps), steps(model, survey, measures=evidence, grid=grid), strict=False):
+            for _, _ in zip(range(n_steps), steps(model, estimate, measure=evidence, grid=grid), strict=False):
                 pass
-    assert guided(whole)
-    np.testing.assert_allclose(survey.guides, whole.guides, atol=1e-6)
-    assert np.array_equal(survey.samples, whole.samples)
-    np.testing.assert_allclose(survey.values, whole.values, atol=1e-6)
+    assert controlled(whole)
+    np.testing.assert_allclose(estimate.controls, whole.controls, atol=1e-6)
+    assert np.array_equal(estimate.samples, whole.samples)
+    np.testing.assert_allclose(estimate.values, whole.values, atol=1e-6)
 
 
-def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_without(model_store):
+def test_where_windows_feel_each_other_control_variates_come_closer_than_as_many_passes_without(model_store):
     class Mixing(nn.Module):
         """Every pixel is weighed by what the whole picture says, as attention does."""
 
@@ -120,18 +118,20 @@ def test_where_windows_feel_each_other_guides_come_closer_than_as_many_passes_wi
             weights = (seen.mean(1, keepdim=True) * seen * 20).softmax(1)
             return 8 * self.answer((weights * seen.tanh()).sum(1))
 
-    module, evidence = seeded(Mixing), [WeightOfEvidence((1,), 1e5, 2)]
-    exact = survey_of(model_store, module, Effort(60, settled=0), evidence).maps(SIZE, shared=False)[0]
-    first = survey_of(model_store, module, measures=evidence, until=lambda survey: np.isfinite(survey.guides[0]).all())
+    module, evidence = seeded(Mixing), WeightOfEvidence(1, 1e5, 2)
+    exact = estimate_of(model_store, module, Effort(60, converged=0), evidence).map(SIZE, shared=False)[0]
+    first = estimate_of(
+        model_store, module, measure=evidence, until=lambda estimate: np.isfinite(estimate.controls[0]).all()
+    )
     passes = 3 * 2 * 8**2  # there and back, a pair, windows 8 places apart
-    plain = survey_of(model_store, module, PLAIN, evidence, until=lambda survey: survey.samples.sum() >= passes)
+    plain = estimate_of(model_store, module, PLAIN, evidence, until=lambda estimate: estimate.samples.sum() >= passes)
     assert not first.samples.any()
-    ours, theirs = (np.corrcoef(one.maps(SIZE)[0].ravel(), exact.ravel())[0, 1] for one in (first, plain))
+    ours, theirs = (np.corrcoef(one.map(SIZE)[0].ravel(), exact.ravel())[0, 1] for one in (first, plain))
     assert ours > theirs
     assert ours > 0.9
 
 
-def test_models_that_can_be_followed_or_have_no_gradient_get_their_guides_with_their_samples(model_store):
+def test_models_that_can_be_followed_or_have_no_gradient_get_their_control_variates_with_their_samples(model_store):
     class Rounded(Square):
         def forward(self, x):
             return super().forward(x.detach())
@@ -141,18 +141,29 @@ def test_models_that_can_be_followed_or_have_no_gradient_get_their_guides_with_t
         return nn.Sequential(body, nn.Flatten(), nn.Linear(3 * PX * PX, 2))
 
     for module in (seeded(Rounded), seeded(followed)):
-        survey = survey_of(model_store, module)
-        assert survey.guides.shape == (1, 1, N, N)
-        assert np.isfinite(survey.guides).all()
-        assert np.isfinite(survey.errors).all()
+        estimate = estimate_of(model_store, module)
+        assert estimate.controls.shape == (1, N, N)
+        assert np.isfinite(estimate.controls).all()
+        assert np.isfinite(estimate.errors).all()
 
 
-@pytest.mark.parametrize(("px", "n_targets", "n"), [(PX, 1, 3), (PX, 3, 1), (12, 1, 1)])
-def test_fewer_pairs_are_asked_for_where_they_cost_more(model_store, px, n_targets, n):
-    module = seeded(lambda: Square(px, n_classes=3))
-    grid, measures = Grid(px, px, SIZE, 1), [ActivationDifference(tuple(range(n_targets)))]
-    survey, inputs = Survey.new(grid, n_targets), (pixels()[:, :px, :px] - 0.5) / 0.25
-    with model_store.borrow(add(model_store, module, px=px)) as model:
-        for _ in advance(model, inputs, grid, Conditional(gaussian()), measures, SHORT, survey):
-            pass
-    assert len(survey.guides) == n
+@pytest.mark.parametrize(("px", "n"), [(PX, 3), (12, 1)])
+def test_small_images_get_fewer_pairs_and_targets_get_what_each_gets_alone(model_store, px, n):
+    module, grid = seeded(lambda: Square(px, n_classes=3)), Grid(px, px, SIZE, 1)
+    measures = [WeightOfEvidence(target, 1e5, 3) for target in range(3)]
+    inputs = (pixels()[:, :px, :px] - 0.5) / 0.25
+
+    def estimates(measures):
+        found = [Estimate.new(grid) for _ in measures]
+        with model_store.borrow(add(model_store, module, px=px)) as model:
+            for _ in advance(model, inputs, grid, Conditional(gaussian()), measures, SHORT, found):
+                pass
+        return found
+
+    together = estimates(measures)
+    for measure, one in zip(measures, together, strict=True):
+        (alone,) = estimates([measure])
+        assert len(one.controls) == n
+        assert np.array_equal(one.samples, alone.samples)
+        np.testing.assert_allclose(one.controls, alone.controls, atol=1e-5)
+        np.testing.assert_allclose(one.values, alone.values, atol=1e-5)
