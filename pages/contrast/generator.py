@@ -21,9 +21,8 @@ from figures.contrastive import crisp
 from figures.maps import data_uri
 from images.image_set import ImageSet
 from jobs.queue import Job, State
-from pages.prediction_difference.controls import progress
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
-from pages.shared.job_progress import wait_for
+from pages.shared.job_progress import resumable_progress, wait_for
 from pages.shared.param_widgets import about, settings_of
 from pages.shared.theme import ink
 from suggestion.table import Predictions
@@ -181,7 +180,7 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
         return
     if failure := session.state().failures.get(request.key):
         st.error(failure, icon=":material/error:")
-    progress(GENERATOR, [key], GENERATOR, polled, _READING)
+    resumable_progress(GENERATOR, [key], GENERATOR, polled, _READING)
     with st.container(height=_SHEET_PX + 60, border=False):  # nothing moves when the first samples come
         if snapshot is None:
             st.caption("The first samples come within seconds.")

@@ -10,13 +10,11 @@ import streamlit as st
 from explainers.output import LOGIT, PROBABILITY
 from explainers.prediction_difference.method import PredictionDifference
 from images.image_set import ImageSet
-from jobs.queue import Job, State
 from models.card import ModelCard
 from pages.prediction_difference import jobs as working
 from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import Choice, Look
-from pages.shared import pick_navigation, session, session_jobs
-from pages.shared.job_progress import progress_words
+from pages.shared import pick_navigation, session_jobs
 from pages.shared.param_widgets import settings_of
 from pages.shared.target_picker import TARGETS, TargetSpec
 from suggestion import targets
@@ -112,28 +110,3 @@ def start(
     if st.button(label, type=kind, key=key, help=help or None, disabled=at_work or idle):
         working.submit(name, spec, images)
         st.rerun()
-
-
-def progress(name: str, keys: Sequence[str], key: str, polled: bool, words: str) -> None:
-    """How far the job is that works on one of `keys`, and the way to stop it; draws the page anew once when it ends.
-
-    The line keeps its place when all is done, so that nothing below it jumps.
-    """
-    job = session.state().jobs.get(name)
-    job = job if job is not None and job.key in keys else None
-    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if job is not None and job.active:
-            st.progress(job.fraction, _words(job))
-            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=job.cancel, disabled=job.cancelling)
-        elif polled:
-            st.rerun()
-        elif job is not None and job.state is State.FAILED:
-            st.error(job.error, icon=":material/error:")
-        elif job is not None and job.state is State.CANCELLED:
-            st.caption("Stopped. What is known is kept, also over a restart: go on whenever you like.")
-        else:
-            st.caption(words)
-
-
-def _words(job: Job) -> str:
-    return job.note or (progress_words(job) if job.done else "Getting ready …")

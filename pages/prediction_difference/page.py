@@ -8,11 +8,12 @@ from figures.prediction_difference import Band, difference_figure
 from pages.prediction_difference import jobs as working
 from pages.prediction_difference import sections as more
 from pages.prediction_difference import view as view
-from pages.prediction_difference.controls import choose, look_at, progress, start
+from pages.prediction_difference.controls import choose, look_at, start
 from pages.prediction_difference.jobs import MAPS, JobSpec
 from pages.prediction_difference.page_state import Scene
 from pages.prediction_difference.view import Look, MapSpec
 from pages.shared import chart_events, pick_navigation, session, session_jobs
+from pages.shared.job_progress import resumable_progress
 from pages.shared.param_widgets import about
 from pages.shared.theme import ink
 
@@ -45,7 +46,7 @@ def begin(job: JobSpec, exact: JobSpec) -> None:
 def show(specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, polled: bool) -> None:
     """The maps; while they are being worked out they are drawn anew as they get sharper."""
     size = view.size_of(images, image_id)
-    progress(MAPS, [job.key for job in jobs], "prediction_difference", polled, READING)
+    resumable_progress(MAPS, [job.key for job in jobs], "prediction_difference", polled, READING)
     band = view.band("", specs, look, images, image_id)
     bands = [Band("", (view.picture_tile(images, image_id), *band.tiles))]
     zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{state.n_unzoomed}")

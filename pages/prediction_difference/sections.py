@@ -18,12 +18,13 @@ from figures.compare import Panel
 from figures.maps import has_evidence
 from figures.prediction_difference import Band, Tile, difference_figure, spotlight, strongest
 from pages.prediction_difference import view as view
-from pages.prediction_difference.controls import progress, start
+from pages.prediction_difference.controls import start
 from pages.prediction_difference.hidden_maps import N_UNITS, hidden
 from pages.prediction_difference.jobs import MORE, JobSpec
 from pages.prediction_difference.page_state import Comparison, Scene, one_model
 from pages.prediction_difference.view import MapSpec
 from pages.shared import cache, chart_events, pick_navigation, session, session_jobs
+from pages.shared.job_progress import resumable_progress
 from pages.shared.theme import ink
 from suggestion.targets import ONE_CLASS, target_of
 
@@ -72,7 +73,7 @@ def _section(section: Section, scene: Scene) -> None:
 def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) -> None:
     """The maps; while they are being worked out they are drawn anew as they get sharper."""
     chart, size = f"difference_{section.name}_chart", view.size_of(*scene.place)
-    progress(MORE, [comparison.job.key], f"difference_{section.name}", polled, READING)
+    resumable_progress(MORE, [comparison.job.key], f"difference_{section.name}", polled, READING)
     bands = comparison.bands()
     if not bands:
         return

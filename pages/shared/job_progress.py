@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from jobs.queue import Job, State
-from pages.shared import cache
+from pages.shared import cache, session
 
 
 def progress_words(job: Job) -> str:
@@ -57,3 +59,24 @@ def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
     if found.state in (State.CANCELLED, State.FAILED) and st.button("Resume", key=f"{key}_again"):
         cache.jobs().submit(job, lane)
         st.rerun()
+
+
+def resumable_progress(name: str, keys: Sequence[str], key: str, polled: bool, words: str) -> None:
+    """How far the job is that works on one of `keys`, and the way to stop it; draws the page anew once when it ends.
+
+    The line keeps its place when all is done, so that nothing below it jumps.
+    """
+    job = session.state().jobs.get(name)
+    job = job if job is not None and job.key in keys else None
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if job is not None and job.active:
+            st.progress(job.fraction, job.note or (progress_words(job) if job.done else "Getting ready …"))
+            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=job.cancel, disabled=job.cancelling)
+        elif polled:
+            st.rerun()
+        elif job is not None and job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job is not None and job.state is State.CANCELLED:
+            st.caption("Stopped. What is known is kept, also over a restart: resume whenever you like.")
+        else:
+            st.caption(words)
