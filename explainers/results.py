@@ -1,9 +1,10 @@
 """The one result cache: what was asked for is found by its key, or computed, stopped, resumed and kept.
 
-request = attribution_request(card, image_id, METHODS["grad-cam"], target=3)
-failures: dict[str, str] = {}
-compute_missing(Sources(model_store, store, images), [request], failures)
-attribution = request.load(store)
+Example:
+    >>> request = request_for(card, image_id, METHODS["grad-cam"], target=3)
+    >>> compute_missing(Sources(model_store, store, images), [request], failures := {})
+    >>> request.load(store).maps.shape
+    (1, 14, 14)
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from jobs.results import Arrays, ResultStore, key_of
 from models.store import ModelStore
 
 R = TypeVar("R")
-
 
 #: For requests that are about a model alone.
 NO_IMAGES = ImageSet("no images", pd.DataFrame(columns=["id", "path", "name", "label", "note"]))
@@ -71,6 +71,8 @@ Steps = Generator[Step[R], None, None]
 class Request(ABC, Generic[R]):
     """What can be asked for: computed once, and found again by its key. Subclasses are frozen dataclasses."""
 
+    #: Whether unfinished results are stored, see `Resumable`.
+    resumable: ClassVar[bool] = False
     #: What `size` counts.
     unit: ClassVar[str] = "maps"
     #: Seconds between two times that unfinished results are shown, and kept.
@@ -102,7 +104,7 @@ class Request(ABC, Generic[R]):
     @classmethod
     @abstractmethod
     def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[R]:
-        """Compute requests of one `group`, going on from what is stored.
+        """Compute requests of one `group`, resuming what is stored.
 
         `progress` may be called with any share of the way; it raises to stop. At a yield it may be stopped too.
         """
@@ -152,6 +154,8 @@ class Request(ABC, Generic[R]):
 
 class Resumable(Request[R]):
     """A request whose stored result may be unfinished: it is shown and kept on the way, and taken up again."""
+
+    resumable = True
 
     @abstractmethod
     def complete(self, result: R) -> bool:
@@ -266,7 +270,7 @@ def compute(
 
 def _compute(sources: Sources, batch: Sequence[Request[Any]], bar: _Bar, shown: _Shown) -> int:
     """Compute requests of one group; returns of how many, the first ones, there is a result now."""
-    resumable, before = isinstance(batch[0], Resumable), bar.of(batch[0])
+    resumable, before = batch[0].resumable, bar.of(batch[0])
     kept_at = shown_at = time.monotonic()
 
     def inside(done: float, total: float) -> None:

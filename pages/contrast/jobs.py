@@ -53,7 +53,7 @@ class Scene:
         params = ContrastParams(**self.choice.settings)
         return [params, replace(params, constraints=False)] if self.choice.xgems else [params]
 
-    def asked(self, card: ModelCard, image_id: str, params: ContrastParams) -> ContrastRequest | str:
+    def request(self, card: ModelCard, image_id: str, params: ContrastParams) -> ContrastRequest | str:
         """The question to one model about one picture, or the reason why there is none."""
         if not card.classifies:
             return f"{card.name} gives one number and chooses among no classes."
@@ -71,24 +71,24 @@ class Scene:
             return str(error)
         return request
 
-    def ruled(self, request: ContrastRequest, name: str) -> RuleContrastRequest | str:
+    def rule_request(self, request: ContrastRequest, name: str) -> RuleContrastRequest | str:
         """The same question to a method that explains one class at a time, or the reason why it does not suit."""
         card, method = request.card, METHODS[name]
         if reason := method.applies(card):
             return reason
         return RuleContrastRequest(card, request.image_id, request.true, request.probe, method, self.images.digest)
 
-    def all_asked(self, image_id: str) -> list[ContrastRequest]:
+    def requests(self, image_id: str) -> list[ContrastRequest]:
         """All that can be asked about one picture."""
-        found = [self.asked(card, image_id, params) for params in self.settings for card in self.cards]
+        found = [self.request(card, image_id, params) for params in self.settings for card in self.cards]
         return [asked for asked in found if isinstance(asked, ContrastRequest)]
 
-    def all_ruled(self, image_id: str) -> list[RuleContrastRequest]:
+    def rule_requests(self, image_id: str) -> list[RuleContrastRequest]:
         """The same for the methods beside them, if they are wanted."""
         if not self.choice.rule:
             return []
-        asked = [one for one in self.all_asked(image_id) if one.params.constraints]
-        found = [self.ruled(one, name) for name in BESIDE for one in asked]
+        asked = [one for one in self.requests(image_id) if one.params.constraints]
+        found = [self.rule_request(one, name) for name in BESIDE for one in asked]
         return [one for one in found if isinstance(one, RuleContrastRequest)]
 
     def _probe(self, card: ModelCard, row: int, true: int) -> int | str:
@@ -115,7 +115,7 @@ def known(request: ContrastRequest) -> Contrast | None:
     return request.load(cache.store())
 
 
-def known_ruled(request: RuleContrastRequest) -> RuleContrast | None:
+def known_rule(request: RuleContrastRequest) -> RuleContrast | None:
     """What the paper's rule made of a method's two maps."""
     return request.load(cache.store())
 
@@ -124,6 +124,6 @@ def submit(scene: Scene) -> None:
     """Find what the store lacks, the picture on show first; a job for an older choice is stopped."""
     state = session.state()
     here, *picks = state.picks[state.position :] + state.picks[: state.position]
-    elsewhere = [request for pick in picks for request in scene.all_asked(pick)]
+    elsewhere = [request for pick in picks for request in scene.requests(pick)]
     title = f"Contrasts of {len(scene.cards)} models"
-    session_jobs.submit(CONTRAST, title, scene.images, scene.all_asked(here), scene.all_ruled(here), elsewhere)
+    session_jobs.submit(CONTRAST, title, scene.images, scene.requests(here), scene.rule_requests(here), elsewhere)

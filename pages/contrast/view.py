@@ -74,7 +74,7 @@ def _pictures(scene: Scene, image_id: str) -> tuple[tuple[Small, ...], str]:
     """The input, what the generator rebuilt of it and the residual, which all models share; and words on them."""
     picture = cache.picture(scene.images.digest, image_id, SIDE_PX)
     input_ = Small("input", cache.drawn(f"crisp {image_id} {picture.shape}", lambda: crisp(picture)))
-    contrast = next((one for request in scene.all_asked(image_id) if (one := working.known(request)) is not None), None)
+    contrast = next((one for request in scene.requests(image_id) if (one := working.known(request)) is not None), None)
     if contrast is None:
         return (input_, Small("rebuilt", ""), Small("residual", "")), f"{_CDEEPEX}"
     key = f"{image_id} {scene.trained.key} {contrast.z0[:4].tolist()}"
@@ -96,7 +96,7 @@ def residual_words(contrast: Contrast) -> str:
 
 
 def _contrast_tiles(scene: Scene, image_id: str, params: ContrastParams, look: Look) -> tuple[Tile, ...]:
-    questions = [scene.asked(card, image_id, params) for card in scene.cards]
+    questions = [scene.request(card, image_id, params) for card in scene.cards]
     answers = [None if isinstance(request, str) else working.known(request) for request in questions]
     shared = map_scale([one.difference for one in answers if one is not None]) if look.shared else None
     tiles = []
@@ -115,9 +115,9 @@ def _contrast_tiles(scene: Scene, image_id: str, params: ContrastParams, look: L
 def _ruled_tiles(scene: Scene, image_id: str, name: str, look: Look) -> tuple[Tile, ...]:
     tiles = []
     for card in scene.cards:
-        request = scene.asked(card, image_id, scene.settings[0])
-        ruled = request if isinstance(request, str) else scene.ruled(request, name)
-        known = None if isinstance(ruled, str) else working.known_ruled(ruled)
+        request = scene.request(card, image_id, scene.settings[0])
+        ruled = request if isinstance(request, str) else scene.rule_request(request, name)
+        known = None if isinstance(ruled, str) else working.known_rule(ruled)
         if isinstance(ruled, str) or known is None:
             tiles.append(_empty(scene, card, image_id, ruled))
             continue
@@ -185,7 +185,7 @@ def morph(scene: Scene, image_id: str, share: float, along_search: bool) -> tupl
     """The pictures at a share (0 to 1) of the way from z0 to z_e as the models see them, and their likelihoods."""
     tiles, curves = list[Tile](), list[Curves | None]()
     for card in scene.cards:
-        request = scene.asked(card, image_id, scene.settings[0])
+        request = scene.request(card, image_id, scene.settings[0])
         contrast = None if isinstance(request, str) else working.known(request)
         if isinstance(request, str) or contrast is None:
             tiles.append(_empty(scene, card, image_id, request))
@@ -245,7 +245,7 @@ def notes(scene: Scene, image_id: str) -> list[str]:
 
 def _notes(scene: Scene, image_id: str) -> Iterator[tuple[str, str]]:
     """Models, and what to know of their contrasts."""
-    for request in scene.all_asked(image_id):
+    for request in scene.requests(image_id):
         if (contrast := working.known(request)) is not None:
             name = request.card.name if request.params.constraints else f"{request.card.name} (xGEMs)"
             yield from ((name, note) for note in contrast.notes(request))
@@ -254,13 +254,13 @@ def _notes(scene: Scene, image_id: str) -> Iterator[tuple[str, str]]:
 def to_npz_file(scene: Scene, image_id: str) -> bytes:
     """What is known, as `MODEL/METHOD/ARRAY`: input, rebuilt, difference, strip, paths, z0 and z_e."""
     arrays: dict[str, Any] = {}
-    for request in scene.all_asked(image_id):
+    for request in scene.requests(image_id):
         if (contrast := working.known(request)) is not None:
             start = f"{request.card.name}/{'cdeepex' if request.params.constraints else 'xgems'}"
             for name in ("picture", "rebuilt", "changed", "difference", "strip", "strip_shares", "path", "z0", "z"):
                 arrays[f"{start}/{name}"] = getattr(contrast, name)
-    for ruled in scene.all_ruled(image_id):
-        if (known := working.known_ruled(ruled)) is not None:
+    for ruled in scene.rule_requests(image_id):
+        if (known := working.known_rule(ruled)) is not None:
             arrays[f"{ruled.card.name}/{ruled.method.name}/change"] = known.change
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -274,7 +274,7 @@ def to_png_file(scene: Scene, image_id: str) -> bytes:
     for params in scene.settings:
         line: list[np.ndarray | str] = [crisp(picture)]
         for card in scene.cards:
-            request = scene.asked(card, image_id, params)
+            request = scene.request(card, image_id, params)
             contrast = None if isinstance(request, str) else working.known(request)
             if isinstance(request, str) or contrast is None:
                 line.append(request if isinstance(request, str) else "not ready")
@@ -286,7 +286,7 @@ def to_png_file(scene: Scene, image_id: str) -> bytes:
 
 
 def _title(scene: Scene, card: ModelCard, image_id: str) -> str:
-    request = scene.asked(card, image_id, scene.settings[0])
+    request = scene.request(card, image_id, scene.settings[0])
     return "" if isinstance(request, str) else request.title
 
 
