@@ -125,9 +125,8 @@ class Case:
         estimate = Estimate.new(self.grid)
         estimate.samples[:] = effort.samples  # as if all others were known
         estimate.samples[places[:, 0], places[:, 1]] = 0
-        for _ in advance(
-            self.model, self.inputs, self.grid, sampler or self.sampler, [self.measure], effort, [estimate]
-        ):
+        of = self.model, self.inputs, self.grid, sampler or self.sampler
+        for _ in advance(*of, [self.measure], effort, [estimate]):
             pass
         return estimate.values[places[:, 0], places[:, 1]]
 
@@ -259,9 +258,8 @@ def coarse_to_fine(case: Case) -> dict[str, Any]:
     """Seconds to the first map and to the exact one, and rank correlations on the way there at default effort."""
     whole = Estimate.new(case.grid)
     began = time.perf_counter()
-    for _ in advance(
-        case.model, case.inputs, case.grid, case.sampler, [case.measure], plain_effort(SAMPLES, seed=1), [whole]
-    ):
+    plain = plain_effort(SAMPLES, seed=1)
+    for _ in advance(case.model, case.inputs, case.grid, case.sampler, [case.measure], plain, [whole]):
         pass
     exact_s = time.perf_counter() - began
     exact = whole.map(case.grid.size)[0].ravel()
