@@ -71,7 +71,7 @@ def requests_of(
 
 
 def submit(choice: Choice, cards: list[ModelCard], images: ImageSet, table: Predictions) -> None:
-    """Work out what the store lacks, the picture on show first; a job for an older choice is stopped."""
+    """Compute what the store lacks, the picture on show first; a job for an older choice is stopped."""
     state = session.state()
     picks = state.picks[state.position :] + state.picks[: state.position]
     asked = [one for pick in picks for one in requests_of(choice, cards, images, pick, table).values()]
@@ -85,7 +85,7 @@ def pace() -> float | None:
 
 
 def measure(choice: Choice, cards: list[ModelCard], images: ImageSet, image_id: str, table: Predictions) -> None:
-    """Work out how far the maps on show may be believed."""
+    """Compute how far the maps on show may be believed."""
     requests = requests_of(choice, cards, images, image_id, table).values()
     failures = session.state().failures
     trust_figures.submit(

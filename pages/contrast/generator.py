@@ -150,7 +150,7 @@ def _train(images: ImageSet) -> None:
     job, snapshot = session_jobs.running(GENERATOR, key), request.load(cache.store())
     busy = _training(images)
     with st.container(horizontal=True, vertical_alignment="center"):
-        label = "Train a generator" if snapshot is None else "Go on training"
+        label = "Train a generator" if snapshot is None else "Resume training"
         over = snapshot is not None and snapshot.status != Status.OK
         if st.button(label, key="contrast_train", icon=":material/model_training:", disabled=bool(busy) or over):
             _submit(images, request, snapshot)

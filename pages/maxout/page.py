@@ -27,7 +27,7 @@ def begin(choice: Choice) -> bool:
     until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
     unasked = MAXOUT not in state.jobs and not begun and len(choice.requests) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = "Go on" if begun else "Start"
+        words = "Resume" if begun else "Start"
         pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
         if until is not None and (pressed or unasked) and not at_work:
             working.submit(choice, until)

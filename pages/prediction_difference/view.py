@@ -177,7 +177,7 @@ def _panel(
         return Panel(pale, words=failure)
     values = None if found is None else found.maps[0]
     if found is None or values is None or not np.isfinite(values).any():
-        return Panel(pale, words="not asked yet", caption=window_words(request))
+        return Panel(pale, words="not computed yet", caption=window_words(request))
     caption = _caption(request, found, shared or map_scale([values]))
     if not has_evidence(values) and found.stride is not None:
         return Panel(pale, words="No evidence found: the map is zero everywhere.", caption=caption)

@@ -33,7 +33,7 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped. The best pictures are kept").wait_for(timeout=60_000)
     assert page.locator(".st-key-maxout_chart").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     page.get_by_text(re.compile(r"MaxOut of 24 targets: [\d,]+ of 6,144 steps")).first.wait_for(timeout=30_000)
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped. The best pictures are kept").wait_for(timeout=60_000)

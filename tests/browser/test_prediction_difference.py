@@ -17,7 +17,7 @@ def page(tmp_path):
         page.goto(address)
         page.get_by_role("link", name="Prediction difference").click(timeout=120_000)
         page.get_by_role("button", name="Select six images").click(timeout=120_000)
-        page.get_by_text("not asked yet").first.wait_for(timeout=90_000)
+        page.get_by_text("not computed yet").first.wait_for(timeout=90_000)
         yield page
         assert not errors
 
@@ -35,7 +35,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
 
     zoom(page, "prediction_difference_chart", 2, 220)
     page.wait_for_timeout(1000)
-    page.get_by_role("button", name="Go on to exact").click()
+    page.get_by_role("button", name="Resume to exact").click()
     stop = page.locator(".st-key-prediction_difference_stop button")
     stop.wait_for(timeout=30_000)
     page.wait_for_timeout(2000)
@@ -52,8 +52,8 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.reload()
     page.get_by_role("button", name="Select six images").click(timeout=120_000)
     page.wait_for_function(f"{CORNERS} == 4", timeout=60_000)
-    assert page.get_by_role("button", name="Go on", exact=True).is_disabled()
-    page.get_by_role("button", name="Go on to exact").click()
+    assert page.get_by_role("button", name="Resume", exact=True).is_disabled()
+    page.get_by_role("button", name="Resume to exact").click()
     stop.wait_for(timeout=30_000)
     stop.click()
     page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
@@ -61,8 +61,8 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
 
 def test_a_comparison_is_worked_out_when_asked_for(page):
     page.get_by_text("Three classes, before and after the softmax").click()
-    page.get_by_role("button", name="Work these out").click(timeout=30_000)
-    page.get_by_role("button", name="Worked out").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Compute these").click(timeout=30_000)
+    page.get_by_role("button", name="Computed").wait_for(timeout=120_000)
     said = ("Output layer", "Penultimate layer", "probability", "logit")
     wait_for_words(page, "difference_classes_chart", *said)
     page.wait_for_function(f"{n_marks('difference_classes_chart')} == 6", timeout=20_000)

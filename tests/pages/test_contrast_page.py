@@ -225,7 +225,7 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     own = generators.last_trained(cache.store(), images.digest)
     assert own.load(cache.store()).step == 2
     finish(page)  # the models' answers
-    assert page.button(key="contrast_train").label == "Go on training", "also before anything is picked"
+    assert page.button(key="contrast_train").label == "Resume training", "also before anything is picked"
     page.session_state["session"].pick([images.ids[3]])
     page.session_state["contrast_setting_contrast_rounds"] = 2
     finish(page.run())

@@ -73,7 +73,7 @@ def open_box(page, name):
 
 
 def test_nothing_is_worked_out_before_somebody_asks(page):
-    assert "not asked yet" in figures(page)[0]
+    assert "not computed yet" in figures(page)[0]
     assert "paintings" in shared.words(page)
     assert not [job for job in cache.jobs().jobs if job.unit == "windows"]
     assert page.button(key=MAPS).label == "Explain this picture"
