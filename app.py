@@ -12,7 +12,12 @@ from threading import Thread
 import streamlit as st
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.libraries import import_libraries
+from pages.shared import content
+from pages.shared.chart import assets
 
 
 class SafeHeaders:
@@ -26,9 +31,8 @@ class SafeHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "same-origin"
+                headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -36,20 +40,19 @@ class SafeHeaders:
 
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
-    """Load what takes seconds while the first visitor's browser still loads the page."""
+    """Load libraries, the model store and the demo while the first visitor's browser still loads the page."""
     Thread(target=load, name="load", daemon=True).start()
     yield
 
 
 def load() -> None:
-    """Libraries, the model store and the demo."""
-    from models.libraries import import_libraries
-
+    """What takes seconds."""
     import_libraries()
-    from pages.shared import cache  # its caches need the server that has started by now
+    from pages.shared import cache  # it imports torch, and its caches need the server that has started by now
 
     cache.demo_images()
     cache.demo_cards()
 
 
-app = st.App("pages/shared/navigation.py", lifespan=lifespan, middleware=[Middleware(SafeHeaders)])
+routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
+app = st.App("pages/shared/navigation.py", lifespan=lifespan, routes=routes, middleware=[Middleware(SafeHeaders)])

@@ -107,18 +107,8 @@ class Board:
         self.say(left, top + 11, "nothing", 11)
         self.say(left + width, top + 11, "much", 11, xanchor="right")
 
-    def figure(
-        self, ink: str, zoom: tuple[list[float], list[float]] | None, revision: str, above_px: int = 8
-    ) -> go.Figure:
-        """All of it: words in the colour `ink`, the ranges `zoom` (x, y) to begin with, `above_px` free on top.
-
-        Figures of one `revision` keep what a person has zoomed to.
-        """
-        for name, axis in self.axes.items():
-            if zoom is not None:
-                axis["range"] = zoom[0] if name.startswith("x") else zoom[1]
-        for words in self.words:
-            words["font"]["color"] = ink
+    def figure(self, above_px: int = 28) -> go.Figure:
+        """All of it, with `above_px` free on top for a chart's own buttons."""
         layout = {
             **self.axes,
             "images": self.images,
@@ -128,7 +118,6 @@ class Board:
             "showlegend": False,
             "dragmode": "pan",
             "hovermode": "closest",
-            "uirevision": revision,
             "plot_bgcolor": "rgba(0,0,0,0)",
         }
         return go.Figure({"data": self.traces, "layout": layout})

@@ -16,6 +16,9 @@ DIVERGING = ((0.0, "#2166AC"), (0.25, "#92C5DE"), (0.5, "#FFFFFF"), (0.75, "#F4A
 #: Unsigned maps: perceptually even, dark is little, bright is much.
 SEQUENTIAL = "Inferno"
 
+#: Stands for the colour of words: a page draws a figure with the one of its theme, light or dark.
+TEXT_COLOUR = "#010203"
+
 #: What a model never saw.
 UNSEEN = (128, 128, 128)
 

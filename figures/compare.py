@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Panel:
-    """One map, or the words that stand in its place; images are data URIs."""
+    """One map, or the words that stand in its place; images are addresses, such as data URIs."""
 
     picture: str = ""
     overlay: str = ""
@@ -128,14 +128,11 @@ def compare_figure(
     columns: Sequence[Column],
     rows: Sequence[Row],
     opacity: float = 1.0,
-    ink: str = "#1F2A33",
-    zoom: tuple[list[float], list[float]] | None = None,
 ) -> go.Figure:
     """The grid: on top the picture and each model's answers, then one row of maps for each method.
 
-    `picture` is a data URI of a picture of `size` (height, width), `ink` the colour of words. Pan and zoom move all
-    panels in step, `zoom` are the ranges (x, y) to begin with; the marker in a panel's corner carries (row, column) as
-    its customdata.
+    `picture` is the address of a picture of `size` (height, width). Pan and zoom move all panels in step; the marker in
+    a panel's corner carries (row, column) as its customdata.
     """
     panel_px = (_PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)
     row_px = float(np.clip(panel_px * size[0] / size[1], 120, 400))
@@ -151,11 +148,6 @@ def compare_figure(
         _row_title(grid, row, r, n_letters=max(16, int(panel_px / 7.5)))
         for c, panel in enumerate(row.panels, 1):
             _panel(grid, panel, r, c, size, opacity, n_letters)
-    for name, axis in grid.axes.items():
-        if zoom is not None and "constrain" in axis:
-            axis["range"] = zoom[0] if name.startswith("x") else zoom[1]
-    for words in grid.words:
-        words["font"]["color"] = ink
     layout = {
         **grid.axes,
         "images": grid.images,
@@ -165,7 +157,6 @@ def compare_figure(
         "showlegend": False,
         "dragmode": "pan",
         "hovermode": "closest",
-        "uirevision": "compare",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "bargap": 0.25,
     }

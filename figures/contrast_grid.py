@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from figures.board import PAGE_PX, Board
+from figures.colours import TEXT_COLOUR
 from figures.prediction_difference import Tile, caption_lines, draw_tile, lay_legend
 
 #: The first column in pixels, for words and small pictures; what is between columns; a tile's side at most and least.
@@ -31,7 +32,7 @@ CURVE_COLOURS = ("#4393C3", "#D6604D", "#8A8F94")
 
 @dataclass(frozen=True)
 class Small:
-    """A small picture of the first column under its label: data URIs, the `overlay` over the `picture`."""
+    """A small picture of the first column under its label: addresses, the `overlay` over the `picture`."""
 
     label: str
     picture: str
@@ -91,13 +92,10 @@ class _Columns:
 def contrast_figure(
     rows: Sequence[Row],
     size: tuple[int, int],
-    ink: str = "#1F2A33",
-    zoom: tuple[list[float], list[float]] | None = None,
 ) -> go.Figure:
     """All rows over pictures of `size` (height, width), and what the colours mean.
 
-    `ink` is the colour of words, `zoom` are the ranges (x, y) to begin with. The mark in a panel's corner carries
-    (row, tile) as its customdata.
+    The mark in a panel's corner carries (row, tile) as its customdata.
     """
     columns = _Columns(size, max((len(row.tiles) for row in rows), default=1))
     caption_px = _LINE_PX * _caption_lines(rows, columns.width) + 12
@@ -115,12 +113,10 @@ def contrast_figure(
             if tile.panel.overlay:
                 board.enlarge(place, r, t)
     lay_legend(board, tops[-1], ("to take away", "to add"))
-    return board.figure(ink, zoom, "contrast", above_px=28)  # on top, plotly's own buttons
+    return board.figure()
 
 
-def morph_figure(
-    row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int], ink: str = "#1F2A33"
-) -> go.Figure:
+def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int]) -> go.Figure:
     """One step of the way for each model, and below it the likelihoods along `axis`; `None` where there are none."""
     columns = _Columns(size, len(row.tiles))
     line_px = _HEADING_PX + columns.height + _LINE_PX + 8 + _NAMES_PX + _CHART_PX + _AXIS_PX
@@ -135,12 +131,11 @@ def morph_figure(
     for t, one in enumerate(curves):
         top = t // columns.n * line_px + line_px - _AXIS_PX - _CHART_PX
         if one is not None:
-            _chart(board, columns.left(t), top, columns.width, one, axis, t, ink)
-    figure = board.figure(ink, None, "contrast morph")
-    return figure.update_layout(hovermode="x")
+            _chart(board, columns.left(t), top, columns.width, one, axis, t)
+    return board.figure(above_px=8).update_layout(hovermode="x")
 
 
-def losses_figure(losses: np.ndarray, ink: str = "#1F2A33") -> go.Figure:
+def losses_figure(losses: np.ndarray) -> go.Figure:
     """The critic's loss (steps,) of a training with its sign turned: at most `_MOST_POINTS` points, means of steps."""
     step = max(1, -(-len(losses) // _MOST_POINTS))
     means = [float(np.mean(losses[start : start + step])) for start in range(0, len(losses), step)]
@@ -149,11 +144,10 @@ def losses_figure(losses: np.ndarray, ink: str = "#1F2A33") -> go.Figure:
         "type": "scatter", "mode": "lines", "x": at, "y": means, "line": {"color": CURVE_COLOURS[0], "width": 1.6},
         "hovertemplate": "step %{x}: %{y:.3g}<extra></extra>",
     }  # fmt: skip
-    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)", "color": ink}
+    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)"}
     layout = {
         "height": 300,
         "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
-        "uirevision": "losses",
         "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
         "yaxis": {**axis, "title": "critic's loss, sign turned"},
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -196,12 +190,10 @@ def _caption_lines(rows: Sequence[Row], width: float) -> int:
     return max([_CAPTION_LINES, *map(len, captions)])
 
 
-def _chart(
-    board: Board, left: float, top: float, width: float, curves: Curves, axis: str, number: int, ink: str
-) -> None:
+def _chart(board: Board, left: float, top: float, width: float, curves: Curves, axis: str, number: int) -> None:
     """Likelihoods with axes of their own, which do not move with the pictures."""
     suffix = str(100 + number)
-    shared = {"color": ink, "gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "fixedrange": True}
+    shared = {"gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "fixedrange": True}
     small = {"tickfont": {"size": 10}, "title": {"text": "", "font": {"size": 11}}}
     bottom, high = 1 - (top + _CHART_PX) / board.height_px, 1 - top / board.height_px
     last = max(1, len(curves.shares) - 1)
@@ -215,7 +207,7 @@ def _chart(
     if curves.at is not None:
         board.traces.append({
             "type": "scatter", "mode": "lines", "x": [curves.at, curves.at], "y": [-0.03, 1.03], "hoverinfo": "skip",
-            "line": {"color": ink, "width": 1, "dash": "dot"}, **place,
+            "line": {"color": TEXT_COLOUR, "width": 1, "dash": "dot"}, **place,
         })  # fmt: skip
     known = [(name, shares) for name, shares in zip(curves.names, curves.shares.T, strict=True) if name]
     for (name, shares), colour in zip(known, CURVE_COLOURS, strict=False):

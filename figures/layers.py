@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from figures.colours import colour_table, translucent
+from figures.colours import TEXT_COLOUR, colour_table, translucent
 from figures.maps import map_scale
 from suggestion.views import histogram
 
@@ -77,10 +76,6 @@ class Mosaic:
         picture.save(buffer, "PNG", transparency=_NOTHING, compress_level=1)
         return buffer.getvalue()
 
-    def to_uri(self) -> str:
-        """The picture as a data URI."""
-        return "data:image/png;base64," + base64.b64encode(self.to_png()).decode()
-
 
 def mosaic(values: np.ndarray, order: np.ndarray, n_columns: int, shared: bool = False) -> Mosaic:
     """Lay out the maps of `values` (units, h, w) float32 in `order`, `n_columns` in a row.
@@ -139,9 +134,9 @@ def _palette(signed: bool) -> np.ndarray:
 
 
 def mosaic_figure(
-    source: str, tiles: Mosaic, words: Sequence[str], width_px: int, chosen: int | None = None, ink: str = "#1F2A33"
+    source: str, tiles: Mosaic, words: Sequence[str], width_px: int, chosen: int | None = None
 ) -> go.Figure:
-    """The mosaic `source` (a data URI), every tile to be clicked: its customdata is its unit.
+    """The mosaic at the address `source`, every tile to be clicked: its customdata is its unit.
 
     `words` say under the mouse what each tile is, in the mosaic's order; `width_px` is the width that there is for it;
     the unit `chosen` gets a frame.
@@ -187,7 +182,7 @@ def mosaic_figure(
     )  # fmt: skip
     for position in np.flatnonzero(tiles.units == chosen):
         row, column = tiles.place(int(position))
-        for colour, line_px in ((ink, 5), ("#FFB000", 2.5)):  # two colours: one of them shows on any tile
+        for colour, line_px in ((TEXT_COLOUR, 5), ("#FFB000", 2.5)):  # two colours: one of them shows on any tile
             figure.add_shape(
                 type="rect", x0=column, x1=column + 1, y0=row, y1=row + 1, line={"color": colour, "width": line_px}
             )
@@ -200,7 +195,6 @@ def bars_figure(
     names: Sequence[str],
     colour: str,
     chosen: int | None = None,
-    ink: str = "#1F2A33",
 ) -> go.Figure:
     """Bars for units without a grid, `values` (units,) float32 in `order`; each carries its unit as customdata."""
     colours = [colour if unit == chosen else translucent(colour, 0.45) for unit in order.tolist()]
@@ -217,7 +211,6 @@ def bars_figure(
         "showlegend": False,
         "dragmode": False,
         "bargap": 0.15,
-        "font": {"color": ink},
     }
     if len(order) <= _NAMED_BARS:
         trace = go.Bar(x=values[order], y=list(range(len(order))), orientation="h", **bar)
@@ -239,7 +232,7 @@ def bars_figure(
     return go.Figure(trace, layout)
 
 
-def unit_histogram(values: np.ndarray, pick: float, colour: str, ink: str = "#1F2A33") -> go.Figure:
+def unit_histogram(values: np.ndarray, pick: float, colour: str) -> go.Figure:
     """How many images of the data set excite a unit how much, `values` (N,) float32, with the value `pick` marked."""
     edges, bins = histogram(values, n_bins=24)
     counts = np.bincount(bins[bins >= 0], minlength=len(edges) - 1)
@@ -254,11 +247,11 @@ def unit_histogram(values: np.ndarray, pick: float, colour: str, ink: str = "#1F
             hovertemplate="%{y} images<br>%{customdata[0]:.3g} to %{customdata[1]:.3g}<extra></extra>",
         )
     )
-    figure.add_vline(x=pick, line={"color": ink, "width": 2})
+    figure.add_vline(x=pick, line={"color": TEXT_COLOUR, "width": 2})
     middle = (edges[0] + edges[-1]) / 2
     figure.add_annotation(
         x=pick, y=1, yref="paper", yanchor="bottom", xanchor="right" if pick > middle else "left", showarrow=False,
-        text=f"this picture {pick:.3g}: {above:.0%} of the images are above", font={"size": 12, "color": ink},
+        text=f"this picture {pick:.3g}: {above:.0%} of the images are above", font={"size": 12},
     )  # fmt: skip
     figure.update_layout(
         height=190,

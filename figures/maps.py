@@ -64,11 +64,16 @@ def grey(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 
-def data_uri(pixels: np.ndarray) -> str:
-    """Pixels (H, W, 3 or 4) uint8 as a WebP data URI, for a figure or a component."""
+def to_webp(pixels: np.ndarray) -> bytes:
+    """Pixels (H, W, 3 or 4) uint8 as a WebP file, small enough for a page."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=85, method=0)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Pixels (H, W, 3 or 4) uint8 as an address that holds their whole WebP file."""
+    return "data:image/webp;base64," + base64.b64encode(to_webp(pixels)).decode()
 
 
 def to_png(pixels: np.ndarray) -> bytes:

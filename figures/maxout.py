@@ -27,10 +27,10 @@ ENLARGE, REASON = "enlarge", "reason"
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture, a data URI; without one, `words` stand in its place.
+    """One picture, an address; without one, `words` stand in its place.
 
-    `title` is bold, behind a square in `colour` if there is one; `facts` are lines beneath. `most` and `least` are data
-    URIs of images beside it, `N_IMAGES` of each at most.
+    `title` is bold, behind a square in `colour` if there is one; `facts` are lines beneath. `most` and `least` are
+    addresses of images beside it, `N_IMAGES` of each at most.
     """
 
     title: str
@@ -63,13 +63,10 @@ def maxout_figure(
     bands: Sequence[Band],
     size: tuple[int, int],
     images: bool,
-    ink: str = "#1F2A33",
-    zoom: tuple[list[float], list[float]] | None = None,
 ) -> go.Figure:
     """All bands' tiles, as pictures of `size` (height, width); with room for `images` beside them where wanted.
 
-    `ink` is the colour of words, `zoom` are the ranges (x, y) to begin with. The marks in a picture's corners carry
-    (band, tile, `ENLARGE` or `REASON`) as their customdata.
+    The marks in a picture's corners carry (band, tile, `ENLARGE` or `REASON`) as their customdata.
     """
     n_columns = _per_line(max((len(band.tiles) for band in bands), default=1), images)
     tile_px = (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns
@@ -93,7 +90,7 @@ def maxout_figure(
             _picture(board, place, tile, (b, t), width, int(tile_px / _LETTER_PX))
             if images:
                 _strip(board, left + width + 2 * _THUMB_GAP_PX, above, height, tile)
-    return board.figure(ink, zoom, "maxout", above_px=28)  # on top, plotly's own buttons
+    return board.figure()
 
 
 def _per_line(most: int, images: bool) -> int:
@@ -135,7 +132,7 @@ def _strip(board: Board, left: float, top: float, height: float, tile: Tile) -> 
             board.stamp(left + column * (side + _THUMB_GAP_PX / 2), y, side, image)
 
 
-def curves_figure(curves: Sequence[Curve], title: str, ink: str = "#1F2A33") -> go.Figure:
+def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     """Every target's value, step by step; `title` names the value."""
     traces = [
         {
@@ -145,13 +142,12 @@ def curves_figure(curves: Sequence[Curve], title: str, ink: str = "#1F2A33") -> 
         }
         for curve in curves
     ]  # fmt: skip
-    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)", "color": ink}
+    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)"}
     layout = {
         "height": 220,
         "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
         "showlegend": False,
         "hovermode": "closest",
-        "uirevision": "maxout curves",
         "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
         "yaxis": {**axis, "title": title},
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from figures.colours import TEXT_COLOUR
 from models.card import Layer
 from models.graph import INPUT, OUTPUT, Graph, Node
 
@@ -28,7 +29,7 @@ _KINDS = (
 _OTHER, _BLOCK, _END = ("other", "#8C8C4A"), ("block (click: unfold)", "#7F6BB3"), ("input, output", "#8C8C8C")
 
 
-def network_figure(graph: Graph, layers: Sequence[Layer], chosen: str | None = None, ink: str = "#1F2A33") -> go.Figure:
+def network_figure(graph: Graph, layers: Sequence[Layer], chosen: str | None = None) -> go.Figure:
     """The nodes of `graph` row by row, each with its layer's shape; `chosen` gets a ring.
 
     A node that can be clicked carries its name, and whether it is a folded block, as its customdata.
@@ -40,9 +41,9 @@ def network_figure(graph: Graph, layers: Sequence[Layer], chosen: str | None = N
     for position, node in enumerate(graph.nodes):
         groups[_kind(node, by_name.get(node.name))].append(position)
     for (kind, colour), members in groups.items():
-        figure.add_trace(_nodes(graph, members, rows, columns, by_name, kind, colour, ink))
+        figure.add_trace(_nodes(graph, members, rows, columns, by_name, kind, colour))
     ring = _chosen_nodes(graph, chosen)
-    marker = {"size": 22, "color": "rgba(0,0,0,0)", "line": {"color": ink, "width": 2.5}}
+    marker = {"size": 22, "color": "rgba(0,0,0,0)", "line": {"color": TEXT_COLOUR, "width": 2.5}}
     x, y = [columns[p] * _COLUMN_PX for p in ring], [rows[p] for p in ring]
     figure.add_trace(go.Scatter(x=x, y=y, mode="markers", marker=marker, hoverinfo="skip", showlegend=False))
     n_rows = int(rows.max()) + 1
@@ -57,8 +58,7 @@ def network_figure(graph: Graph, layers: Sequence[Layer], chosen: str | None = N
         plot_bgcolor="rgba(0,0,0,0)",
         xaxis={**hidden, "range": [-_LEFT_PX, width - _LEFT_PX]},
         yaxis={**hidden, "range": [n_rows - 0.5, -0.5]},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"color": ink}, "itemclick": False},
-        uirevision="network",
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False},
     )
     figure.update_layout(legend_itemdoubleclick=False)
     return figure
@@ -124,7 +124,6 @@ def _nodes(
     by_name: dict[str, Layer],
     kind: str,
     colour: str,
-    ink: str,
 ) -> go.Scatter:
     """The nodes of one kind with their names beside them."""
     nodes = [graph.nodes[member] for member in members]
@@ -137,7 +136,7 @@ def _nodes(
         marker={"size": 13, "color": colour, "symbol": symbol, "opacity": 1},
         text=[_label(node, by_name.get(node.name)) for node in nodes],
         textposition="middle right",
-        textfont={"color": ink, "size": 12},
+        textfont={"size": 12},
         customdata=[[node.name, node.n_inside > 1] for node in nodes] if clickable else None,
         hovertext=[_tooltip(node, by_name.get(node.name)) for node in nodes],
         hoverinfo="text",

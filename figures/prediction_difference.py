@@ -71,14 +71,11 @@ def difference_figure(
     bands: Sequence[Band],
     size: tuple[int, int],
     opacity: float = 1.0,
-    ink: str = "#1F2A33",
-    zoom: tuple[list[float], list[float]] | None = None,
     legend: bool = True,
 ) -> go.Figure:
     """All bands' tiles over a picture of `size` (height, width), and below them, if wanted, what the colours mean.
 
-    `ink` is the colour of words, `zoom` are the ranges (x, y) to begin with. The mark in a panel's corner carries
-    (band, tile) as its customdata.
+    The mark in a panel's corner carries (band, tile) as its customdata.
     """
     n_columns = per_line(max((len(band.tiles) for band in bands), default=1))
     width = min(_WIDEST_PX, (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
@@ -103,7 +100,7 @@ def difference_figure(
                 board.enlarge(place, b, t)
     if legend:
         lay_legend(board, tops[-1])
-    return board.figure(ink, zoom, "prediction difference", above_px=28)  # on top, plotly's own buttons
+    return board.figure()
 
 
 def draw_tile(board: Board, place: dict[str, str], tile: Tile, width: float, opacity: float) -> None:

@@ -73,14 +73,12 @@ def reason_figure(
     rows: Sequence[TargetRow],
     threshold: float,
     opacity: float = 1.0,
-    ink: str = "#1F2A33",
-    zoom: tuple[list[float], list[float]] | None = None,
 ) -> go.Figure:
     """On top the picture, all targets' regions and their legend; then for each target its layers and the aggregate.
 
-    `picture` is a data URI of a picture of `size` (height, width); a region is where the aggregate exceeds `threshold`
-    of its maximum. `ink` is the colour of words, `zoom` are the ranges (x, y) to begin with. The mark in a panel's
-    corner carries (row, column) as its customdata, row `HEADER` for the one with the regions.
+    `picture` is the address of a picture of `size` (height, width); a region is where the aggregate exceeds `threshold`
+    of its maximum. The mark in a panel's corner carries (row, column) as its customdata, row `HEADER` for the one with
+    the regions.
     """
     n_columns = per_line(max((len(row.panels) for row in rows), default=1))
     width = min(_WIDEST_PX, (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
@@ -112,7 +110,7 @@ def reason_figure(
                 board.say_at(place, 0, 0, text, 11, yshift=-3, hovertext=panel.caption.splitlines()[0])
         if row.words:
             board.say(0, top + _TITLE_PX + height / 2, "<br>".join(textwrap.wrap(row.words, 140)), yanchor="middle")
-    return board.figure(ink, zoom, "reason")
+    return board.figure()
 
 
 def _square(colour: str) -> str:

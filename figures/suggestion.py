@@ -10,14 +10,13 @@ from plotly.colors import sample_colorscale
 
 from suggestion.views import QUADRANTS, SURE, Scatter
 
-_INK = "rgba(128,128,128,0.9)"
+_LINE = "rgba(128,128,128,0.9)"
 
 
 def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
     """Mean confidence against number of predicted classes (iNNvestigate-GUI, Fig. 2), with the quadrants named.
 
-    Drawn by WebGL: 50,000 points stay fluid. The figure does not depend on the picks: a new one would be drawn from
-    scratch and forget the zoom.
+    Drawn by WebGL: 50,000 points stay fluid. Points are in the order of `scatter.index`.
     """
     figure = go.Figure()
     figure.add_trace(
@@ -33,9 +32,9 @@ def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
     top = max(2, n_models)
     low = min(float(scatter.confidence.min(initial=1.0)) - 0.03, SURE - 0.12)
     figure.add_shape(
-        type="line", x0=SURE, x1=SURE, y0=0.25, y1=top + 0.65, line={"color": _INK, "width": 1, "dash": "dot"}
+        type="line", x0=SURE, x1=SURE, y0=0.25, y1=top + 0.65, line={"color": _LINE, "width": 1, "dash": "dot"}
     )
-    figure.add_shape(type="line", x0=low, x1=1.02, y0=1.5, y1=1.5, line={"color": _INK, "width": 1, "dash": "dot"})
+    figure.add_shape(type="line", x0=low, x1=1.02, y0=1.5, y1=1.5, line={"color": _LINE, "width": 1, "dash": "dot"})
     for (sure, agreed), words in QUADRANTS.items():
         figure.add_annotation(
             x=1.015 if sure else low,
@@ -52,9 +51,7 @@ def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
         margin={"l": 50, "r": 10, "t": 32, "b": 45},
         showlegend=False,
         dragmode="select",
-        clickmode="event+select",
         hovermode="closest",
-        uirevision="suggestion",
         xaxis={"title": "mean confidence (top-1 probability)", "range": [low, 1.02], "zeroline": False},
         yaxis={
             "title": "classes predicted",

@@ -11,10 +11,9 @@ from figures.compare import compare_figure
 from pages.compare import trust_figures
 from pages.compare import view as grid_view
 from pages.compare.view import Choice
-from pages.shared import chart_events, pick_navigation, session
+from pages.shared import pick_navigation, session
 from pages.shared.param_widgets import about, layer_chooser, settings_of
 from pages.shared.target_picker import choose_target, choose_units
-from pages.shared.theme import ink
 from suggestion.table import Predictions
 
 DEFAULT_METHODS = ["grad-cam", "occlusion"]
@@ -90,17 +89,15 @@ def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             key="compare_npz",
             icon=":material/download:",
         )
-        pick_navigation.whole_picture("compare")
     pick_navigation.progress(grid_view.JOBS, polled)
     shown = grid_view.build(*parts, view)
-    zoom = chart_events.on_zoom("compare_chart", f"compare_zoom_{image_id}_{state.n_unzoomed}")
     strength = opacity if view == "overlay" else 1.0
-    with st.container(key="compare_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        pick_navigation.panels(
-            compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength, ink(), zoom),
-            f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
-        )
-    chart_events.on_click("compare_chart", "compare_clicks", pick_navigation.expand)
+    pick_navigation.panels(
+        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength),
+        "compare_chart",
+        f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
+        image_id,
+    )
     if state.expanded is not None:
         (row, column), state.expanded = state.expanded, None
         pick_navigation.full_width(

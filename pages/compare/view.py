@@ -12,12 +12,12 @@ from explainers.attribution import AttributionRequest, request_for
 from explainers.output import CLASS_SCORE
 from explainers.registry import METHODS
 from figures.compare import Column, Panel, Row
-from figures.maps import colour_map, data_uri, grey, has_evidence, map_scale, over, to_png
+from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png, to_webp
 from figures.sheet import sheet
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.compare import trust_figures
-from pages.shared import cache, session, session_jobs
+from pages.shared import cache, content, session, session_jobs
 from pages.shared.param_widgets import params_for
 from pages.shared.target_picker import TargetSpec
 from suggestion.table import Predictions
@@ -152,7 +152,8 @@ def _panel(
     if so_far is not None:
         placed = request.card.preprocessing.to_image(so_far.maps[0], *size)
         colours = colour_map(placed, signed, map_scale([placed]), overlay=view == "overlay")
-        return Panel(beneath, "" if view == "picture" else data_uri(colours), caption="so far; getting sharper …")
+        address = "" if view == "picture" else content.STORE.put(to_webp(colours), "webp")
+        return Panel(beneath, address, caption="so far; getting sharper …")
     assert attribution is not None
     if not has_evidence(attribution):
         words = "No evidence found: the map is zero everywhere." if signed else "No positive evidence for this class."
@@ -161,9 +162,11 @@ def _panel(
     caption = _caption(images, request, scale)
     if view == "picture":
         return Panel(picture, caption=caption)
-    return Panel(
-        beneath, cache.overlay_uri(request.version(cache.store()), scale, view, signed, attribution), caption=caption
-    )
+
+    def draw() -> np.ndarray:
+        return colour_map(attribution, signed, scale, overlay=view == "overlay")
+
+    return Panel(beneath, cache.drawn(f"{request.version(cache.store())} {size} {scale} {view}", draw), caption=caption)
 
 
 def _caption(images: ImageSet, request: AttributionRequest, scale: float) -> str:

@@ -70,7 +70,6 @@ def look_at() -> Look:
             "View", ["overlay", "change"], default="overlay", required=True, key="contrast_view", **_KEPT
         )
         shared = pick_navigation.choose_scale("contrast", "the models")
-        pick_navigation.whole_picture("contrast")
     return Look(view, shared)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -18,13 +17,13 @@ from explainers.contrastive.samples import samples
 from explainers.contrastive.training import Snapshot, Status
 from figures.contrast_grid import losses_figure
 from figures.contrastive import crisp
-from figures.maps import data_uri
+from figures.maps import to_webp
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
+from pages.shared.chart.component import chart
 from pages.shared.job_progress import resumable_progress, wait_for
 from pages.shared.param_widgets import about, settings_of
-from pages.shared.theme import ink
 from suggestion.table import Predictions
 
 #: This session's jobs: the training, and the digits on their way in.
@@ -115,7 +114,7 @@ def section(images: ImageSet, trained: Trained) -> None:
         f"{shape.latent} numbers."
     )
     if ready and trained.key == ready.key:
-        picture = cache.drawn(f"samples {trained.key}", lambda: _sheet(samples(trained)))
+        picture = cache.image_file(f"samples {trained.key}", lambda: _sheet(samples(trained)))
         st.image(picture, width=_SHEET_PX, alt="Pictures that the generator makes of random numbers")
         with st.expander("Train one here", key="contrast_generator_box", on_change="rerun") as box:
             if box.open or _training(images) is not None:
@@ -189,14 +188,12 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
             st.warning(snapshot.note, icon=":material/warning:")
         left, right = st.columns(2)
         with left:
-            picture = data_uri(_sheet(snapshot.samples))
+            picture = to_webp(_sheet(snapshot.samples))
             st.image(picture, width=_SHEET_PX, alt=f"Samples of the generator after {snapshot.step} steps")
         with right:
             words = f"step {snapshot.step:,} · samples differ by {snapshot.spread:.0%} of what real pictures do"
             st.caption(words)
-            config: dict[str, Any] = {"displayModeBar": False}
-            with st.container(key="contrast_losses"):
-                st.plotly_chart(losses_figure(snapshot.losses, ink()), config=config, alt="The critic's loss")
+            chart(losses_figure(snapshot.losses), key="contrast_losses", alt="The critic's loss", toolbar=False)
 
 
 def _sheet(pictures: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from pages.contrast import jobs as working
 from pages.contrast.controls import choose, choose_step, look_at
 from pages.contrast.jobs import CONTRAST, Scene
 from pages.contrast.view import Look
-from pages.shared import chart_events, pick_navigation, session, session_jobs
+from pages.shared import pick_navigation, session, session_jobs
+from pages.shared.chart.component import chart
 from pages.shared.param_widgets import about
-from pages.shared.theme import ink
 
 READING = (
     "Red is to be added, blue to be taken away, for the model to find both classes equally likely. Scroll over a panel "
@@ -35,19 +35,13 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
     """The contrasts and the way to them; while they are being found, they are drawn anew."""
     pick_navigation.progress([CONTRAST], polled, READING)
     size, rows = view.size_of(scene, image_id), view.rows(scene, image_id, look)
-    zoom = chart_events.on_zoom("contrast_chart", f"contrast_zoom_{image_id}_{state.n_unzoomed}")
-    with st.container(key="contrast_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        pick_navigation.panels(
-            contrast_figure(rows, size, ink(), zoom),
-            f"What {len(scene.cards)} models want changed in {image_id}",
-        )
-    chart_events.on_click("contrast_chart", "contrast_clicks", pick_navigation.expand)
+    alt = f"What {len(scene.cards)} models want changed in {image_id}"
+    pick_navigation.panels(contrast_figure(rows, size), "contrast_chart", alt, image_id)
     share, along_search = choose_step()
     row, curves = view.morph(scene, image_id, share, along_search)
     axis = "step of the search" if along_search else "step of the way"
-    with st.container(key="contrast_morph"):
-        figure = morph_figure(row, curves, axis, size, ink())
-        st.plotly_chart(figure, config={"displayModeBar": False}, alt="The way from one class to the other")
+    figure = morph_figure(row, curves, axis, size)
+    chart(figure, key="contrast_morph", alt="The way from one class to the other", toolbar=False)
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         parts = scene, image_id
         png, npz = lambda: view.to_png_file(*parts), lambda: view.to_npz_file(*parts)

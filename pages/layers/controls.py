@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ from explainers.layers.maps import DIFFER, NUMBER, ORDERS, PEAK, STRONGEST
 from models.card import Layer, ModelCard
 from pages.layers.view import Look, Units
 from pages.shared import layer_chooser, session, site_map
+from pages.shared.chart.component import ChartPoint
 
 KEY = "layers"
 
@@ -114,13 +115,12 @@ def _names(card: ModelCard) -> list[str]:
     return [layer.name for layer in card.layers if suits(layer)]
 
 
-def take_unit(units: Units) -> Any:
+def take_unit(units: Units) -> Callable[[ChartPoint], None]:
     """What a click on a tile or bar does: its unit is looked at."""
 
-    def click(_trace: int, _point: int, unit: object) -> None:
-        if unit is not None:
-            number = int(unit[0]) if isinstance(unit, list) else int(str(unit))
-            session.state().units[units.request.card.digest] = (units.layer.name, number)
+    def click(tile: ChartPoint) -> None:
+        if tile.data is not None:
+            session.state().units[units.request.card.digest] = (units.layer.name, int(tile.data))
 
     return click
 

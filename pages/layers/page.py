@@ -10,15 +10,15 @@ from streamlit.delta_generator import DeltaGenerator
 from common.errors import InputError
 from explainers.layers.facts import FactsRequest
 from figures.layers import kernel_sheet, unit_histogram
-from figures.maps import data_uri
+from figures.maps import to_webp
 from models.card import ModelCard
 from pages.layers import jobs as working
 from pages.layers import view
 from pages.layers.controls import choose_layer, keep_in_step, look_at, take_unit, to_maxout
 from pages.layers.view import Look, Units
-from pages.shared import cache, chart_events, pick_navigation, session, session_jobs, top_images
+from pages.shared import cache, pick_navigation, session, session_jobs, top_images
+from pages.shared.chart.component import chart
 from pages.shared.preview import square
-from pages.shared.theme import ink
 
 READING = "Every tile is one unit's answer, where in the picture it arises; a bar where it has no place. Click one."
 
@@ -59,14 +59,16 @@ def one_model(card: ModelCard, layers: dict[str, str], look: Look, polled: bool)
     """A model's units; below them a closer look at one."""
     n_beside = min(len(cards), _BESIDE)
     units = view.units_of(card, cards, layers, picture, look)
-    with st.container(height=view.height_for(n_beside), border=False, key=f"layers_chart_{card.digest}"):
+    with st.container(height=view.height_for(n_beside), border=False):
         if isinstance(units, str):
             st.caption(units)
         else:
-            st.plotly_chart(
-                view.figure(units, look, n_beside, ink()),
-                config={"displayModeBar": False},
+            chart(
+                view.figure(units, look, n_beside),
+                key=f"layers_chart_{card.digest}",
                 alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
+                on_click=take_unit(units),
+                toolbar=False,
             )
     if isinstance(units, str):
         return
@@ -74,7 +76,6 @@ def one_model(card: ModelCard, layers: dict[str, str], look: Look, polled: bool)
         if units.values.ndim == 3:
             st.html(view.legend(units, look))
         st.caption("  \n".join(line for line in (view.about(units), units.remark) if line))
-    chart_events.on_click(f"layers_chart_{card.digest}", f"layers_clicks_{card.digest}", take_unit(units))
     closer(units, look, polled)
 
 
@@ -93,9 +94,10 @@ def closer(units: Units, look: Look, polled: bool) -> None:
         values = cache.unit_activations(card, images, units.layer.name)
         if values is not None:
             row = images.index(picture)
-            st.plotly_chart(
-                unit_histogram(values[:, unit], float(values[row, unit]), state.colour(card.digest), ink()),
-                config={"displayModeBar": False},
+            chart(
+                unit_histogram(values[:, unit], float(values[row, unit]), state.colour(card.digest)),
+                key=f"layers_histogram_{card.digest}",
+                toolbar=False,
                 alt=f"How strongly {units.name(unit)} answers to {len(images):,} images",
             )
     if values is not None or not polled:  # two parts of a page that look after jobs must not lie in each other
@@ -122,8 +124,8 @@ def kernels(polled: bool) -> None:
                 st.caption(f"{card.name} has no convolution.")
                 continue
             n, channels, height, width = weights.shape
-            uri = data_uri(kernel_sheet(weights, 8))
-            st.image(uri, width="stretch", alt=f"The {n} kernels of {layer} in {card.name}")
+            picture = to_webp(kernel_sheet(weights, 8))
+            st.image(picture, width="stretch", alt=f"The {n} kernels of {layer} in {card.name}")
             st.caption(f"{card.name}: {n} kernels of {layer}, {channels} × {height} × {width}")
 
 

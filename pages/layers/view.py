@@ -15,7 +15,7 @@ from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_fi
 from figures.maps import colour_map, grey, map_scale, over
 from images.image_set import ImageSet
 from models.card import Layer, ModelCard
-from pages.shared import cache, session
+from pages.shared import cache, content, session
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
 _SIDE_PX, _PAGE_PX = 640, 990
@@ -105,19 +105,20 @@ def height_for(n_models: int) -> int:
     return max(280, min(560, round(width_for(n_models) * 1.15)))
 
 
-def figure(units: Units, look: Look, n_models: int, ink: str) -> go.Figure:
+def figure(units: Units, look: Look, n_models: int) -> go.Figure:
     """The mosaic of a layer with a grid, bars for one without."""
     values, card = units.values, units.request.card
     if values.ndim == 1:
         names = [units.name(unit) for unit in range(len(values))]
-        return bars_figure(values, units.order, names, session.state().colour(card.digest), units.chosen, ink)
+        return bars_figure(values, units.order, names, session.state().colour(card.digest), units.chosen)
     width_px = width_for(n_models)
     key = units.request.key if not units.by.startswith(DIFFER) else f"{units.request.key} {units.order.tobytes().hex()}"
     columns = columns_for(len(values), width_px)
-    tiles, uri = cache.mosaic(key, units.by, columns, look.shared, values, units.order)
+    tiles = cache.mosaic(key, units.by, columns, look.shared, values, units.order)
+    source = content.STORE.find(f"mosaic {key} {units.by} {columns} {look.shared}", tiles.to_png, "png")
     means, peaks = strength(values), peak(values)
     words = [f"unit {unit}<br>mean {means[unit]:.3g} · peak {peaks[unit]:.3g}" for unit in units.order.tolist()]
-    return mosaic_figure(uri, tiles, words, width_px, units.chosen, ink)
+    return mosaic_figure(source, tiles, words, width_px, units.chosen)
 
 
 def about(units: Units) -> str:
@@ -155,20 +156,20 @@ def about_unit(units: Units) -> str:
     return f"mean {values.mean():.3g} · peak {values.max():.3g} · colours {span}"
 
 
-def large_map(units: Units, look: Look, images: ImageSet) -> str:
-    """The chosen unit's map over the picture, as a data URI."""
+def large_map(units: Units, look: Look, images: ImageSet) -> bytes:
+    """The chosen unit's map over the picture, as a file."""
     picture = cache.picture(images.digest, units.request.image_id, _SIDE_PX)
-    if look.view == "picture":
-        return cache.picture_uri(images.digest, units.request.image_id, _SIDE_PX)
     values, signed = units.values[units.chosen], bool(units.values.min() < 0)
     scale = float(np.abs(values).max())
 
     def draw() -> np.ndarray:
+        if look.view == "picture":
+            return picture
         placed = units.request.card.preprocessing.to_image(values, *picture.shape[:2])
         colours = colour_map(placed, signed, scale, overlay=look.view == "overlay")
         return over(grey(picture), colours, 0.85) if look.view == "overlay" else colours
 
-    return cache.drawn(f"unit {units.request.key} {units.chosen} {look.view} {images.digest}", draw)
+    return cache.image_file(f"unit {units.request.key} {units.chosen} {look.view} {images.digest}", draw)
 
 
 def to_png_file(units: Units, look: Look) -> bytes:

@@ -10,11 +10,11 @@ from pages.maxout import jobs as working
 from pages.maxout import view
 from pages.maxout.controls import choose, take_target
 from pages.maxout.jobs import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, Choice
-from pages.shared import chart_events, pick_navigation, session, session_jobs
+from pages.shared import pick_navigation, session, session_jobs
+from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import progress_words
 from pages.shared.page_end import end_page
 from pages.shared.param_widgets import about
-from pages.shared.theme import ink
 
 READING = (
     "Each picture is what excites its class or unit most; beside it the data set's own images that do so most and "
@@ -33,7 +33,6 @@ def begin(choice: Choice) -> bool:
             working.submit(choice, until)
             st.rerun()
         images = st.toggle("Images beside them", True, key="maxout_images", persist_state="session")
-        pick_navigation.whole_picture("maxout", "Whole pictures")
         st.space("stretch")
         with st.popover("What is it?", icon=":material/info:", type="tertiary"):
             st.markdown(about(MaxOut()))
@@ -65,30 +64,23 @@ def progress(choice: Choice, busy: frozenset[str]) -> None:
             st.caption(READING)
 
 
-def act(_trace: int, _point: int, data: list[object] | None) -> None:
+def act(clicked: ChartPoint) -> None:
     """A click on a picture's corner: remember it for this run."""
-    if data is not None:
-        state.clicked = (int(str(data[0])), int(str(data[1])), str(data[2]))
+    if clicked.data is not None:
+        band, tile, what = clicked.data
+        state.clicked = (int(band), int(tile), str(what))
 
 
 def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     """The pictures and their curves; while they form, they are drawn anew."""
     progress(choice, busy)
-    zoom = chart_events.on_zoom("maxout_chart", f"maxout_zoom_{state.n_unzoomed}")
     size = max(card.input_size for card in choice.cards)
-    with st.container(key="maxout_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        pick_navigation.panels(
-            maxout_figure(view.bands(choice, images), size, images, ink(), zoom),
-            f"What excites {len(choice.requests)} targets of {len(choice.cards)} models most",
-        )
-    chart_events.on_click("maxout_chart", "maxout_clicks", act)
+    alt = f"What excites {len(choice.requests)} targets of {len(choice.cards)} models most"
+    figure = maxout_figure(view.bands(choice, images), size, images)
+    pick_navigation.panels(figure, "maxout_chart", alt, f"{size}", act, "Whole pictures")
     st.markdown("**How strongly they answer, step by step**")
-    with st.container(key="maxout_curves"):
-        st.plotly_chart(
-            curves_figure(view.curves(choice), view.value_title(choice), ink()),
-            config={"displayModeBar": False},
-            alt="The values of all targets after each step",
-        )
+    figure = curves_figure(view.curves(choice), view.value_title(choice))
+    chart(figure, key="maxout_curves", alt="The values of all targets after each step", toolbar=False)
     clicked, state.clicked = state.clicked, None
     found = view.asked_at(choice, clicked[0], clicked[1]) if clicked is not None else None
     if clicked is not None and found is not None:

@@ -14,12 +14,12 @@ from common.files import safe_file_name
 from explainers.maxout.request import MaxOutImages, MaxOutRequest
 from explainers.output import UNIT
 from figures.compare import Panel, single_figure
-from figures.maps import data_uri, to_png
+from figures.maps import to_png, to_webp
 from figures.maxout import N_IMAGES, Band, Curve, Tile, curves_figure
 from pages.maxout import jobs as working
 from pages.maxout.jobs import Choice
-from pages.shared import cache, session, site_map, top_images
-from pages.shared.theme import ink
+from pages.shared import cache, content, session, site_map, top_images
+from pages.shared.chart.component import chart
 from suggestion import activations
 
 #: Side of the images beside the pictures, in pixels, and how many of them become picks where there are none.
@@ -89,7 +89,7 @@ def _facts(request: MaxOutRequest, made: MaxOutImages, number: int) -> tuple[str
 
 
 def _images(request: MaxOutRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Images that excite the target most and least, as data URIs, if they are known."""
+    """Images that excite the target most and least, as addresses, if they are known."""
     values, images = working.image_values(request), session.images()
     if values is None:
         return (), ()
@@ -157,11 +157,12 @@ def full_resolution(request: MaxOutRequest, number: int) -> None:
     times = max(1, _FULL_PX // max(picture.shape[:2]))
     enlarged = picture.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
     size = (picture.shape[0], picture.shape[1])
-    st.plotly_chart(single_figure(Panel(data_uri(enlarged)), size), key="maxout_full", config={"scrollZoom": True})
+    source = content.STORE.put(to_webp(enlarged), "webp")
+    chart(single_figure(Panel(source), size), key="maxout_full", alt=request.title, wheel=True)
     colour = session.state().colour(request.card.digest)
     curve = [Curve(request.title, colour, made.curve[:, number])]
-    config = {"displayModeBar": False}
-    st.plotly_chart(curves_figure(curve, request.output.kind, ink()), key="maxout_full_curve", config=config)
+    figure = curves_figure(curve, request.output.kind)
+    chart(figure, key="maxout_full_curve", alt="Its value after each step", toolbar=False)
     top_images.show(request.card, working.layer_of(request.output), request.target, "maxout_full", 8)
 
 

@@ -96,7 +96,6 @@ def look_at() -> Look:
             disabled=view != "overlay",
             **_KEPT,
         )
-        pick_navigation.whole_picture("prediction_difference")
     return Look(view, shared, opacity / 100)
 
 

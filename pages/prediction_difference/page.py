@@ -12,10 +12,9 @@ from pages.prediction_difference.controls import choose, look_at, start
 from pages.prediction_difference.jobs import MAPS, JobSpec
 from pages.prediction_difference.page_state import Scene
 from pages.prediction_difference.view import Look, MapSpec
-from pages.shared import chart_events, pick_navigation, session, session_jobs
+from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import resumable_progress
 from pages.shared.param_widgets import about
-from pages.shared.theme import ink
 
 READING = (
     "Red speaks for the class, blue against it. Scroll over a panel to zoom, drag to pan: all panels move in step."
@@ -49,13 +48,12 @@ def show(specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, p
     resumable_progress(MAPS, [job.key for job in jobs], "prediction_difference", polled, READING)
     band = view.band("", specs, look, images, image_id)
     bands = [Band("", (view.picture_tile(images, image_id), *band.tiles))]
-    zoom = chart_events.on_zoom("prediction_difference_chart", f"difference_zoom_{image_id}_{state.n_unzoomed}")
-    with st.container(key="prediction_difference_chart"):  # a chart with a key of its own would forget the zoom
-        pick_navigation.panels(
-            difference_figure(bands, size, look.strength, ink(), zoom),
-            f"What {len(specs)} models would lose if parts of {image_id} were not known",
-        )
-    chart_events.on_click("prediction_difference_chart", "prediction_difference_clicks", pick_navigation.expand)
+    pick_navigation.panels(
+        difference_figure(bands, size, look.strength),
+        "prediction_difference_chart",
+        f"What {len(specs)} models would lose if parts of {image_id} were not known",
+        image_id,
+    )
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         png, npz = lambda: view.to_png_file(specs, look, images, image_id), lambda: view.to_npz_file(specs)
         icon = ":material/download:"

@@ -23,9 +23,8 @@ from pages.prediction_difference.hidden_maps import N_UNITS, hidden
 from pages.prediction_difference.jobs import MORE, JobSpec
 from pages.prediction_difference.page_state import Comparison, Scene, one_model
 from pages.prediction_difference.view import MapSpec
-from pages.shared import cache, chart_events, pick_navigation, session, session_jobs
+from pages.shared import cache, pick_navigation, session, session_jobs
 from pages.shared.job_progress import resumable_progress
-from pages.shared.theme import ink
 from suggestion.targets import ONE_CLASS, target_of
 
 READING = "Scroll over a panel to zoom, drag to pan: all panels move in step."
@@ -78,13 +77,8 @@ def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) 
     if not bands:
         return
     strength = scene.look.strength if comparison.signed else 1.0
-    zoom = chart_events.on_zoom(chart, f"{chart}_zoom_{scene.image_id}_{session.state().n_unzoomed}")
-    with st.container(key=chart):
-        pick_navigation.panels(
-            difference_figure(bands, size, strength, ink(), zoom, legend=comparison.signed),
-            f"{section.title}: maps of {scene.image_id}",
-        )
-    chart_events.on_click(chart, f"{chart}_clicks", pick_navigation.expand)
+    figure = difference_figure(bands, size, strength, legend=comparison.signed)
+    pick_navigation.panels(figure, chart, f"{section.title}: maps of {scene.image_id}", scene.image_id)
     enlarge(bands, size, strength)
 
 

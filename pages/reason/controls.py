@@ -117,5 +117,4 @@ def look_at() -> tuple[Look, float]:
             threshold = st.slider(
                 "Regions above, of the maximum", 5, 95, 50, 5, format="%d %%", key="reason_threshold", **kept
             )
-        pick_navigation.whole_picture("reason")
     return Look(how, weigh, smoothing / 100, threshold / 100, shared, view), opacity / 100

@@ -9,8 +9,7 @@ from figures.reason import HEADER, reason_figure
 from pages.reason import view
 from pages.reason.controls import choose, choose_guided, look_at
 from pages.reason.view import Choice
-from pages.shared import chart_events, pick_navigation, session
-from pages.shared.theme import ink
+from pages.shared import pick_navigation, session
 from suggestion.table import Predictions
 
 
@@ -27,14 +26,13 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     parts = choice, look, images, image_id, table
     pick_navigation.progress(["reason"], polled)
     shown = view.build(*parts)
-    zoom = chart_events.on_zoom("reason_chart", f"reason_zoom_{image_id}_{state.n_unzoomed}")
     strength = opacity if look.view == "overlay" else 1.0
-    with st.container(key="reason_chart"):  # a chart with a key of its own would be made anew, and forget the zoom
-        pick_navigation.panels(
-            reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength, ink(), zoom),
-            f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
-        )
-    chart_events.on_click("reason_chart", "reason_clicks", pick_navigation.expand)
+    pick_navigation.panels(
+        reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength),
+        "reason_chart",
+        f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
+        image_id,
+    )
     with st.container(horizontal=True):
         png, npz = lambda: view.to_png_file(*parts, opacity), lambda: view.to_npz_file(*parts)
         icon = ":material/download:"

@@ -13,7 +13,7 @@ from common.settings import settings
 from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
-from figures.maps import colour_map, data_uri, grey, shrink
+from figures.maps import grey, shrink, to_webp
 from images.image_set import ImageSet
 from images.paintings import demo_image_set
 from jobs.queue import JobQueue
@@ -22,6 +22,7 @@ from models.card import ModelCard
 from models.demo.painting_nets import NETS
 from models.loaders import demo
 from models.store import ModelStore
+from pages.shared import content
 from suggestion import activations, scoring
 from suggestion.table import Predictions
 
@@ -134,17 +135,20 @@ def picture(images: str, image_id: str, side_px: int) -> np.ndarray:
     return shrink(pictures.image(pictures.index(image_id)), side_px)
 
 
-@st.cache_data(show_spinner=False, max_entries=200)
 def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -> str:
-    """A shrunk picture as a data URI."""
-    pixels = picture(images, image_id, side_px)
-    return data_uri(grey(pixels) if in_grey else pixels)
+    """The address of a shrunk picture."""
+
+    def draw() -> np.ndarray:
+        pixels = picture(images, image_id, side_px)
+        return grey(pixels) if in_grey else pixels
+
+    return drawn(f"picture {images} {image_id} {side_px} {in_grey}", draw)
 
 
-@st.cache_data(show_spinner=False, max_entries=1000)
-def overlay_uri(version: str, scale: float, view: str, signed: bool, _attribution: np.ndarray) -> str:
-    """The map with this key as a picture to lay over another, or alone."""
-    return data_uri(colour_map(_attribution, signed, scale, overlay=view == "overlay"))
+def thumbnail_uri(images: str, index: int, side_px: int) -> str:
+    """The address of a small JPEG of one picture of the set with this digest."""
+    key = f"thumbnail {images} {index} {side_px}"
+    return content.STORE.find(key, lambda: thumbnail(images, index, side_px), "jpg")
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
@@ -154,16 +158,18 @@ def placed_map(version: str, size: tuple[int, int], _request: AttributionRequest
     return None if attribution is None else _request.card.preprocessing.to_image(attribution.maps[0], *size)
 
 
-@st.cache_data(show_spinner=False, max_entries=1000)
-def drawn(key: str, _draw: Callable[[], np.ndarray]) -> str:
-    """What `_draw` gives, (h, w, 3 or 4) uint8, as a data URI; `key` stands for all that it is made of."""
-    return data_uri(_draw())
+def drawn(key: str, draw: Callable[[], np.ndarray]) -> str:
+    """The address of what `draw` gives, (h, w, 3 or 4) uint8; `key` stands for all that it is made of."""
+    return content.STORE.find(key, lambda: to_webp(draw()), "webp")
+
+
+@st.cache_data(show_spinner=False, max_entries=200)
+def image_file(key: str, _draw: Callable[[], np.ndarray]) -> bytes:
+    """What `_draw` gives, (h, w, 3 or 4) uint8, as a file for `st.image`; `key` stands for all that it is made of."""
+    return to_webp(_draw())
 
 
 @st.cache_resource(show_spinner=False, max_entries=100)
-def mosaic(
-    key: str, by: str, n_columns: int, shared: bool, _values: np.ndarray, _order: np.ndarray
-) -> tuple[Mosaic, str]:
-    """The maps `_values` with this key as tiles in the order that `by` stands for, and their picture as a data URI."""
-    tiles = layers.mosaic(_values, _order, n_columns, shared)
-    return tiles, tiles.to_uri()
+def mosaic(key: str, by: str, n_columns: int, shared: bool, _values: np.ndarray, _order: np.ndarray) -> Mosaic:
+    """The maps `_values` with this key as tiles in the order that `by` stands for."""
+    return layers.mosaic(_values, _order, n_columns, shared)

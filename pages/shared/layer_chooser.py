@@ -13,9 +13,9 @@ from explainers.results import Sources, compute
 from figures.network import network_figure, shape_words
 from jobs.queue import Job
 from models.card import Layer, ModelCard
-from pages.shared import cache, chart_events, session
+from pages.shared import cache, session
+from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import run_and_wait
-from pages.shared.theme import ink
 
 #: Height in pixels of the tree and of the part of the diagram on show.
 _HEIGHT_PX = 460
@@ -150,13 +150,12 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
         run_and_wait(job, f"{key}_network", "interactive")
         return
     opened = session.state().unfolded.setdefault(card.digest, set())
-    chart = f"{key}_network_{card.digest}"
 
-    def click(_trace: int, _point: int, place: list[object] | None) -> None:
-        if place is None:
+    def click(node: ChartPoint) -> None:
+        if node.data is None:
             return
-        name = str(place[0])
-        if place[1]:
+        name, folded = node.data
+        if folded:
             opened.add(name)
         if name in names:
             choose_layer(card, key, name)
@@ -165,11 +164,11 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
         st.caption("From input to output. Click a node to choose its layer, a square also to unfold it.")
         if opened:
             st.button("Fold all", key=f"{key}_fold_{card.digest}", type="tertiary", on_click=opened.clear)
-    with st.container(height=_HEIGHT_PX, key=chart, border=False):
-        st.plotly_chart(
-            network_figure(found.network.folded(opened), card.layers, chosen, ink()),
-            width="content",
-            config={"displayModeBar": False},
+    with st.container(height=_HEIGHT_PX, border=False):
+        chart(
+            network_figure(found.network.folded(opened), card.layers, chosen),
+            key=f"{key}_network_{card.digest}",
             alt=f"The network of {card.name}: layers, and which feeds which",
+            on_click=click,
+            toolbar=False,
         )
-    chart_events.on_click(chart, f"{key}_nodes_{card.digest}", click)

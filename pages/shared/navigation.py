@@ -7,14 +7,12 @@ import streamlit as st
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import last_drawing, session, sidebar, site_map, theme  # noqa: E402
+from pages.shared import session, sidebar, site_map, theme  # noqa: E402
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
-theme.steady()
+theme.disable_fade()
 session.update_address()
 with sidebar.around_page():
     page.run()
-with st.sidebar:
-    last_drawing.keep()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,13 +12,11 @@ from figures.compare import Panel, single_figure
 from images.image_set import ImageSet
 from jobs.queue import State
 from pages.shared import cache, scoring_job, session, session_jobs, site_map
+from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import progress_words, run_and_wait
 from pages.shared.page_end import end_page
 from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
-
-#: How a chart of panels behaves; plotly's handles to drag one axis would lie over the neighbour's corner.
-CHART = {"scrollZoom": True, "displaylogo": False, "doubleClick": False, "showAxisDragHandles": False}
 
 
 def require_predictions(key: str) -> Predictions:
@@ -97,16 +95,6 @@ def progress(
             st.caption(hint)
 
 
-def whole_picture(key: str, label: str = "Whole picture") -> None:
-    """The button that takes a chart's zoom back."""
-    st.button(label, icon=":material/zoom_out_map:", key=f"{key}_whole", on_click=_unzoom)
-
-
-def _unzoom() -> None:
-    """Back to the whole picture: a fresh memory of the zoom."""
-    session.state().n_unzoomed += 1
-
-
 def choose_scale(key: str, over: str) -> bool:
     """Whether maps share one scale, so that magnitudes can be compared `over` them."""
     scale = st.segmented_control(
@@ -121,24 +109,26 @@ def choose_scale(key: str, over: str) -> bool:
     return scale == "shared"
 
 
-def panels(figure: go.Figure, alt: str) -> None:
-    """Draw a chart of panels.
-
-    Streamlit leaves a chart alone whose figure equals the last one it sent, and so its zoom, if that has not come here
-    yet: each wish for the whole picture makes the figure another one.
-    """
-    figure.update_layout(meta=session.state().n_unzoomed)
-    st.plotly_chart(figure, config=CHART, alt=alt)
-
-
-def expand(_trace: int, _point: int, place: list[int] | None) -> None:
+def expand(clicked: ChartPoint) -> None:
     """A click on a panel's corner: show it at full width."""
-    if place is not None:
-        session.state().expanded = (int(place[0]), int(place[1]))
+    if clicked.data is not None:
+        session.state().expanded = (int(clicked.data[0]), int(clicked.data[1]))
+
+
+def panels(
+    figure: go.Figure,
+    key: str,
+    alt: str,
+    image_id: str,
+    on_click: Callable[[ChartPoint], None] = expand,
+    reset: str = "Whole picture",
+) -> None:
+    """Draw a chart of panels; the zoom stays for the picture `image_id`, until `reset` is pressed."""
+    chart(figure, key=key, alt=alt, revision=image_id, on_click=on_click, reset=reset, wheel=True)
 
 
 @st.dialog("Full width", width="large")
 def full_width(title: str, panel: Panel, size: tuple[int, int], opacity: float) -> None:
     """One panel, as large as the window lets it be."""
     st.markdown(f"**{title}** · {' · '.join(panel.caption.splitlines())}")
-    st.plotly_chart(single_figure(panel, size, opacity), key="full_width", config={"scrollZoom": True})
+    chart(single_figure(panel, size, opacity), key="full_width", alt=title, wheel=True)

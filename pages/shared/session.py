@@ -40,12 +40,9 @@ class SessionState:
     images: str = ""
     picks: list[str] = field(default_factory=list)
     position: int = 0
-    drawn: tuple[int, ...] = ()
-    n_picks_drawn: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     expanded: tuple[int, int] | None = None
-    n_unzoomed: int = 0
     n_uploads: int = 0
     maxout_target: tuple[str, str, int] | None = None
     clicked: tuple[int, int, str] | None = None

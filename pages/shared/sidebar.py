@@ -55,14 +55,7 @@ def _switch(digest: str) -> None:
     (off.discard if st.session_state[f"sidebar_{digest}"] else off.add)(digest)
 
 
-def is_stale() -> bool:
-    """Whether picks changed since the sidebar was drawn, as they do in a fragment's own run."""
-    state = session.state()
-    return state.n_picks_drawn != len(state.picks)
-
-
 def _picks(state: session.SessionState) -> None:
-    state.n_picks_drawn = len(state.picks)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**Selected images** {len(state.picks)}")
         if state.picks:

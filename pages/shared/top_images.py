@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 
 import numpy as np
@@ -81,8 +80,8 @@ def _strip(title: str, rows: np.ndarray, values: np.ndarray, images: ImageSet) -
     figures = []
     for row in map(int, rows):
         name = html.escape(f"{images.names[row]} · {images.labels[row] or 'no label'}", quote=True)
-        jpeg = base64.b64encode(cache.thumbnail(images.digest, row, _SIDE_PX)).decode()
-        picture = f"<img src='data:image/jpeg;base64,{jpeg}' alt='{name}' title='{name}' style='{_PICTURE}'>"
+        address = cache.thumbnail_uri(images.digest, row, _SIDE_PX)
+        picture = f"<img src='{address}' alt='{name}' title='{name}' style='{_PICTURE}'>"
         figures.append(f"<div style='{_FIGURE}'>{picture}<div style='{_SMALL}'>{values[row]:.3g}</div></div>")
     words = f"<div style='{_SMALL};font-weight:600'>{title}</div>"
     st.html(f"{words}<div style='display:flex;gap:6px'>{''.join(figures)}</div>")

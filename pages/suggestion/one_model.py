@@ -10,6 +10,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache, session
+from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import run_and_wait
 from pages.suggestion.gallery import gallery, picks_bar
 from suggestion import activations
@@ -53,18 +54,16 @@ def one_model(predictions: Predictions, images: ImageSet, cards: list[ModelCard]
     edges, bins = histogram(values, bounds=bounds)
     groups = _groups(predictions, position)
 
-    def take_bar() -> None:
-        for point in st.session_state["one_model_chart"].selection.points:
-            members = list(groups.values())[point["curve_number"]]
-            rows = np.flatnonzero(members & (bins == point["point_index"]))
-            rows = rows[np.argsort(-values[rows])]
-            session.state().pick([images.ids[row] for row in rows[:_PER_BAR]])
+    def take_bar(bar: ChartPoint) -> None:
+        members = list(groups.values())[bar.trace]
+        rows = np.flatnonzero(members & (bins == bar.number))
+        rows = rows[np.argsort(-values[rows])]
+        session.state().pick([images.ids[row] for row in rows[:_PER_BAR]])
 
-    st.plotly_chart(
+    chart(
         histogram_figure(edges, bins, groups, _COLOURS, title),
         key="one_model_chart",
-        on_select=take_bar,
-        selection_mode="points",
+        on_click=take_bar,
         alt=f"Histogram over {len(predictions):,} images: {title}",
     )
     st.caption(f"{reading} Click a bar to pick its images ({_PER_BAR} at most, the highest first).")

@@ -4,7 +4,8 @@ import numpy as np
 import streamlit as st
 
 from figures.suggestion import accuracy_figure, agreement_figure, scatter_figure
-from pages.shared import cache, chart_events, scoring_job, session, sidebar
+from pages.shared import cache, scoring_job, session
+from pages.shared.chart.component import ChartPoint, Drawing, chart, drawing
 from pages.shared.job_progress import run_and_wait
 from pages.shared.preview import preview
 from pages.suggestion.gallery import gallery, picks_bar
@@ -46,68 +47,53 @@ def class_filter(title: str, predictions: Predictions, numbers: np.ndarray, key:
 
 def several_models(predictions: Predictions) -> None:
     """The scatter with its preview, and the gallery of picks."""
-    chosen = filters(predictions)
-    points = scatter(predictions, keep(predictions, chosen))
-    state.drawn = tuple(points.index.tolist())
-    chart, side = st.columns([5, 2], gap="medium")
-    with chart:
-        st.plotly_chart(
-            scatter_figure(points, len(predictions.models)),
-            key="suggestion_scatter",
-            on_select=take_selected,
-            alt="Mean confidence of the models against the number of classes they predict, one point an image",
-        )
-        st.caption(
-            f"{len(points.index):,} of {len(predictions):,} images. Right: sure of their answers; up: the models give "
-            "different answers (points are spread within a row). Hover to see, click or drag a box to pick."
-        )
-    with side:
-        hovered(predictions)
-    chart_events.on_click("suggestion_scatter", "suggestion_clicks", take_clicked)
+    points = scatter(predictions, keep(predictions, filters(predictions)))
+    shown = drawing(scatter_figure(points, len(predictions.models)))
+    explore(predictions, shown, points.index, tuple(state.picks))
     picks_bar(images)
     gallery(predictions, images)
 
 
 @st.fragment
-def hovered(predictions: Predictions) -> None:
-    """The picture under the mouse; only this part runs again when the mouse moves on.
+def explore(predictions: Predictions, shown: Drawing, rows: np.ndarray, picks: tuple[str, ...]) -> None:
+    """The scatter, and beside it the picture under the mouse; only this runs again when the mouse moves on.
 
-    It stays the page's only fragment: when a nested one and its parent are due together, Streamlit may run the child
-    first, and then loses the parent to a duplicate key.
+    `rows` (P,) are the points' places in the table, `picks` what the rest of the page shows. It stays the page's only
+    fragment: when a nested one and its parent are due together, Streamlit may run the child first, and then loses the
+    parent to a duplicate key.
     """
-    place = chart_events.on_hover("suggestion_scatter", key="suggestion_hover")
-    row = state.drawn[place[1]] if place and place[0] == 0 and place[1] < len(state.drawn) else None
-    preview(predictions, images, row)
-    if sidebar.is_stale():  # a pick whose own run was folded into this one
+    if tuple(state.picks) != picks:
         st.rerun()
 
+    def take(points: list[ChartPoint]) -> None:
+        left_out = state.pick([images.ids[rows[point.number]] for point in points])
+        if left_out:
+            st.toast(f"{session.MAX_PICKS} picks at most: {left_out:,} more were left out. Choose a smaller box.")
 
-def take_selected() -> None:
-    """The points inside a box or lasso become picks."""
-    points = st.session_state["suggestion_scatter"].selection.points
-    take([p["point_index"] for p in points if p["curve_number"] == 0])
-
-
-def take_clicked(trace: int, point: int, _data: object) -> None:
-    """A clicked point becomes a pick. (Streamlit passes clicks on only while no box can be drawn.)"""
-    if trace == 0:
-        take([point])
-
-
-def take(points: list[int]) -> None:
-    """Points of the chart as it was drawn last -> picks."""
-    left_out = state.pick([images.ids[state.drawn[point]] for point in points if point < len(state.drawn)])
-    if left_out:
-        st.toast(f"{session.MAX_PICKS} picks at most: {left_out:,} more were left out. Choose a smaller box.")
+    left, right = st.columns([5, 2], gap="medium")
+    with left:
+        under_the_mouse = chart(
+            shown,
+            key="suggestion_scatter",
+            alt="Mean confidence of the models against the number of classes they predict, one point an image",
+            on_click=lambda point: take([point]),
+            on_select=take,
+            on_hover="rerun",
+        ).hover
+        st.caption(
+            f"{len(rows):,} of {len(predictions):,} images. Right: sure of their answers; up: the models give "
+            "different answers (points are spread within a row). Hover to see, click or drag a box to pick."
+        )
+    with right:
+        preview(predictions, images, None if under_the_mouse is None else int(rows[under_the_mouse.number]))
 
 
 def beyond_the_paper(predictions: Predictions) -> None:
     """Each model's accuracy, and who agrees with whom."""
 
-    def take_pair() -> None:
-        for point in st.session_state["suggestion_agreement"].selection.points:
-            rows = where_they_differ(predictions, *divmod(point["point_index"], len(predictions.models)))
-            state.pick([images.ids[row] for row in rows[:12]])
+    def take_pair(pair: ChartPoint) -> None:
+        rows = where_they_differ(predictions, *pair.data)
+        state.pick([images.ids[row] for row in rows[:12]])
 
     names, colours = predictions.model_names, [state.colour(digest) for digest in predictions.models]
     left, right = st.columns(2, gap="large")
@@ -115,11 +101,16 @@ def beyond_the_paper(predictions: Predictions) -> None:
         with left:
             st.subheader("How often each model is right")
             shares, counts = accuracy(predictions)
-            st.plotly_chart(accuracy_figure(names, shares, counts, colours), key="suggestion_accuracy")
+            figure = accuracy_figure(names, shares, counts, colours)
+            chart(figure, key="suggestion_accuracy", alt="Share of right answers of each model", toolbar=False)
     with right if predictions.labelled.any() else left:
         st.subheader("Who agrees with whom")
-        st.plotly_chart(
-            agreement_figure(names, agreement(predictions)), key="suggestion_agreement", on_select=take_pair
+        chart(
+            agreement_figure(names, agreement(predictions)),
+            key="suggestion_agreement",
+            alt="Share of images to which each pair of models gives the same answer",
+            on_click=take_pair,
+            toolbar=False,
         )
         st.caption("Share of images with the same answer. Click a cell: images on which the two differ become picks.")
 

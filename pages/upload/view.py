@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from figures.maps import data_uri
+from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, scoring_job, session
@@ -22,7 +22,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
     rgb = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
     facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.image(data_uri(rgb), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
+        st.image(to_webp(rgb), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(

@@ -1,4 +1,4 @@
-"""What browser tests do with a chart of panels; `chart` is the key of the container that it is in."""
+"""What browser tests do with a chart of panels; `chart` is its key."""
 
 import base64
 import io
@@ -9,8 +9,13 @@ from PIL import Image
 
 
 def plot(chart: str) -> str:
-    """The chart on show, in JavaScript: Streamlit hides the one before for a while."""
-    return f"[...document.querySelectorAll('.st-key-{chart} .js-plotly-plot')].find((plot) => plot.checkVisibility())"
+    """The chart, in JavaScript."""
+    return f"document.querySelector('.st-key-{chart} .js-plotly-plot')"
+
+
+def sources(chart: str) -> str:
+    """The addresses of all pictures that the chart shows, in JavaScript, as one text."""
+    return f"JSON.stringify({plot(chart)}?._fullLayout?.images.map((image) => image.source))"
 
 
 def n_drawn(chart: str, what: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.browser import chromium, serve
 
 COLUMNS = "[...document.querySelectorAll('[class*=st-key-layers_chart_]')]"
-CHART = f"[...({COLUMNS}[0]?.querySelectorAll('.js-plotly-plot') ?? [])].find((plot) => plot.checkVisibility())"
+CHART = f"{COLUMNS}[0]?.querySelector('.js-plotly-plot')"
 N_TILES = f"({CHART}?.querySelector('image') ? {CHART}._fullData[0].x.length : 0)"
 FIRST = f"{CHART}?._fullData?.[0].customdata[0]"
 NODES = "document.querySelector('[class*=st-key-layers_network_] .js-plotly-plot')"
@@ -46,7 +46,6 @@ def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
     strongest = page.evaluate(FIRST)
     page.get_by_role("heading", name=f"Unit {strongest}", exact=True).first.wait_for()
     top = page.locator("h3").first.bounding_box()["y"]
-    page.wait_for_timeout(1000)
     wanted, x, y = page.evaluate(
         f"(() => {{ const {{xaxis, yaxis, _size}} = {CHART}._fullLayout, t = {CHART}._fullData[0];"
         f" const box = {CHART}.getBoundingClientRect(); return [t.customdata[10],"
@@ -62,7 +61,6 @@ def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
 def test_a_node_of_the_network_leads_to_its_layer_and_the_slider_goes_on(page):
     page.locator("button[data-testid=stPopoverButton]:visible").first.click()
     page.wait_for_function(f"{NODES}?._fullData?.length > 3", timeout=60_000)
-    page.wait_for_timeout(1500)
     press(page, *page.evaluate(PLACE, "features.5"), NODES)
     page.wait_for_function(f"{N_TILES} == 16", timeout=30_000)
     page.keyboard.press("Escape")

@@ -41,13 +41,12 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     shown = ranges(page, "maxout_chart")
     assert len(shown) == N_PICTURES
     assert len(set(shown)) == 1
-    page.get_by_role("button", name="Whole pictures").click()  # at once: before the server heard of the zoom
+    page.get_by_role("button", name="Whole pictures").click()
     page.wait_for_function(f"{WIDTH} == 80")
-    page.wait_for_timeout(1500)
     press_mark(page, "maxout_chart", "⤢")
     page.get_by_role("dialog").get_by_text("64 × 64 px").wait_for(timeout=20_000)
     page.keyboard.press("Escape")
-    page.wait_for_timeout(1500)
+    page.get_by_role("dialog").wait_for(state="detached")
     press_mark(page, "maxout_chart", "Reason")
     page.get_by_text("Where does each layer find its reasons?").wait_for(timeout=30_000)
     page.get_by_test_id("stSidebar").get_by_text(re.compile("Selected images 6")).wait_for(timeout=30_000)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.browser import chromium, serve
-from tests.browser.panels import n_marks, press_mark, shown_px, wait_for_words, zoom
+from tests.browser.panels import n_marks, press_mark, shown_px, sources, wait_for_words, zoom
 
 CORNERS, WIDTH = n_marks("prediction_difference_chart"), shown_px("prediction_difference_chart")
 TOP = "document.querySelector('.st-key-difference_png').getBoundingClientRect().top"
@@ -23,7 +23,7 @@ def page(tmp_path):
 
 
 def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
-    page.wait_for_timeout(1000)
+    page.wait_for_function(f"{WIDTH} == 224")
     top = page.evaluate(TOP)
     page.get_by_role("button", name="Explain this picture").click()
     page.wait_for_function(f"{CORNERS} == 4", timeout=120_000)
@@ -34,18 +34,19 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     assert page.evaluate(TOP) == top, "the page jumps when the job ends"
 
     zoom(page, "prediction_difference_chart", 2, 220)
-    page.wait_for_timeout(1000)
+    before = page.evaluate(sources("prediction_difference_chart"))
     page.get_by_role("button", name="Resume to exact").click()
     stop = page.locator(".st-key-prediction_difference_stop button")
     stop.wait_for(timeout=30_000)
-    page.wait_for_timeout(2000)
+    page.wait_for_function(
+        f"(before) => {sources('prediction_difference_chart')} != before", arg=before, timeout=120_000
+    )
     page.wait_for_function(f"{WIDTH} < 220")  # a sharper map keeps the zoom
     stop.click()
     page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
 
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} == 4", timeout=30_000)
-    page.wait_for_timeout(1000)
     press_mark(page, "prediction_difference_chart", number=1)
     page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)
 

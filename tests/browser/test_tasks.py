@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks.browser import POINTS, chromium, serve, wait_for_scatter
-from tests.browser.panels import n_drawn, n_marks, press_mark, ranges, shown_px, zoom
+from tests.browser.panels import n_drawn, n_marks, press_mark, ranges, shown_px, sources, zoom
 
 MAPS, WIDTH = n_drawn("compare_chart", "image"), shown_px("compare_chart")
 
@@ -108,9 +108,9 @@ def test_zooming_one_panel_moves_them_all_and_stays(visitor):
     shown = ranges(visitor.page, "compare_chart")
     assert len(shown) >= 8
     assert len(set(shown)) == 1
-    visitor.page.wait_for_timeout(2000)
+    before = visitor.page.evaluate(sources("compare_chart"))
     visitor.page.get_by_text("map", exact=True).click()
-    visitor.page.wait_for_timeout(3000)
+    visitor.page.wait_for_function(f"(before) => {sources('compare_chart')} != before", arg=before)
     visitor.wait(f"{WIDTH} < 220")  # another view keeps the zoom
     visitor.press("Whole picture")
     visitor.wait(f"{WIDTH} == 224")
@@ -121,7 +121,6 @@ def test_a_click_on_a_panels_corner_shows_it_at_full_width(visitor):
     visitor.press("Select six images")
     visitor.wait(f"{MAPS} >= 8")
     visitor.wait(f"{n_marks('compare_chart')} > 0")
-    visitor.page.wait_for_timeout(1500)
     press_mark(visitor.page, "compare_chart")
     visitor.page.get_by_role("dialog").get_by_text("Grad-CAM · vgg").wait_for(timeout=20_000)
 

@@ -19,12 +19,12 @@ def texts(figure):
 
 def test_every_picture_zooms_with_the_others_and_carries_its_marks():
     bands = [Band("portrait", (tile(), tile())), Band("landscape", (tile(), tile()))]
-    figure = maxout_figure(bands, (64, 80), images=True, zoom=([10, 20], [20, 10]))
+    figure = maxout_figure(bands, (64, 80), images=True)
     assert len(figure.data) == 4
     assert [list(marks) for marks in figure.data[-1].customdata] == [[1, 1, ENLARGE], [1, 1, REASON]]
     axes = [axis for name, axis in figure.layout.to_plotly_json().items() if name.startswith("xaxis")]
     assert len(axes) == 4
-    assert all(axis["range"] == [10, 20] for axis in axes)
+    assert all(axis["range"] == [0, 80] for axis in axes)
     assert all(axis.get("matches", "x") == "x" for axis in axes)
     assert "<b>portrait</b>" in texts(figure)
     assert any("logit 12<br>step 256" in text for text in texts(figure))

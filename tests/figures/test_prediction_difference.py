@@ -31,12 +31,6 @@ def test_all_maps_pan_and_zoom_in_step(bands):
     assert [axis.matches for axis in axes].count("x") == 4
 
 
-def test_a_zoom_is_kept_in_all_panels(bands):
-    figure = difference_figure(bands, (100, 200), zoom=([10, 20], [30, 15]))
-    assert {tuple(axis.range) for axis in figure.select_xaxes()} == {(10, 20)}
-    assert {tuple(axis.range) for axis in figure.select_yaxes()} == {(30, 15)}
-
-
 def test_titles_captions_reasons_and_the_legend_are_told_in_words(bands):
     drawn = texts(difference_figure(bands, (100, 100)))
     for words in ("conditional", "vgg", "portrait 0.91", "stride 4 of 8 → 1 · 6 s", "reads pictures", "against", "for"):

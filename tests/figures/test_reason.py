@@ -38,13 +38,6 @@ def test_picture_regions_and_all_maps_pan_and_zoom_in_step(figure):
     assert all(axis.range == (100, 0) for axis in figure.select_yaxes())
 
 
-def test_a_zoom_is_kept_in_all_panels():
-    rows = [TargetRow("portrait", RED, "", (Panel(PIXEL, PIXEL),) * 2)]
-    figure = reason_figure(PIXEL, Panel(PIXEL), (100, 200), rows, 0.5, zoom=([10, 20], [30, 15]))
-    assert {tuple(axis.range) for axis in figure.select_xaxes()} == {(10, 20)}
-    assert {tuple(axis.range) for axis in figure.select_yaxes()} == {(30, 15)}
-
-
 def test_targets_layers_and_reasons_are_told_in_words(figure):
     for words in ("portrait", "its answer", "layer1", "found 0.4", "found nothing", "Not enough memory", "above 50%"):
         assert words in texts(figure)

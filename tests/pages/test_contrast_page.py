@@ -1,7 +1,6 @@
 """The contrast page without a browser: why this and not that, beside other methods, and the generator it takes."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from models.preprocessing import Preprocessing
 from pages.contrast import view
 from pages.contrast.jobs import Choice, Scene
 from pages.shared import cache
+from tests.pages.charts import figures
 
 PAGE = "../contrast/page.py"
 
@@ -79,12 +79,12 @@ def finish(app) -> None:
 
 def drawn(page, which: int = 0) -> str:
     """All words of a figure."""
-    words = json.loads(page.get("plotly_chart")[which].proto.spec)["layout"]["annotations"]
+    words = figures(page)[which]["layout"]["annotations"]
     return " ".join(word["text"] for word in words).replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ")
 
 
 def curves(page) -> list[dict]:
-    return [t for t in json.loads(page.get("plotly_chart")[1].proto.spec)["data"] if t.get("name")]
+    return [t for t in figures(page)[1]["data"] if t.get("name")]
 
 
 def scene_of(page) -> Scene:

@@ -1,7 +1,6 @@
 """The layers page without a browser: units in order, models in step, and what is said where there is nothing to see."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from explainers.results import Sources, compute
 from pages.layers import controls, view
 from pages.layers.view import Look
 from pages.shared import cache, layer_chooser, top_images
+from tests.pages.charts import figures
 
 app = shared.app  # a fixture
 
@@ -38,13 +38,9 @@ def finish(page) -> None:
     shared.wait_for_table(page)
 
 
-def charts(page) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-
-
 def tiles(page, model: int) -> list[int]:
     """The units of the model's mosaic, in its order."""
-    return [chart for chart in charts(page) if "images" in chart["layout"]][model]["data"][0]["customdata"]
+    return [chart for chart in figures(page) if "images" in chart["layout"]][model]["data"][0]["customdata"]
 
 
 def values_of(page, model: int, layer: str = "features.26") -> np.ndarray:
@@ -125,7 +121,7 @@ def test_neurons_without_a_grid_are_bars_and_answers_have_their_names(page):
     page.selectbox(key=f"layers_layer_{vgg}").set_value("classifier").run()
     finish(page)
     assert not page.exception
-    bars = next(chart for chart in charts(page) if chart["data"][0].get("orientation") == "h")
+    bars = next(chart for chart in figures(page) if chart["data"][0].get("orientation") == "h")
     assert "seascape" in bars["layout"]["yaxis"]["ticktext"]
     assert "no grid" in shared.words(page)
 
@@ -140,13 +136,13 @@ def test_kernels_are_read_when_they_are_looked_for(page):
 
 def test_the_network_and_the_tree_open_on_demand(page):
     vgg = page.session_state["session"].models[0]
-    n_charts = len(charts(page))
+    n_charts = len(figures(page))
     page.session_state[f"layers_inside_{vgg}"] = True
     page.run()
     finish(page)
     assert not page.exception
-    assert len(charts(page)) == n_charts + 1
-    network = next(chart for chart in charts(page) if chart["layout"].get("uirevision") == "network")
+    assert len(figures(page)) == n_charts + 1
+    network = next(chart for chart in figures(page) if any(trace.get("mode") == "lines" for trace in chart["data"]))
     named = [place[0] for trace in network["data"] for place in trace.get("customdata") or []]
     assert {"features.0", "classifier.4"} <= set(named)
     page.segmented_control(key=f"layers_shown_{vgg}").set_value("tree").run()

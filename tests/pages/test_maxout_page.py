@@ -1,7 +1,6 @@
 """The MaxOut page without a browser: it starts by itself, stops, goes on, and leads to Reason."""
 
 import io
-import json
 import zipfile
 
 import numpy as np
@@ -18,6 +17,7 @@ from pages.maxout import view
 from pages.maxout.controls import parse_units
 from pages.maxout.jobs import Choice, Row
 from pages.shared import cache
+from tests.pages.charts import figures
 
 app = shared.app  # a fixture
 
@@ -46,8 +46,7 @@ def finish(app):
 
 def drawn(page) -> str:
     """All words of the figure of pictures."""
-    chart = page.get("plotly_chart")[0]
-    return " ".join(words["text"] for words in json.loads(chart.proto.spec)["layout"]["annotations"])
+    return " ".join(words["text"] for words in figures(page)[0]["layout"]["annotations"])
 
 
 def test_it_starts_by_itself_with_every_class_of_every_model(page):
@@ -55,9 +54,9 @@ def test_it_starts_by_itself_with_every_class_of_every_model(page):
     for part in ("portrait", "abstract", "vgg", "shortcut", "logit", "step 4", "images up to", "most", "least"):
         assert part in words
     assert "resnet" not in words
-    pictures = json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]["images"]
+    pictures = figures(page)[0]["layout"]["images"]
     assert len(pictures) == 12 * (1 + 8)
-    curves = json.loads(page.get("plotly_chart")[1].proto.spec)["data"]
+    curves = figures(page)[1]["data"]
     assert len(curves) == 12
 
 

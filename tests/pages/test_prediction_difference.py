@@ -1,7 +1,6 @@
 """The prediction difference page without a browser: maps that sharpen, stop, go on, and the comparisons below them."""
 
 import io
-import json
 import threading
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import Choice, Look
 from pages.shared import cache
 from pages.shared.target_picker import TargetSpec
+from tests.pages.charts import figures
 
 app = shared.app  # a fixture
 
@@ -46,17 +46,15 @@ def page(app):
     return app
 
 
-def figures(page) -> list[str]:
+def words_of(page) -> list[str]:
     """All words of each figure."""
-    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-    drawn = [" ".join(words["text"] for words in spec["layout"]["annotations"]) for spec in specs]
+    drawn = [" ".join(words["text"] for words in spec["layout"]["annotations"]) for spec in figures(page)]
     return [words.replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ") for words in drawn]
 
 
 def n_maps(page) -> list[int]:
     """How many maps each figure shows: each has a mark to enlarge it."""
-    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-    return [sum("customdata" in trace for trace in spec["data"]) for spec in specs]
+    return [sum("customdata" in trace for trace in spec["data"]) for spec in figures(page)]
 
 
 def press(page, key):
@@ -73,7 +71,7 @@ def open_box(page, name):
 
 
 def test_nothing_is_worked_out_before_somebody_asks(page):
-    assert "not computed yet" in figures(page)[0]
+    assert "not computed yet" in words_of(page)[0]
     assert "paintings" in shared.words(page)
     assert not [job for job in cache.jobs().jobs if job.unit == "windows"]
     assert page.button(key=MAPS).label == "Explain this picture"
@@ -82,7 +80,7 @@ def test_nothing_is_worked_out_before_somebody_asks(page):
 def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
     press(page, MAPS)
     assert n_maps(page) == [2]
-    drawn = figures(page)[0]
+    drawn = words_of(page)[0]
     for words in ("vgg", "shortcut", "window 8 px of 64", "stride 4", "error ±", "bits", "against", "for"):
         assert words in drawn
     assert "→" not in drawn, "it is as far as was asked for"
@@ -97,10 +95,10 @@ def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page
     assert n_maps(page) == [2]
     assert page.button(key=MAPS).disabled
     page.number_input(key="prediction_difference_stride").set_value(2).run()
-    assert "stride 4 of 8 → 2" in figures(page)[0]
+    assert "stride 4 of 8 → 2" in words_of(page)[0]
     assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
-    assert "→" not in figures(page)[0]
+    assert "→" not in words_of(page)[0]
 
 
 def test_exact_asks_about_every_window_with_all_samples(page):
@@ -109,7 +107,7 @@ def test_exact_asks_about_every_window_with_all_samples(page):
     page.selectbox(key="prediction_difference_setting_prediction-difference_sampling").set_value("marginal").run()
     assert page.button(key=EXACT).label == "Explain it exactly"
     press(page, EXACT)
-    assert "stride 1 " in figures(page)[0]
+    assert "stride 1 " in words_of(page)[0]
     assert page.button(key=EXACT).label == "Exact"
     assert page.button(key=EXACT).disabled
 
@@ -149,8 +147,8 @@ def test_targets_and_measures_can_be_chosen(page):
     page.selectbox(key="prediction_difference_class").set_value("still life").run()
     page.segmented_control(key="prediction_difference_value").set_value("logit").run()
     press(page, MAPS)
-    assert "still life" in figures(page)[0]
-    assert "logits" in figures(page)[0]
+    assert "still life" in words_of(page)[0]
+    assert "logits" in words_of(page)[0]
 
 
 def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkeypatch):
@@ -165,10 +163,10 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
     monkeypatch.setattr(request_module, "sampler_for", fail)
     press(page, MAPS)
     assert n_maps(page) == [1]
-    assert "out of order" in figures(page)[0]
+    assert "out of order" in words_of(page)[0]
     assert not page.button(key=MAPS).disabled, "it may be tried again"
     page.number_input(key="prediction_difference_stride").set_value(20).run()
-    assert "leaves gaps" in figures(page)[0]
+    assert "leaves gaps" in words_of(page)[0]
     assert page.button(key=MAPS).disabled
     assert not page.exception
 
@@ -179,7 +177,7 @@ def test_several_windows_stand_side_by_side(page):
     page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
     press(page, "difference_windows_start")
     assert n_maps(page) == [1, 2], "the map on top is one of them"
-    assert "4 × 4 px" in figures(page)[1]
+    assert "4 × 4 px" in words_of(page)[1]
     assert page.button(key="difference_windows_start").label == "Computed"
 
 
@@ -187,15 +185,15 @@ def test_conditional_and_marginal_sampling_stand_below_each_other(page):
     open_box(page, "samplings")
     press(page, "difference_samplings_start")
     assert n_maps(page) == [2, 4]
-    assert "Marginal: what other pictures show" in figures(page)[1]
+    assert "Marginal: what other pictures show" in words_of(page)[1]
 
 
 def test_three_classes_are_explained_in_both_layers_with_their_values(page):
     open_box(page, "classes")
     press(page, "difference_classes_start")
-    assert n_maps(page) == [1, 6], "the map on top is one of them"
-    assert "probability 0." in figures(page)[1]
-    assert "logit " in figures(page)[1]
+    assert n_maps(page) == [0, 6]
+    assert "probability 0." in words_of(page)[1]
+    assert "logit " in words_of(page)[1]
     page.segmented_control(key="prediction_difference_scale").set_value("shared").run()
     assert not page.exception
 
@@ -204,15 +202,15 @@ def test_masks_of_the_strongest_pixels_stand_beside_those_of_the_gradient(page):
     open_box(page, "masks")
     press(page, "difference_masks_start")
     assert n_maps(page) == [2, 4]
-    assert "Sensitivity map" in figures(page)[1]
-    assert "against" not in figures(page)[1], "a mask has no scale of colours"
+    assert "Sensitivity map" in words_of(page)[1]
+    assert "against" not in words_of(page)[1], "a mask has no scale of colours"
 
 
 def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(page):
     open_box(page, "hidden")
     press(page, "difference_hidden_start")
     assert n_maps(page) == [0, 12]
-    drawn = figures(page)[1]
+    drawn = words_of(page)[1]
     for words in ("features.5", "features.12", "features.26", "unit ", "activation"):
         assert words in drawn
 
@@ -226,7 +224,7 @@ def test_units_of_any_layer_can_be_chosen_by_number(page):
     page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([7, 2]).run()
     press(page, "difference_hidden_start")
     assert n_maps(page) == [0, 2 + 4]
-    drawn = figures(page)[1]
+    drawn = words_of(page)[1]
     assert drawn.index("unit 2") < drawn.index("unit 7")
     page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([2, 5, 7]).run()
     assert not page.button(key="difference_hidden_start").disabled, "another unit is another question"
@@ -303,7 +301,7 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
         widget.set_value(value).run()
     if not page.button(key=MAPS).disabled:
         press(page, MAPS)
-    assert words in figures(page)[0]
+    assert words in words_of(page)[0]
     assert n_maps(page)[0] == 0
     assert not page.error
     for name in ("windows", "samplings", "classes", "masks", "hidden"):

@@ -1,7 +1,6 @@
 """The reason page without a browser: what it offers, and that one failing target costs no other."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from pages.reason import view
 from pages.reason.view import Choice, Look
 from pages.shared import cache
 from suggestion import targets
+from tests.pages.charts import figures
 
 app = shared.app  # a fixture
 
@@ -34,8 +34,8 @@ def page(app):
 
 def figure_of(page) -> str:
     """All words of the figure."""
-    (chart,) = page.get("plotly_chart")
-    return " ".join(words["text"] for words in json.loads(chart.proto.spec)["layout"]["annotations"])
+    (figure,) = figures(page)
+    return " ".join(words["text"] for words in figure["layout"]["annotations"])
 
 
 def test_the_models_answer_and_its_runner_up_are_explained_layer_by_layer(page):

@@ -1,0 +1,9 @@
+"""Charts as pages use them, and nothing else; the app's root is on PYTHONPATH."""
+
+import streamlit as st
+from starlette.routing import Route
+
+from pages.shared import content
+from pages.shared.chart import assets
+
+app = st.App("script.py", routes=[Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)])
