@@ -1,4 +1,4 @@
-"""Contrast: why this class and not that one, by the nearest picture between the two."""
+"""Contrast: why this class and not that one, by the nearest image between the two."""
 
 import streamlit as st
 
@@ -6,6 +6,7 @@ from common.errors import InputError
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import Contrastive
 from figures.contrast_grid import contrast_figure, morph_figure
+from images.image_set import ImageSet
 from pages.contrast import generator, view
 from pages.contrast import jobs as working
 from pages.contrast.controls import choose, choose_step, look_at
@@ -21,8 +22,26 @@ READING = (
 )
 
 
+def page() -> None:
+    """The contrasts of the selected images, and below them the generator; without one, how to get it."""
+    st.title("Why this class and not another?")
+    images = session.images()
+    try:
+        in_use = generator.in_use(images)
+        if in_use is None:
+            generator.offer(images)
+            return
+        above, below = st.container(), st.container()
+        with below:  # first: where no image is selected, the page stops, and the generator is there all the same
+            generator.section(images, in_use)
+        with above:
+            contrasts(images, in_use)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
 def pager() -> str:
-    """Which of the picks is on show; beside it, what the method is."""
+    """The selected image on show; beside it, what the method is."""
     with st.container(horizontal=True, vertical_alignment="center"):
         image_id = pick_navigation.pager("contrast")
         st.space("stretch")
@@ -32,10 +51,11 @@ def pager() -> str:
 
 
 def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
-    """The contrasts and the way to them; while they are being found, they are drawn anew."""
+    """The contrasts and the way to them; redrawn while they are being computed."""
     pick_navigation.progress([CONTRAST], polled, READING)
     size, rows = view.size_of(scene, image_id), view.rows(scene, image_id, look)
     alt = f"What {len(scene.cards)} models want changed in {image_id}"
+    state = session.state()
     pick_navigation.panels(contrast_figure(rows, size), "contrast_chart", alt, image_id)
     share, along_search = choose_step()
     row, curves = view.morph(scene, image_id, share, along_search)
@@ -46,7 +66,7 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
         parts = scene, image_id
         png, npz = lambda: view.to_png_file(*parts), lambda: view.to_npz_file(*parts)
         icon = ":material/download:"
-        st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="contrast_png", icon=icon)
+        st.download_button("Image (PNG)", png, f"{image_id}.png", "image/png", key="contrast_png", icon=icon)
         st.download_button("Raw arrays (npz)", npz, f"{image_id}.npz", key="contrast_npz", icon=icon)
     if notes := view.notes(scene, image_id):
         st.caption("  \n".join(notes))
@@ -57,8 +77,8 @@ def show(scene: Scene, image_id: str, look: Look, polled: bool) -> None:
             pick_navigation.full_width(f"{rows[band].title} · {chosen.title}: {chosen.facts}", chosen.panel, size, 1.0)
 
 
-def contrasts(trained: Trained) -> None:
-    """What there is to see of the picks."""
+def contrasts(images: ImageSet, trained: Trained) -> None:
+    """The contrasts of the selected images."""
     table = pick_navigation.require_predictions("contrast")
     generator.pick_for_newcomers(table)
     pick_navigation.require_picks(table, "contrast")
@@ -72,17 +92,4 @@ def contrasts(trained: Trained) -> None:
     st.fragment(show, run_every=0.4 if busy else None)(scene, image_id, look, busy)
 
 
-state, images = session.state(), session.images()
-st.title("Why this and not that?")
-try:
-    in_use = generator.in_use(images)
-    if in_use is None:
-        generator.offer(images)
-    else:
-        above, below = st.container(), st.container()
-        with below:  # first: where nothing is picked, the page stops, and the generator is there all the same
-            generator.section(images, in_use)
-        with above:
-            contrasts(in_use)
-except InputError as error:
-    st.error(str(error), icon=":material/error:")
+page()

@@ -1,4 +1,4 @@
-"""MaxOut: the picture that a class or a unit answers to most, forming under one's eyes, model beside model."""
+"""MaxOut (activation maximisation): the image that excites a class or unit most, forming while one watches."""
 
 import streamlit as st
 
@@ -17,15 +17,35 @@ from pages.shared.page_end import end_page
 from pages.shared.param_widgets import about
 
 READING = (
-    "Each picture is what excites its class or unit most; beside it the data set's own images that do so most and "
-    "least. Scroll over one to zoom, drag to pan: all move in step."
+    "Each image is the one that excites its class or unit most; beside it stand the data set's own images that do so "
+    "most and least. Scroll over one to zoom, drag to pan: all move in step."
 )
 
 
+def page() -> None:
+    """Targets, the images that form, and their activation per step."""
+    cards = session.cards()
+    st.title("What excites a class or unit most?")
+    if not cards:
+        st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")
+        end_page()
+    try:
+        take_target(cards)
+        choice = choose(cards)
+        images = begin(choice)
+        busy = working.active()
+        pace = 0.6 if len(choice.requests) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+        st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
+        file, icon = lambda: view.to_zip_file(choice), ":material/download:"
+        st.download_button("Images (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
 def begin(choice: Choice) -> bool:
-    """Start, or go on; the very first visit starts by itself. Returns whether to show images beside the pictures."""
+    """Start or resume; the very first visit starts by itself. Returns whether to show the data set's own images."""
     until, at_work, begun = working.goal(choice), working.running(choice) is not None, working.begun(choice)
-    unasked = MAXOUT not in state.jobs and not begun and len(choice.requests) <= UNASKED_TARGETS
+    unasked = MAXOUT not in session.state().jobs and not begun and len(choice.requests) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
         words = "Resume" if begun else "Start"
         pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
@@ -46,10 +66,10 @@ def begin(choice: Choice) -> bool:
 
 
 def progress(choice: Choice, busy: frozenset[str]) -> None:
-    """How far it is, and the way to stop it; draws the page anew when a job ends. The line keeps its place."""
+    """How far it is, and the way to stop it; redraws the page when a job ends. The line keeps its place."""
     if working.active() != busy:
         st.rerun()
-    job, active = state.jobs.get(MAXOUT), session_jobs.active(MAXOUT, IMAGES)
+    job, active = session.state().jobs.get(MAXOUT), session_jobs.active(MAXOUT, IMAGES)
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if active is not None:
             st.progress(active.fraction, f"{active.title}: {progress_words(active)}")
@@ -59,28 +79,29 @@ def progress(choice: Choice, busy: frozenset[str]) -> None:
         elif job is not None and job.key == choice.key and job.state is State.FAILED:
             st.error(job.error, icon=":material/error:")
         elif job is not None and job.key == choice.key and job.state is State.CANCELLED:
-            st.caption("Stopped. The best pictures are kept, also over a restart: go on whenever you like.")
+            st.caption("Stopped. The best images are kept, also over a restart. Resume whenever you like.")
         else:
             st.caption(READING)
 
 
 def act(clicked: ChartPoint) -> None:
-    """A click on a picture's corner: remember it for this run."""
+    """A click on an image's corner: remember it for this run."""
     if clicked.data is not None:
         band, tile, what = clicked.data
-        state.clicked = (int(band), int(tile), str(what))
+        session.state().clicked = (int(band), int(tile), str(what))
 
 
 def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
-    """The pictures and their curves; while they form, they are drawn anew."""
+    """The images and their activation curves; redrawn while they form."""
     progress(choice, busy)
     size = max(card.input_size for card in choice.cards)
     alt = f"What excites {len(choice.requests)} targets of {len(choice.cards)} models most"
     figure = maxout_figure(view.bands(choice, images), size, images)
     pick_navigation.panels(figure, "maxout_chart", alt, f"{size}", act, "Whole pictures")
-    st.markdown("**How strongly they answer, step by step**")
+    st.markdown("**Activation per step**")
     figure = curves_figure(view.curves(choice), view.value_title(choice))
-    chart(figure, key="maxout_curves", alt="The values of all targets after each step", toolbar=False)
+    chart(figure, key="maxout_curves", alt="Activation of all targets after each step", toolbar=False)
+    state = session.state()
     clicked, state.clicked = state.clicked, None
     found = view.asked_at(choice, clicked[0], clicked[1]) if clicked is not None else None
     if clicked is not None and found is not None:
@@ -90,19 +111,4 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
             view.full_resolution(*found)
 
 
-state, cards = session.state(), session.cards()
-st.title("What would the perfect picture look like?")
-if not cards:
-    st.info("No model is switched on. Switch one on in the sidebar, or add one on the Upload page.")
-    end_page()
-try:
-    take_target(cards)
-    choice = choose(cards)
-    images = begin(choice)
-    busy = working.active()
-    pace = 0.6 if len(choice.requests) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
-    st.fragment(show, run_every=pace if busy else None)(choice, images, busy)
-    file, icon = lambda: view.to_zip_file(choice), ":material/download:"
-    st.download_button("Pictures (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
-except InputError as error:
-    st.error(str(error), icon=":material/error:")
+page()

@@ -1,17 +1,18 @@
-"""Prediction difference: what each model's answer would lose if a part of the picture were not known."""
+"""Prediction difference: what each model's answer would lose if a part of the image were unknown."""
 
 import streamlit as st
 
 from common.errors import InputError
 from explainers.prediction_difference.method import PredictionDifference
 from figures.prediction_difference import Band, difference_figure
+from images.image_set import ImageSet
 from pages.prediction_difference import jobs as working
 from pages.prediction_difference import sections as more
-from pages.prediction_difference import view as view
+from pages.prediction_difference import view
 from pages.prediction_difference.controls import choose, look_at, start
 from pages.prediction_difference.jobs import MAPS, JobSpec
 from pages.prediction_difference.page_state import Scene
-from pages.prediction_difference.view import Look, MapSpec
+from pages.prediction_difference.view import Choice, Look, MapSpec
 from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import resumable_progress
 from pages.shared.param_widgets import about
@@ -21,8 +22,30 @@ READING = (
 )
 
 
+def page() -> None:
+    """One map for each model, and below it the comparisons."""
+    st.title("Prediction difference")
+    table = pick_navigation.require_predictions("prediction_difference")
+    pick_navigation.require_picks(table, "prediction_difference")
+    cards, images = session.cards(), session.images()
+    try:
+        choice = choose(cards)
+        image_id = pager()
+        specs = view.per_model(choice, cards, images, image_id, table)
+        requests = view.requests_of(specs)
+        title = f"Prediction difference of {len(requests)} models"
+        jobs = [JobSpec.of(title, requests), JobSpec.of(title, list(map(working.exact, requests)))]
+        begin(choice, images, *jobs)
+        busy = any(session_jobs.running(MAPS, job.key) for job in jobs)
+        look = look_at()
+        st.fragment(show, run_every=0.6 if busy else None)(images, specs, jobs, image_id, look, busy)
+        more.sections(Scene(choice, cards, images, image_id, table, look))
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
 def pager() -> str:
-    """Which of the picks is on show; beside it, what the method is."""
+    """The selected image on show; beside it, what the method is."""
     with st.container(horizontal=True, vertical_alignment="center"):
         image_id = pick_navigation.pager("prediction_difference")
         st.space("stretch")
@@ -31,19 +54,19 @@ def pager() -> str:
     return image_id
 
 
-def begin(job: JobSpec, exact: JobSpec) -> None:
-    """Start, resume, or leave nothing out."""
+def begin(choice: Choice, images: ImageSet, job: JobSpec, exact: JobSpec) -> None:
+    """Start, resume, or compute every window."""
     with st.container(horizontal=True, vertical_alignment="center"):
         begun = job.begun
-        start(MAPS, "prediction_difference_start", job, images, "Resume" if begun else "Explain this picture")
+        start(MAPS, "prediction_difference_start", job, images, "Resume" if begun else "Explain this image")
         label = "Exact" if exact.finished else "Resume to exact" if begun else "Explain it exactly"
         words = f"Every window (stride 1), each with all its samples (at least {working.EXACT_SAMPLES})."
         start(MAPS, "prediction_difference_exact", exact, images, label, job.finished, words)
         st.caption(view.drawn_from(images, choice.settings["sampling"]))
 
 
-def show(specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, polled: bool) -> None:
-    """The maps; while they are being worked out they are drawn anew as they get sharper."""
+def show(images: ImageSet, specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, polled: bool) -> None:
+    """The maps; redrawn as they get sharper."""
     size = view.size_of(images, image_id)
     resumable_progress(MAPS, [job.key for job in jobs], "prediction_difference", polled, READING)
     band = view.band("", specs, look, images, image_id)
@@ -51,34 +74,17 @@ def show(specs: list[MapSpec], jobs: list[JobSpec], image_id: str, look: Look, p
     pick_navigation.panels(
         difference_figure(bands, size, look.strength),
         "prediction_difference_chart",
-        f"What {len(specs)} models would lose if parts of {image_id} were not known",
+        f"What {len(specs)} models would lose if parts of {image_id} were unknown",
         image_id,
     )
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         png, npz = lambda: view.to_png_file(specs, look, images, image_id), lambda: view.to_npz_file(specs)
         icon = ":material/download:"
-        st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
+        st.download_button("Image (PNG)", png, f"{image_id}.png", "image/png", key="difference_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="difference_npz", icon=icon)
         if lines := view.found_on_the_way(view.requests_of(specs)):
             st.caption("  \n".join(lines))
     more.enlarge(bands, size, look.strength)
 
 
-state, images, cards = session.state(), session.images(), session.cards()
-st.title("What would they miss?")
-table = pick_navigation.require_predictions("prediction_difference")
-pick_navigation.require_picks(table, "prediction_difference")
-try:
-    choice = choose(cards)
-    picture = pager()
-    specs = view.per_model(choice, cards, images, picture, table)
-    requests = view.requests_of(specs)
-    title = f"Prediction difference of {len(requests)} models"
-    jobs = [JobSpec.of(title, requests), JobSpec.of(title, list(map(working.exact, requests)))]
-    begin(*jobs)
-    busy = any(session_jobs.running(MAPS, job.key) for job in jobs)
-    look = look_at()
-    st.fragment(show, run_every=0.6 if busy else None)(specs, jobs, picture, look, busy)
-    more.sections(Scene(choice, cards, images, picture, table, look))
-except InputError as error:
-    st.error(str(error), icon=":material/error:")
+page()

@@ -10,20 +10,38 @@ from pages.reason import view
 from pages.reason.controls import choose, choose_guided, look_at
 from pages.reason.view import Choice
 from pages.shared import pick_navigation, session
-from suggestion.table import Predictions
+from pages.shared.page_state import PageState
+
+
+def page() -> None:
+    """The toolbar, the selected image on show, and its maps."""
+    st.title("Grad-CAM layer by layer")
+    table = pick_navigation.require_predictions("reason")
+    pick_navigation.require_picks(table, "reason")
+    page_state = PageState(session.cards(), session.images(), table)
+    try:
+        image_id, choice = pager(choose(page_state.cards))
+        for line in view.targets_of(choice, page_state.images, image_id, table)[1]:
+            st.caption(line)
+        view.submit(choice, page_state.images, table)
+        pace = view.pace()
+        st.fragment(show, run_every=pace)(page_state, choice, image_id, pace is not None)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
 
 
 def pager(choice: Choice) -> tuple[str, Choice]:
-    """Which of the picks is on show; beside it, whether to guide."""
+    """The selected image on show; beside it, whether to multiply by guided backprop."""
     with st.container(horizontal=True, vertical_alignment="center"):
         image_id = pick_navigation.pager("reason")
         return image_id, replace(choice, guided=choose_guided(choice.card))
 
 
-def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
-    """The figure; while maps are being worked out it is drawn anew as they come."""
+def show(page_state: PageState, choice: Choice, image_id: str, polled: bool) -> None:
+    """The figure; redrawn as maps come."""
+    state = session.state()
     look, opacity = look_at()
-    parts = choice, look, images, image_id, table
+    parts = choice, look, page_state.images, image_id, page_state.table
     pick_navigation.progress(["reason"], polled)
     shown = view.build(*parts)
     strength = opacity if look.view == "overlay" else 1.0
@@ -36,7 +54,7 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
     with st.container(horizontal=True):
         png, npz = lambda: view.to_png_file(*parts, opacity), lambda: view.to_npz_file(*parts)
         icon = ":material/download:"
-        st.download_button("Picture (PNG)", png, f"{image_id}.png", "image/png", key="reason_png", icon=icon)
+        st.download_button("Image (PNG)", png, f"{image_id}.png", "image/png", key="reason_png", icon=icon)
         st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="reason_npz", icon=icon)
     if state.expanded is not None:
         (row, column), state.expanded = state.expanded, None
@@ -46,16 +64,4 @@ def show(choice: Choice, image_id: str, table: Predictions, polled: bool) -> Non
             pick_navigation.full_width(shown.rows[row].title, shown.rows[row].panels[column], shown.size, strength)
 
 
-state, images, cards = session.state(), session.images(), session.cards()
-st.title("Where does each layer find its reasons?")
-table = pick_navigation.require_predictions("reason")
-pick_navigation.require_picks(table, "reason")
-try:
-    picture, choice = pager(choose(cards))
-    for line in view.targets_of(choice, images, picture, table)[1]:
-        st.caption(line)
-    view.submit(choice, images, table)
-    pace = view.pace()
-    st.fragment(show, run_every=pace)(choice, picture, table, pace is not None)
-except InputError as error:
-    st.error(str(error), icon=":material/error:")
+page()

@@ -48,5 +48,5 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     press_mark(page, "maxout_chart", "Reason")
-    page.get_by_text("Where does each layer find its reasons?").wait_for(timeout=30_000)
+    page.get_by_text("Grad-CAM layer by layer").wait_for(timeout=30_000)
     page.get_by_test_id("stSidebar").get_by_text(re.compile("Selected images 6")).wait_for(timeout=30_000)

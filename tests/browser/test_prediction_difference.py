@@ -25,7 +25,7 @@ def page(tmp_path):
 def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.wait_for_function(f"{WIDTH} == 224")
     top = page.evaluate(TOP)
-    page.get_by_role("button", name="Explain this picture").click()
+    page.get_by_role("button", name="Explain this image").click()
     page.wait_for_function(f"{CORNERS} == 4", timeout=120_000)
     assert page.evaluate(TOP) == top, "the page jumps when maps arrive"
     page.locator(".st-key-prediction_difference_stop button").wait_for(state="detached", timeout=180_000)

@@ -232,6 +232,6 @@ def test_a_unit_is_handed_to_maxout(page):
     page.run()
     page.button(key=f"layers_maxout_{vgg}").click().run()
     assert not page.exception
-    assert "What would the perfect picture look like?" in shared.words(page)
+    assert "What excites a class or unit most?" in shared.words(page)
     assert page.text_input(key=f"maxout_units_{vgg}").value == "7"
     assert page.selectbox(key=f"maxout_layer_{vgg}").value == "features.26"

@@ -105,7 +105,7 @@ def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_th
     state = page.session_state["session"]
     state.clicked = (0, 1, "reason")
     page.run()
-    assert page.title[0].value == "Where does each layer find its reasons?"
+    assert page.title[0].value == "Grad-CAM layer by layer"
     page.switch_page(REASON).run()
     shared.wait_for_table(page)
     shortcut = state.active[1]

@@ -74,7 +74,7 @@ def test_nothing_is_worked_out_before_somebody_asks(page):
     assert "not computed yet" in words_of(page)[0]
     assert "paintings" in shared.words(page)
     assert not [job for job in cache.jobs().jobs if job.unit == "windows"]
-    assert page.button(key=MAPS).label == "Explain this picture"
+    assert page.button(key=MAPS).label == "Explain this image"
 
 
 def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
@@ -271,7 +271,7 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
     assert len(seen) <= 17, "it stops before the next pictures are read"
     monkeypatch.undo()
     page.run()
-    assert page.button(key=MAPS).label == "Explain this picture", "half a Gaussian is not kept"
+    assert page.button(key=MAPS).label == "Explain this image", "half a Gaussian is not kept"
 
 
 def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
