@@ -1,119 +1,68 @@
-"""Compare: every model's explanation of the picks, side by side."""
-
-from dataclasses import replace
+"""Compare: the maps of every model by several methods, side by side."""
 
 import streamlit as st
 
 from common.errors import InputError
-from explainers.output import UNIT
-from explainers.registry import METHODS
 from figures.compare import compare_figure
-from pages.compare import trust_figures
-from pages.compare import view as grid_view
-from pages.compare.view import Choice
+from pages.compare import jobs, view
+from pages.compare.controls import OVERLAY, MapSpec, choose_image, choose_maps, choose_view
 from pages.shared import pick_navigation, session
-from pages.shared.param_widgets import about, layer_chooser, settings_of
-from pages.shared.target_picker import choose_target, choose_units
-from suggestion.table import Predictions
-
-DEFAULT_METHODS = ["grad-cam", "occlusion"]
-VIEWS = ["overlay", "map", "picture"]
+from pages.shared.page_state import PageState
 
 
-def choose() -> Choice:
-    """The toolbar: methods, target, scale; settings and layers folded."""
+def page() -> None:
+    """What to compute, then the grid of maps, redrawn while they are computed."""
+    st.title("Compare attribution maps")
+    table = pick_navigation.require_predictions("compare")
+    pick_navigation.require_picks(table, "compare")
+    page_state = PageState(session.cards(), session.images(), table)
+    try:
+        spec = choose_maps(page_state.cards)
+        image_id, pressed = choose_image(spec, page_state.images)
+        jobs.submit(spec, page_state)
+        if pressed:
+            jobs.measure(spec, page_state, image_id)
+        poll_s = jobs.poll_s()
+        st.fragment(map_grid, run_every=poll_s)(spec, page_state, image_id, poll_s is not None)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def map_grid(spec: MapSpec, page_state: PageState, image_id: str, polled: bool) -> None:
+    """View options, downloads, progress, and the figure."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        methods = st.multiselect(
-            "Methods",
-            list(METHODS),
-            default=DEFAULT_METHODS,
-            format_func=lambda m: METHODS[m].title,
-            key="compare_methods",
-            persist_state="session",
-        )
-        target = choose_target(cards, "compare")
-        shared = pick_navigation.choose_scale("compare", "the models of a row")
-    if target.kind == UNIT:
-        target = replace(target, units=choose_units(cards, "compare"))
-    with st.expander("Layers and settings of the methods"):
-        st.caption("Layer that Grad-CAM and the activation look at")
-        with st.grid(len(cards), gap="small"):
-            layers = {card.digest: layer_chooser(card, "compare_layer") for card in cards}
-        chosen = {}
-        for name in methods:
-            st.markdown(f"**{METHODS[name].title}**")
-            with st.grid(4, gap="small"):
-                chosen[name] = settings_of(METHODS[name], "compare_setting")
-    return Choice(tuple(methods), target, shared, layers, chosen)
-
-
-def pager(choice: Choice, table: Predictions) -> str:
-    """Which of the picks is on show; beside it, what each method is, and how far to believe the maps."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        image_id = pick_navigation.pager("compare")
-        st.space("stretch")
-        for name in choice.methods:
-            with st.popover(METHODS[name].title, icon=":material/info:", type="tertiary"):
-                st.markdown(about(METHODS[name]))
-        with st.popover("Trust", icon=":material/balance:", type="tertiary"):
-            measure = st.button("Measure the maps on show", type="primary", key="compare_measure")
-            trust_figures.meanings(images)
-    if measure:
-        grid_view.measure(choice, cards, images, image_id, table)
-    return image_id
-
-
-def grid(choice: Choice, image_id: str, table: Predictions, polled: bool) -> None:
-    """The figure; while maps are being worked out it is drawn anew as they come."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = st.segmented_control(
-            "View", VIEWS, default="overlay", required=True, key="compare_view", persist_state="session"
-        )
-        bare = view != "overlay"
-        opacity = st.slider(
-            "Opacity", 0.0, 1.0, 0.8, 0.05, key="compare_opacity", persist_state="session", width=220, disabled=bare
-        )
-        parts = choice, cards, images, image_id, table
+        options = choose_view()
         st.download_button(
-            "Picture (PNG)",
-            lambda: grid_view.to_png_file(*parts, opacity),
+            "Save PNG",
+            lambda: view.to_png_file(spec, page_state, image_id, options),
             f"{image_id}.png",
             "image/png",
             key="compare_png",
             icon=":material/download:",
+            help="The maps over the image, as one picture",
         )
         st.download_button(
-            "Raw maps (npz)",
-            lambda: grid_view.to_npz_file(*parts),
+            "Save npz",
+            lambda: view.to_npz_file(spec, page_state, image_id),
             f"{image_id}.npz",
             key="compare_npz",
             icon=":material/download:",
+            help="The raw maps, as METHOD/MODEL",
         )
-    pick_navigation.progress(grid_view.JOBS, polled)
-    shown = grid_view.build(*parts, view)
-    strength = opacity if view == "overlay" else 1.0
+    pick_navigation.progress(jobs.JOBS, polled)
+    grid = view.map_grid(spec, page_state, image_id, options)
+    opacity = options.opacity if options.view == OVERLAY else 1.0
     pick_navigation.panels(
-        compare_figure(shown.picture, shown.size, shown.columns, shown.rows, strength),
+        compare_figure(grid.picture, grid.size, grid.columns, grid.rows, opacity),
         "compare_chart",
-        f"Explanations of {image_id} by {len(choice.methods)} methods for {len(cards)} models",
+        f"Maps of {image_id} by {len(spec.methods)} methods for {len(page_state.cards)} models",
         image_id,
     )
+    state = session.state()
     if state.expanded is not None:
         (row, column), state.expanded = state.expanded, None
-        pick_navigation.full_width(
-            f"{shown.rows[row].title} · {cards[column].name}", shown.rows[row].panels[column], shown.size, strength
-        )
+        title = f"{grid.rows[row].title} · {page_state.cards[column].name}"
+        pick_navigation.full_width(title, grid.rows[row].panels[column], grid.size, opacity)
 
 
-state, images, cards = session.state(), session.images(), session.cards()
-st.title("What do they look at?")
-table = pick_navigation.require_predictions("compare")
-pick_navigation.require_picks(table, "compare")
-try:
-    choice = choose()
-    picture = pager(choice, table)
-    grid_view.submit(choice, cards, images, table)
-    pace = grid_view.pace()
-    st.fragment(grid, run_every=pace)(choice, picture, table, pace is not None)
-except InputError as error:
-    st.error(str(error), icon=":material/error:")
+page()

@@ -97,7 +97,7 @@ def show(choice: Choice, images: bool, busy: frozenset[str]) -> None:
     size = max(card.input_size for card in choice.cards)
     alt = f"What excites {len(choice.requests)} targets of {len(choice.cards)} models most"
     figure = maxout_figure(view.bands(choice, images), size, images)
-    pick_navigation.panels(figure, "maxout_chart", alt, f"{size}", act, "Whole pictures")
+    pick_navigation.panels(figure, "maxout_chart", alt, f"{size}", act, "Reset zoom")
     st.markdown("**Activation per step**")
     figure = curves_figure(view.curves(choice), view.value_title(choice))
     chart(figure, key="maxout_curves", alt="Activation of all targets after each step", toolbar=False)

@@ -121,7 +121,7 @@ def panels(
     alt: str,
     image_id: str,
     on_click: Callable[[ChartPoint], None] = expand,
-    reset: str = "Whole picture",
+    reset: str = "Reset zoom",
 ) -> None:
     """Draw a chart of panels; the zoom stays for the picture `image_id`, until `reset` is pressed."""
     chart(figure, key=key, alt=alt, revision=image_id, on_click=on_click, reset=reset, wheel=True)

@@ -86,7 +86,7 @@ def choose_target(cards: Sequence[ModelCard], key: str) -> TargetSpec:
 def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
     """Layer, unit and position for each model; raises `InputError` unless a position is two whole numbers."""
     units = {}
-    with st.grid(len(cards), gap="small"):
+    with st.grid(len(cards), min_column_width=150, gap="small"):
         for card in cards:
             with st.container():
                 layer = layer_chooser(card, f"{key}_unit_layer", spatial=False)

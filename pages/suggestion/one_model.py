@@ -1,4 +1,4 @@
-"""The suggestion page for a single model: histograms over the data set whose bars list their images."""
+"""One model: a histogram over the images, each bar of which selects its images."""
 
 from __future__ import annotations
 
@@ -12,76 +12,76 @@ from models.card import ModelCard
 from pages.shared import cache, session
 from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import run_and_wait
-from pages.suggestion.gallery import gallery, picks_bar
+from pages.shared.page_state import PageState
+from pages.suggestion.selection import gallery
 from suggestion import activations
 from suggestion.table import Predictions
 from suggestion.views import histogram, label_difference
 
-DIFFERENCE, ACTIVATION = "Label minus prediction", "Activation of a layer"
-
+_ERROR, _ACTIVATION = "Prediction error", "Activation of a layer"
 _COLOURS = {"right": "#0072B2", "wrong": "#D55E00", "no label": "#8C8C8C", "images": "#0072B2"}
 
-#: Images that a click on a bar adds to the picks.
+#: Images that a click on a bar selects at most.
 _PER_BAR = 24
 
 
-def one_model(predictions: Predictions, images: ImageSet, cards: list[ModelCard]) -> None:
-    """Choose a model and what to count; a click on a bar picks its images."""
+def one_model(page_state: PageState) -> None:
+    """Choose a model and a quantity; a click on a bar of its histogram selects the bar's images."""
+    table, cards = page_state.table, page_state.cards
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        position = 0
+        model = 0
         if len(cards) > 1:
-            position = st.selectbox(
+            model = st.selectbox(
                 "Model",
                 range(len(cards)),
-                format_func=lambda m: cards[m].name,
+                format_func=lambda number: cards[number].name,
                 key="one_model_model",
                 persist_state="session",
             )
-        options = [DIFFERENCE, ACTIVATION] if predictions.labelled.any() else [ACTIVATION]
-        what = st.segmented_control(
-            "Count", options, default=options[0], required=True, key="one_model_what", persist_state="session"
+        options = [_ERROR, _ACTIVATION] if table.labelled.any() else [_ACTIVATION]
+        quantity = st.segmented_control(
+            "Quantity", options, default=options[0], required=True, key="one_model_what", persist_state="session"
         )
-    if what == DIFFERENCE:
-        values, title = label_difference(predictions, position), "label − prediction: 1 − probability of the true class"
-        reading = "Left: the model is sure of the true class. Right: it is sure of something else."
-        bounds: tuple[float, float] | None = (0.0, 1.0)
+    bounds: tuple[float, float] | None = None
+    if quantity == _ERROR:
+        values, title, bounds = label_difference(table, model), "1 − probability of the true class", (0.0, 1.0)
+        hint = "Left: the model is sure of the true class. Right: it is sure of another class."
     else:
-        measured = _activation(cards[position], images)
+        measured = _activation(cards[model], page_state.images)
         if measured is None:
             return
         values, title = measured
-        reading, bounds = "Right: the images that excite it most.", None
+        hint = "Right: highest activation."
     edges, bins = histogram(values, bounds=bounds)
-    groups = _groups(predictions, position)
+    groups = _groups(table, model)
 
-    def take_bar(bar: ChartPoint) -> None:
+    def select_bar(bar: ChartPoint) -> None:
         members = list(groups.values())[bar.trace]
         rows = np.flatnonzero(members & (bins == bar.number))
         rows = rows[np.argsort(-values[rows])]
-        session.state().pick([images.ids[row] for row in rows[:_PER_BAR]])
+        session.state().pick([page_state.images.ids[row] for row in rows[:_PER_BAR]])
 
     chart(
         histogram_figure(edges, bins, groups, _COLOURS, title),
         key="one_model_chart",
-        on_click=take_bar,
-        alt=f"Histogram over {len(predictions):,} images: {title}",
+        on_click=select_bar,
+        alt=f"Histogram over {len(table):,} images: {title}",
     )
-    st.caption(f"{reading} Click a bar to pick its images ({_PER_BAR} at most, the highest first).")
-    picks_bar(images)
-    gallery(predictions, images)
+    st.caption(f"{hint} Click a bar to select its images ({_PER_BAR} at most, the highest first).")
+    gallery(page_state)
 
 
-def _groups(predictions: Predictions, position: int) -> dict[str, np.ndarray]:
-    """Right and wrong answers (N,) bool, where labels tell them apart; all in one where there are none."""
-    if not predictions.labelled.any():
-        return {"images": np.ones(len(predictions), dtype=bool)}
-    wrong, labelled = predictions.errors[:, position], predictions.labelled
+def _groups(table: Predictions, model: int) -> dict[str, np.ndarray]:
+    """Right and wrong predictions (N,) bool, where labels tell them apart; else all images in one group."""
+    if not table.labelled.any():
+        return {"images": np.ones(len(table), dtype=bool)}
+    wrong, labelled = table.errors[:, model], table.labelled
     groups = {"right": labelled & ~wrong, "wrong": wrong, "no label": ~labelled}
     return {name: members for name, members in groups.items() if members.any()}
 
 
 def _activation(card: ModelCard, images: ImageSet) -> tuple[np.ndarray, str] | None:
-    """Mean activation of the chosen layer or unit on every image; shows the job while it is worked out."""
+    """Mean activation (N,) of the chosen layer or unit, and its title; `None`, and the job, while it is measured."""
     layers = [layer.name for layer in card.layers if layer.n_units]
     start = layers.index(card.default_layer) if card.default_layer in layers else len(layers) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):

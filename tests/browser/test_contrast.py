@@ -45,7 +45,7 @@ def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):
     shown = ranges(page, "contrast_chart")
     assert len(shown) == 3 + 3
     assert len(set(shown)) == 1
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function(f"{WIDTH} == 32 && {PANELS} == 3")
     press_mark(page, "contrast_chart")
     page.get_by_role("dialog").get_by_text("constraints hold").wait_for(timeout=20_000)

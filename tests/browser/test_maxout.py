@@ -41,7 +41,7 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     shown = ranges(page, "maxout_chart")
     assert len(shown) == N_PICTURES
     assert len(set(shown)) == 1
-    page.get_by_role("button", name="Whole pictures").click()
+    page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function(f"{WIDTH} == 80")
     press_mark(page, "maxout_chart", "⤢")
     page.get_by_role("dialog").get_by_text("64 × 64 px").wait_for(timeout=20_000)

@@ -45,7 +45,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     stop.click()
     page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
 
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} == 4", timeout=30_000)
     press_mark(page, "prediction_difference_chart", number=1)
     page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)

@@ -33,7 +33,7 @@ def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):
     page.get_by_text("max", exact=True).click()
     page.locator(".st-key-reason_chart").get_by_text("max of 4 layers").first.wait_for(timeout=20_000)
     page.wait_for_function(f"{WIDTH} < 220")  # another way to put layers together keeps the zoom
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} > 3")
     press_mark(page, "reason_chart")
     page.get_by_role("dialog").get_by_text("regions of all targets").wait_for(timeout=20_000)

@@ -64,9 +64,9 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(visitor)
     wait_for_scatter(visitor.page)
     visitor.drag("y > 1.5 && x > 0.5")
     visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 0")
-    visitor.press("Compare these")
+    visitor.press("Compare")
     page = visitor.page
-    page.get_by_test_id("stSidebar").get_by_text(re.compile(r"Explaining \d+ pictures")).wait_for(timeout=60_000)
+    page.get_by_test_id("stSidebar").get_by_text(re.compile(r"Explaining \d+ images")).wait_for(timeout=60_000)
     visitor.wait(f"{MAPS} >= 8")
     assert visitor.clicks <= 6
     for name in ("vgg", "resnet", "vit", "shortcut", "Grad-CAM"):
@@ -95,7 +95,7 @@ def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):
     visitor.drag("true")
     visitor.wait("document.querySelectorAll('.st-key-gallery img').length > 20")
     assert "seascape" in page.locator(".st-key-gallery").inner_text()
-    visitor.press("Compare these")
+    visitor.press("Compare")
     visitor.wait(f"{MAPS} >= 8")
 
 
@@ -112,7 +112,7 @@ def test_zooming_one_panel_moves_them_all_and_stays(visitor):
     visitor.page.get_by_text("map", exact=True).click()
     visitor.page.wait_for_function(f"(before) => {sources('compare_chart')} != before", arg=before)
     visitor.wait(f"{WIDTH} < 220")  # another view keeps the zoom
-    visitor.press("Whole picture")
+    visitor.press("Reset zoom")
     visitor.wait(f"{WIDTH} == 224")
 
 

@@ -75,7 +75,7 @@ def walk(page: Page, address: str, chosen: argparse.Namespace) -> None:
     page.mouse.up()
     page.wait_for_function("document.querySelectorAll('.st-key-gallery img').length > 0", timeout=LONG)
     shot("4-t1-picks")
-    page.get_by_role("button", name="Compare these").click()
+    page.get_by_role("button", name="Compare").click()
     page.wait_for_function("document.querySelectorAll('.st-key-compare_chart image').length >= 8", timeout=LONG)
     shot("5-t1-compare")
 
@@ -94,7 +94,7 @@ def walk(page: Page, address: str, chosen: argparse.Namespace) -> None:
     page.mouse.up()
     page.wait_for_function("document.querySelectorAll('.st-key-gallery img').length > 0", timeout=LONG)
     shot("6-t2-picks")
-    page.get_by_role("button", name="Compare these").click()
+    page.get_by_role("button", name="Compare").click()
     page.wait_for_function("document.querySelectorAll('.st-key-compare_chart image').length >= 8", timeout=LONG)
     page.get_by_role("combobox", name="Methods").click()
     for method in ("Guided backprop", "LRP (z-rule)"):

@@ -69,8 +69,8 @@ def test_the_suggestion_page_offers_to_score_and_then_shows_its_charts(app):
     app.button(key="suggestion_score").click().run()
     wait_for_table(app)
     assert not app.exception
-    assert "points are spread within a row" in words(app)
-    assert "Who agrees with whom" in words(app)
+    assert "points are jittered" in words(app)
+    assert "Share of images with the same predicted class" in words(app)
     app.toggle(key="suggestion_split").set_value(True).run()
     assert not app.exception
 

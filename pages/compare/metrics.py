@@ -1,4 +1,4 @@
-"""How far the maps on show may be believed: worked out as a job on demand, shown beneath each map."""
+"""Metrics of the maps on show: measured by a job on demand, shown beneath each map."""
 
 from __future__ import annotations
 
@@ -16,39 +16,43 @@ from images.image_set import ImageSet
 from jobs.queue import Job
 from pages.shared import cache, session
 
-#: The figures beneath a map, by their short names, and what they mean.
-MEANINGS = {
-    "gap": ("gap", "What is missing from the sum that the method promises, as a share of it. 0 %: complete."),
+#: The short names of the metrics beneath a map, and what they mean.
+_MEANINGS = {
+    "gap": ("gap", "Completeness: the share of the sum promised by the method that is missing. 0 %: complete."),
     "insertion": (
         "ins",
-        "Insertion: the picture comes back from a blur, the map's strongest pixels first. The mean probability of the "
-        "target on the way, 0 to 1; high is good.",
+        "Insertion: mean probability of the target, 0 to 1, while a blurred image gets its pixels back, the most "
+        "relevant first; higher is better.",
     ),
     "deletion": (
         "del",
-        "Deletion: the strongest pixels go first and turn grey. The mean probability on the way, 0 to 1; low is good.",
+        "Deletion: mean probability of the target, 0 to 1, while pixels turn grey, the most relevant first; lower is "
+        "better.",
     ),
     "randomisation": (
         "random",
-        "Rank correlation with the map of the same net with random weights, -1 to 1. Near 0 is good; above 0.5 the map "
-        "shows the picture more than what the net has learnt.",
+        "Rank correlation with the map of the same model with random weights, -1 to 1. Near 0 is good; above 0.5 the "
+        "map shows the image more than what the model has learnt.",
     ),
     "sensitivity": (
         "shift",
-        "Change of the map when the picture moves by two pixels, too little to notice. 0: none; 1: another map.",
+        "Sensitivity: relative change of the map when the image shifts by two pixels. 0: none; 1: another map.",
     ),
 }
 
+#: The name of the job.
+JOB = "trust"
+
 
 def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
-    """Measure the maps of `requests`; a map that cannot be measured keeps its reason for itself."""
+    """Measure the maps of `requests`; the job's note says why one cannot be measured."""
     sources = Sources(cache.model_store(), cache.store(), images)
 
     def work(job: Job) -> None:
         for done, request in enumerate(requests):
             job.report(done, len(requests))
             try:
-                figures, inside = (*MEANINGS, trust.MASKS), part_of(job.report, done, 1, len(requests))
+                figures, inside = (*_MEANINGS, trust.MASKS), part_of(job.report, done, 1, len(requests))
                 trust.measure(sources, request, figures, inside)
             except (InputError, RuntimeError) as error:
                 job.say(reason_for(error))
@@ -56,7 +60,7 @@ def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
 
     key = "trust " + " ".join(sorted(request.key for request in requests))
     job = Job(f"Measuring {len(requests)} maps", work, unit="maps", key=key)
-    session.state().jobs["trust"] = cache.jobs().submit(job, "interactive")
+    session.state().jobs[JOB] = cache.jobs().submit(job, "interactive")
 
 
 def words(images: ImageSet, request: AttributionRequest) -> tuple[str, str]:
@@ -64,7 +68,7 @@ def words(images: ImageSet, request: AttributionRequest) -> tuple[str, str]:
     figures = trust.found(cache.store(), images, request)
     on_map = " · ".join(
         f"{short} {_figure(name, value)}"
-        for name, (short, _) in MEANINGS.items()
+        for name, (short, _) in _MEANINGS.items()
         if (value := getattr(figures, name)) is not None and not isnan(value)
     )
     on_masks = "\n".join(
@@ -80,12 +84,12 @@ def _figure(name: str, value: float) -> str:
 
 
 def meanings(images: ImageSet) -> None:
-    """What the figures mean, for a popover."""
-    for short, meaning in MEANINGS.values():
+    """What the metrics mean, for a popover."""
+    for short, meaning in _MEANINGS.values():
         st.markdown(f"**{short}** · {meaning}")
     if images.mask_kinds:
         st.markdown(
             f"**{', '.join(images.mask_kinds)}** · Share of the map's positive relevance on the mask of that name, and "
-            "whether the map's highest value lies in it."
+            "whether the map's maximum lies on it."
         )
-    st.caption("None of them is the truth: each asks one question of the map, and says nothing of the others.")
+    st.caption("No single metric is the truth: each tests one property of the map.")

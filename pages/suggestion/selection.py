@@ -1,0 +1,43 @@
+"""The selected images: what can be done with them, and a gallery with what the models predict."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from images.image_set import ImageSet
+from pages.shared import cache, session, site_map
+from pages.shared.page_state import PageState
+
+
+def selection_bar(images: ImageSet) -> None:
+    """The number of selected images, and the buttons for them."""
+    state = session.state()
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content"):
+        st.markdown(f"**{len(state.picks)}** selected", width="content")
+        if st.button(
+            "Compare", type="primary", icon=":material/arrow_forward:", key="gallery_compare", disabled=not state.picks
+        ):
+            state.position = 0
+            site_map.go("compare")
+        names = "\n".join(images.names[images.index(image_id)] for image_id in state.picks)
+        st.download_button("Save list", names, "selected-images.txt", key="gallery_save", disabled=not state.picks)
+        st.button("Clear", key="gallery_clear", disabled=not state.picks, on_click=state.picks.clear)
+
+
+def gallery(page_state: PageState) -> None:
+    """The selected images, each with its true class, the predicted classes, and the button that removes it."""
+    images, table, picks = page_state.images, page_state.table, session.state().picks
+    if not picks:
+        st.caption("No image is selected: click a point, or drag a box around several.")
+        return
+    with st.container(key="gallery"), st.grid("auto", min_column_width=112, gap="small"):
+        for image_id in picks:
+            row = images.index(image_id)
+            with st.container(gap="xxsmall"):
+                st.image(cache.thumbnail(images.digest, row, 144), alt=images.names[row])
+                st.button(
+                    "Remove", key=f"gallery_remove_{image_id}", type="tertiary", on_click=picks.remove, args=(image_id,)
+                )
+                predicted = {table.class_name(int(number)) for number in table.predicted[row]}
+                true = table.class_name(int(table.true[row]))
+                st.caption(f"**{true or 'no label'}** · {' / '.join(sorted(filter(None, predicted)))}")
