@@ -58,14 +58,14 @@ def walk(page: Page, address: str) -> dict[str, int]:
     page.set_default_timeout(300_000)
     traffic, moved = Traffic(page), dict[str, int]()
     page.goto(address)
-    page.get_by_role("button", name="Score and see suggestions").wait_for()
+    page.get_by_role("button", name="Score images").wait_for()
     moved["Upload, first"] = traffic.until_quiet()
-    page.get_by_role("button", name="Score and see suggestions").click()
+    page.get_by_role("button", name="Score images").click()
     wait_for_scatter(page)
     moved["Suggestion, first"] = traffic.until_quiet()
     for name in PAGES[1:]:
         page.get_by_role("link", name=name, exact=True).click()
-        six = page.get_by_role("button", name="Take six that deserve a look")
+        six = page.get_by_role("button", name="Select six images")
         chart = page.locator(".js-plotly-plot image").first
         six.or_(chart).first.wait_for()
         if six.count():

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from figures.board import PAGE_PX, Board
 from figures.colours import TEXT_COLOUR
-from figures.prediction_difference import Tile, caption_lines, draw_tile, lay_legend
+from figures.panel_grid import LETTER_PX, PAGE_PX, PanelGrid, Tile, caption_lines
 
 #: The first column in pixels, for words and small pictures; what is between columns; a tile's side at most and least.
 _FIRST_PX, _GAP_PX, _WIDEST_PX, _HIGHEST_PX, _LOWEST_PX = 236, 14, 250, 320, 80
 _TITLE_PX, _HEADING_PX, _LINE_PX, _LEGEND_PX, _LABEL_PX = 22, 56, 15, 44, 16
+
+#: Length of the strip of colours.
+_STRIP_PX = 240
 
 #: Columns of tiles in a line, and lines that every caption gets room for, so that nothing moves when they come.
 _MOST_COLUMNS, _CAPTION_LINES = 4, 4
@@ -103,36 +105,33 @@ def contrast_figure(
     tops = [0.0]
     for row in rows:
         tops.append(tops[-1] + max(line_px * -(-len(row.tiles) // columns.n), _first_px(row, size)))
-    board = Board(tops[-1] + _LEGEND_PX, size)
+    grid = PanelGrid(tops[-1] + _LEGEND_PX, size)
     for r, (row, top) in enumerate(zip(rows, tops, strict=False)):
-        _first(board, row, top, size)
+        _first(grid, row, top, size)
         for t, tile in enumerate(row.tiles):
             above = top + t // columns.n * line_px + _HEADING_PX
-            place = board.panel(columns.left(t), above, columns.width, columns.height, "top")
-            draw_tile(board, place, tile, columns.width, 1.0)
-            if tile.panel.overlay:
-                board.enlarge(place, r, t)
-    lay_legend(board, tops[-1], ("to take away", "to add"))
-    return board.figure()
+            place = grid.panel(columns.left(t), above, columns.width, columns.height)
+            grid.draw(place, tile, columns.width, 1.0, (r, t))
+    grid.legend(0, tops[-1] + 6, _STRIP_PX, ("to take away", "nothing", "to add"))
+    return grid.figure()
 
 
 def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int]) -> go.Figure:
     """One step of the way for each model, and below it the likelihoods along `axis`; `None` where there are none."""
     columns = _Columns(size, len(row.tiles))
     line_px = _HEADING_PX + columns.height + _LINE_PX + 8 + _NAMES_PX + _CHART_PX + _AXIS_PX
-    board = Board(line_px * -(-len(row.tiles) // columns.n), size)
-    _first(board, row, 0, size)
+    grid = PanelGrid(line_px * -(-len(row.tiles) // columns.n), size)
+    _first(grid, row, 0, size)
     for t, tile in enumerate(row.tiles):
         top, left = t // columns.n * line_px + _HEADING_PX, columns.left(t)
-        place = board.panel(left, top, columns.width, columns.height, "top")
-        draw_tile(board, place, tile, columns.width, 1.0)
-    for axes in board.axes.values():
+        grid.draw(grid.panel(left, top, columns.width, columns.height), tile, columns.width, 1.0)
+    for axes in grid.axes.values():
         axes["fixedrange"] = True
     for t, one in enumerate(curves):
         top = t // columns.n * line_px + line_px - _AXIS_PX - _CHART_PX
         if one is not None:
-            _chart(board, columns.left(t), top, columns.width, one, axis, t)
-    return board.figure(above_px=8).update_layout(hovermode="x")
+            _chart(grid, columns.left(t), top, columns.width, one, axis)
+    return grid.figure(above_px=8).update_layout(hovermode="x")
 
 
 def losses_figure(losses: np.ndarray) -> go.Figure:
@@ -166,54 +165,50 @@ def _small_px(size: tuple[int, int]) -> float:
     return float(np.clip((_FIRST_PX - 10) / 2 * size[0] / size[1], 60, 150))
 
 
-def _first(board: Board, row: Row, top: float, size: tuple[int, int]) -> None:
+def _first(grid: PanelGrid, row: Row, top: float, size: tuple[int, int]) -> None:
     """The first column: the row's title, and small pictures or words."""
-    board.say(0, top, f"<b>{row.title}</b>", 14)
+    grid.say(0, top, f"<b>{row.title}</b>", 14)
     width, height = (_FIRST_PX - 10) / 2, _small_px(size)
     below = top + _TITLE_PX
     for n, small in enumerate(row.small):
         line, column = divmod(n, 2)
         left, above = column * (width + 10), top + _TITLE_PX + line * (_LABEL_PX + height + 6)
-        board.say(left, above, small.label, 11)
-        place = board.panel(left, above + _LABEL_PX, width, height, "top")
-        board.lay(place, small.picture)
-        board.lay(place, small.overlay, 1.0)
+        grid.say(left, above, small.label, 11)
+        place = grid.panel(left, above + _LABEL_PX, width, height)
+        grid.lay(place, small.picture)
+        grid.lay(place, small.overlay, 1.0)
         below = above
     left = (width + 10) * (len(row.small) % 2)  # words go beside a picture that stands alone
     n_letters = int((_FIRST_PX - left) / 6)
     lines = [part for line in row.words.splitlines() for part in textwrap.wrap(line, n_letters)]
-    board.say(left, below + (_LABEL_PX if row.small else 0), "<br>".join(lines), 11)
+    grid.say(left, below + (_LABEL_PX if row.small else 0), "<br>".join(lines), 11)
 
 
 def _caption_lines(rows: Sequence[Row], width: float) -> int:
-    captions = [caption_lines(tile.panel.caption, int(width / 6)) for row in rows for tile in row.tiles]
+    captions = [caption_lines(tile.panel.caption, int(width / LETTER_PX)) for row in rows for tile in row.tiles]
     return max([_CAPTION_LINES, *map(len, captions)])
 
 
-def _chart(board: Board, left: float, top: float, width: float, curves: Curves, axis: str, number: int) -> None:
+def _chart(grid: PanelGrid, left: float, top: float, width: float, curves: Curves, axis: str) -> None:
     """Likelihoods with axes of their own, which do not move with the pictures."""
-    suffix = str(100 + number)
-    shared = {"gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "fixedrange": True}
-    small = {"tickfont": {"size": 10}, "title": {"text": "", "font": {"size": 11}}}
-    bottom, high = 1 - (top + _CHART_PX) / board.height_px, 1 - top / board.height_px
+    shared = {"gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "fixedrange": True, "tickfont": {"size": 10}}
     last = max(1, len(curves.shares) - 1)
-    x_domain = [(left + _TICKS_PX) / PAGE_PX, (left + width) / PAGE_PX]
-    x = {**shared, **small, "domain": x_domain, "anchor": f"y{suffix}", "range": [-0.03 * last, 1.03 * last]}
-    x["title"] = {"text": axis, "font": {"size": 11}, "standoff": 4}
-    y = {**shared, **small, "domain": [max(0.0, bottom), high], "anchor": f"x{suffix}", "range": [-0.03, 1.03]}
-    y |= {"tickvals": [0, 0.5, 1]}
-    board.axes[f"xaxis{suffix}"], board.axes[f"yaxis{suffix}"] = x, y
-    place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+    title = {"text": axis, "font": {"size": 11}, "standoff": 4}
+    place = grid.axes_at(
+        left + _TICKS_PX, top, width - _TICKS_PX, _CHART_PX,
+        {**shared, "title": title, "range": [-0.03 * last, 1.03 * last]},
+        {**shared, "range": [-0.03, 1.03], "tickvals": [0, 0.5, 1]},
+    )  # fmt: skip
     if curves.at is not None:
-        board.traces.append({
+        grid.traces.append({
             "type": "scatter", "mode": "lines", "x": [curves.at, curves.at], "y": [-0.03, 1.03], "hoverinfo": "skip",
             "line": {"color": TEXT_COLOUR, "width": 1, "dash": "dot"}, **place,
         })  # fmt: skip
     known = [(name, shares) for name, shares in zip(curves.names, curves.shares.T, strict=True) if name]
     for (name, shares), colour in zip(known, CURVE_COLOURS, strict=False):
-        board.traces.append({
+        grid.traces.append({
             "type": "scatter", "mode": "lines", "name": name, "x": np.arange(len(shares)), "y": shares,
             "line": {"color": colour, "width": 2}, "hovertemplate": f"{name} %{{y:.2f}}<extra></extra>", **place,
         })  # fmt: skip
     names = [f"<span style='color:{c}'>■</span> {n}" for (n, _), c in zip(known, CURVE_COLOURS, strict=False)]
-    board.say(left, top - _NAMES_PX + 2, "  ".join(names), 11)
+    grid.say(left, top - _NAMES_PX + 2, "  ".join(names), 11)

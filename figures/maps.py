@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -74,6 +75,12 @@ def to_webp(pixels: np.ndarray) -> bytes:
 def data_uri(pixels: np.ndarray) -> str:
     """Pixels (H, W, 3 or 4) uint8 as an address that holds their whole WebP file."""
     return "data:image/webp;base64," + base64.b64encode(to_webp(pixels)).decode()
+
+
+@cache
+def scale_bar(signed: bool) -> str:
+    """The strip of colours for a legend, as a data URI."""
+    return data_uri(np.repeat(colour_table(signed)[None], 12, axis=0))
 
 
 def to_png(pixels: np.ndarray) -> bytes:

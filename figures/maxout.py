@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
 
-from figures.board import PAGE_PX, Board
 from figures.colours import translucent
+from figures.panel_grid import LETTER_PX, PAGE_PX, Band, PanelGrid, Tile, bands_px, in_bands
 
-#: Sizes in pixels on the board; a picture has this side at most, so that a line holds at least four without images.
+#: Sizes in pixels on the grid; a picture has this side at most, so that a line holds at least four without images.
 _WIDEST_PX = 220
-_GAP_PX, _HEADING_PX, _CAPTION_PX, _BAND_PX = 16, 22, 52, 30
+_GAP_PX, _HEADING_PX, _CAPTION_PX = 16, 22, 52
 _THUMB_GAP_PX, _THUMB_WORDS_PX = 4, 15
-_LETTER_PX, _LINK_PX = 6.0, 30
+_LINK_PX = 30
 
 #: The strip of images beside a picture: two columns, two rows that excite it most, two that excite it least.
 N_IMAGES = 4
@@ -26,28 +26,11 @@ ENLARGE, REASON = "enlarge", "reason"
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One picture, an address; without one, `words` stand in its place.
+class TargetTile(Tile):
+    """A target's picture, in its panel, and the addresses of images beside it, `N_IMAGES` at most of each."""
 
-    `title` is bold, behind a square in `colour` if there is one; `facts` are lines beneath. `most` and `least` are
-    addresses of images beside it, `N_IMAGES` of each at most.
-    """
-
-    title: str
-    colour: str = ""
-    picture: str = ""
-    words: str = ""
-    facts: tuple[str, ...] = ()
     most: tuple[str, ...] = ()
     least: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Band:
-    """Tiles side by side under one title; without one they stand by themselves."""
-
-    title: str
-    tiles: tuple[Tile, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ class Curve:
 
 
 def maxout_figure(
-    bands: Sequence[Band],
+    bands: Sequence[Band[TargetTile]],
     size: tuple[int, int],
     images: bool,
 ) -> go.Figure:
@@ -76,21 +59,13 @@ def maxout_figure(
         width = min(width, (tile_px - 1.5 * _THUMB_GAP_PX + _THUMB_WORDS_PX) / (1 + aspect / 2))
     height = width * aspect
     line_px = _HEADING_PX + height + _CAPTION_PX
-    tops = [0.0]
-    for band in bands:
-        tops.append(tops[-1] + (_BAND_PX if band.title else 0) + line_px * -(-len(band.tiles) // n_columns))
-    board = Board(max(tops[-1], line_px), size)
-    for b, (band, top) in enumerate(zip(bands, tops, strict=False)):
-        if band.title:
-            board.say(0, top, f"<b>{band.title}</b>", 14)
-            top += _BAND_PX
-        for t, tile in enumerate(band.tiles):
-            left, above = t % n_columns * (tile_px + _GAP_PX), top + t // n_columns * line_px + _HEADING_PX
-            place = board.panel(left, above, width, height, "top")
-            _picture(board, place, tile, (b, t), width, int(tile_px / _LETTER_PX))
-            if images:
-                _strip(board, left + width + 2 * _THUMB_GAP_PX, above, height, tile)
-    return board.figure()
+    grid = PanelGrid(max(bands_px(bands, n_columns, line_px), line_px), size)
+    for mark, tile, left, top in in_bands(grid, bands, n_columns, tile_px + _GAP_PX, line_px):
+        place = grid.panel(left, top + _HEADING_PX, width, height)
+        _picture(grid, place, tile, mark, width, int(tile_px / LETTER_PX))
+        if images:
+            _strip(grid, left + width + 2 * _THUMB_GAP_PX, top + _HEADING_PX, height, tile)
+    return grid.figure()
 
 
 def _per_line(most: int, images: bool) -> int:
@@ -101,35 +76,30 @@ def _per_line(most: int, images: bool) -> int:
 
 
 def _picture(
-    board: Board, place: dict[str, str], tile: Tile, at: tuple[int, int], width: float, n_letters: int
+    grid: PanelGrid, place: dict[str, str], tile: TargetTile, mark: tuple[int, int], width: float, n_letters: int
 ) -> None:
-    """The picture between its title and its facts, with the marks in its corners."""
-    board.lay(place, tile.picture)
-    square = f"<span style='color:{tile.colour}'>■</span> " if tile.colour else ""
-    title = textwrap.shorten(tile.title, max(8, n_letters - 2), placeholder="…")
-    board.say_at(place, 0, 1, f"{square}<b>{title}</b>", 13, yanchor="bottom", yshift=2)
-    if tile.picture:
-        board.enlarge(place, *at, ENLARGE)
-        board.link(place, "Reason →", 1 - _LINK_PX / width, "where the data set's images hold it", [*at, REASON])
-    if tile.words:
-        words = "<br>".join(textwrap.wrap(tile.words, max(14, n_letters - 8)))
-        board.say_at(place, 0.5, 0.5, words, 12, xanchor="center", yanchor="middle", align="center")
-    if tile.facts:
-        lines = [textwrap.shorten(line, n_letters, placeholder="…") for line in tile.facts]
-        board.say_at(place, 0, 0, "<br>".join(lines), 11, yshift=-3, hovertext="<br>".join(tile.facts))
+    """The picture between its title and its facts, each in one line however long it is, with marks in its corners."""
+    grid.draw(place, replace(tile, panel=replace(tile.panel, caption="")), n_letters * LETTER_PX, 1.0)
+    if tile.panel.picture:
+        grid.enlarge(place, (*mark, ENLARGE))
+        link = (*mark, REASON)
+        grid.link(place, "Reason →", 1 - _LINK_PX / width, "where the data set's images hold it", link)
+    facts = tile.panel.caption.splitlines()
+    lines = [textwrap.shorten(line, n_letters, placeholder="…") for line in facts]
+    grid.caption(place, lines, "<br>".join(facts))
 
 
-def _strip(board: Board, left: float, top: float, height: float, tile: Tile) -> None:
+def _strip(grid: PanelGrid, left: float, top: float, height: float, tile: TargetTile) -> None:
     """The images that excite the target most, and below them those that excite it least."""
     half = height / 2
     side = (half - _THUMB_WORDS_PX - _THUMB_GAP_PX) / 2
     for words, images, above in (("most", tile.most, top), ("least", tile.least, top + half)):
         if images:
-            board.say(left, above - 2, words, 10)
+            grid.say(left, above - 2, words, 10)
         for n, image in enumerate(images[:N_IMAGES]):
             row, column = divmod(n, 2)
             y = above + _THUMB_WORDS_PX + row * (side + _THUMB_GAP_PX / 2)
-            board.stamp(left + column * (side + _THUMB_GAP_PX / 2), y, side, image)
+            grid.stamp(left + column * (side + _THUMB_GAP_PX / 2), y, side, side, image)
 
 
 def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:

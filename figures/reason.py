@@ -10,14 +10,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
-from figures.board import PAGE_PX, Board, per_line
-from figures.compare import Panel
+from figures.panel_grid import PAGE_PX, Panel, PanelGrid, per_line
 
 #: Colours of targets, told apart by colour-blind people and over a grey picture (Paul Tol's "vibrant"); models have
 #: others.
 TARGET_COLOURS = ("#EE3377", "#33BBEE", "#EE7733", "#009988", "#BBCC33")
 
-#: Sizes in pixels on the board.
+#: Sizes in pixels on the grid.
 _HEADER_PX = 290
 _GAP_PX = 14
 _TITLE_PX = 30
@@ -25,6 +24,7 @@ _CAPTION_PX = 58
 _WIDEST_PX = 260
 _LETTER_PX = 6.2
 _LEGEND_PX = 20
+_STRIP_PX = 150
 
 #: Where panels of the header are, for a click: above the first row.
 HEADER = -1
@@ -90,39 +90,27 @@ def reason_figure(
     legend = _legend_lines(2 * (head_width + _GAP_PX) + 10, threshold)
     header = max(head_height, _LEGEND_PX * (len(rows) + len(legend)) + 50)
     tops = np.cumsum([header + 20, *(_TITLE_PX + n * (height + _CAPTION_PX) + 14 for n in lines)])
-    board = Board(float(tops[-1]), size)
-    board.lay(board.panel(0, 0, head_width, head_height, "top"), picture)
-    place = board.panel(head_width + _GAP_PX, 0, head_width, head_height, "top")
-    _fill(board, place, marked, HEADER, 0, opacity)
-    _legend(board, 2 * (head_width + _GAP_PX) + 10, rows, legend)
+    grid = PanelGrid(float(tops[-1]), size)
+    grid.lay(grid.panel(0, 0, head_width, head_height), picture)
+    place = grid.panel(head_width + _GAP_PX, 0, head_width, head_height)
+    grid.fill(place, marked, head_width, opacity, (HEADER, 0))
+    _legend(grid, 2 * (head_width + _GAP_PX) + 10, rows, legend)
     for r, (row, top) in enumerate(zip(rows, tops, strict=False)):
-        board.say(0, top, f"{_square(row.colour)} <b>{row.title}</b>  {row.facts}", 14)
+        grid.say(0, top, f"{_square(row.colour)} <b>{row.title}</b>  {row.facts}", 14)
         for c, panel in enumerate(row.panels):
             left = c % n_columns * (width + _GAP_PX)
             above = top + _TITLE_PX + c // n_columns * (height + _CAPTION_PX)
-            place = board.panel(left, above, width, height)
-            _fill(board, place, panel, r, c, opacity)
-            if panel.words:
-                text = "<br>".join(textwrap.wrap(panel.words, max(14, int(width / 8))))
-                board.say_at(place, 0.5, 0.5, text, 12, xanchor="center", yanchor="middle", align="center")
+            place = grid.panel(left, above, width, height, "bottom")
+            grid.fill(place, panel, width, opacity, (r, c))
             if shown := _caption_lines(panel.caption, n_letters):
-                text = f"<b>{shown[0]}</b><br>" + "<br>".join(shown[1:])
-                board.say_at(place, 0, 0, text, 11, yshift=-3, hovertext=panel.caption.splitlines()[0])
+                grid.caption(place, [f"<b>{shown[0]}</b>", *shown[1:]], panel.caption.splitlines()[0])
         if row.words:
-            board.say(0, top + _TITLE_PX + height / 2, "<br>".join(textwrap.wrap(row.words, 140)), yanchor="middle")
-    return board.figure()
+            grid.say(0, top + _TITLE_PX + height / 2, "<br>".join(textwrap.wrap(row.words, 140)), yanchor="middle")
+    return grid.figure()
 
 
 def _square(colour: str) -> str:
     return f"<span style='color:{colour}'>■</span>"
-
-
-def _fill(board: Board, place: dict[str, str], panel: Panel, row: int, column: int, opacity: float) -> None:
-    """A map over its picture; a faint picture where words stand for the map."""
-    board.lay(place, panel.picture, 0.25 if panel.words else None)
-    board.lay(place, panel.overlay, opacity)
-    if panel.overlay:
-        board.enlarge(place, row, column)
 
 
 def _caption_lines(caption: str, n_letters: int) -> list[str]:
@@ -144,12 +132,12 @@ def _legend_lines(left: float, threshold: float) -> list[str]:
     return textwrap.wrap(reading, max(24, int((PAGE_PX - left) / 7)))
 
 
-def _legend(board: Board, left: float, rows: Sequence[TargetRow], lines: Sequence[str]) -> None:
+def _legend(grid: PanelGrid, left: float, rows: Sequence[TargetRow], lines: Sequence[str]) -> None:
     """Right of the picture: the targets' colours, how to read the rest, and the colours of the maps."""
     n_letters = int((PAGE_PX - left) / 8)
     names = [textwrap.shorten(row.title, n_letters, placeholder="…") for row in rows]
-    board.say(left, 0, "<br>".join(f"{_square(row.colour)} {name}" for row, name in zip(rows, names, strict=True)), 14)
+    grid.say(left, 0, "<br>".join(f"{_square(row.colour)} {name}" for row, name in zip(rows, names, strict=True)), 14)
     top = _LEGEND_PX * len(rows) + 8
-    board.say(left, top, "<br>".join(lines), 12)
+    grid.say(left, top, "<br>".join(lines), 12)
     top += _LEGEND_PX * len(lines) + 4
-    board.legend(left, top)
+    grid.legend(left, top, _STRIP_PX, ("nothing", "", "much"), signed=False)

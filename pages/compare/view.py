@@ -10,8 +10,9 @@ import numpy as np
 from explainers.attribution import AttributionRequest
 from explainers.base import Attribution
 from explainers.registry import METHODS
-from figures.compare import Column, Panel, Row
+from figures.compare import Column, Row
 from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png, to_webp
+from figures.panel_grid import Panel
 from figures.sheet import sheet
 from models.card import ModelCard
 from pages.compare import metrics

@@ -14,11 +14,10 @@ from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.request import LARGE_RESIDUAL, Contrast, ContrastRequest
 from explainers.contrastive.rule import BESIDE, WEIGHTS, RuleContrastRequest
 from explainers.registry import METHODS
-from figures.compare import Panel
 from figures.contrast_grid import Curves, Row, Small
 from figures.contrastive import changed_over, crisp, paled
 from figures.maps import colour_map, map_scale, to_png
-from figures.prediction_difference import Tile
+from figures.panel_grid import Panel, Tile
 from figures.sheet import sheet
 from models.card import ModelCard
 from pages.contrast import jobs as working

@@ -10,9 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from explainers.layers.maps import DIFFER, STRONGEST, UnitMapsRequest, comparable, difference, order, peak, strength
-from figures.compare import scale_bar
 from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
-from figures.maps import colour_map, grey, map_scale, over
+from figures.maps import colour_map, grey, map_scale, over, scale_bar
 from images.image_set import ImageSet
 from models.card import Layer, ModelCard
 from pages.shared import cache, content, session

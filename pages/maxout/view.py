@@ -13,9 +13,9 @@ import streamlit as st
 from common.files import safe_file_name
 from explainers.maxout.request import MaxOutImages, MaxOutRequest
 from explainers.output import UNIT
-from figures.compare import Panel, single_figure
 from figures.maps import to_png, to_webp
-from figures.maxout import N_IMAGES, Band, Curve, Tile, curves_figure
+from figures.maxout import N_IMAGES, Curve, TargetTile, curves_figure
+from figures.panel_grid import Band, Panel, single_figure
 from pages.maxout import jobs as working
 from pages.maxout.jobs import Choice
 from pages.shared import cache, content, session, site_map, top_images
@@ -29,13 +29,13 @@ _THUMB_PX, _N_PICKS = 72, 6
 _FULL_PX = 640
 
 
-def bands(choice: Choice, images: bool) -> list[Band]:
+def bands(choice: Choice, images: bool) -> list[Band[TargetTile]]:
     """A band for each target, its models side by side; for a single model, all targets in one."""
     if len(choice.cards) == 1:
         return [Band("", tuple(tile for row in choice.rows for tile in _tiles(row.title, row.cells[0], images, "")))]
     found = []
     for row in choice.rows:
-        tiles: list[Tile] = []
+        tiles: list[TargetTile] = []
         for card, cell in zip(choice.cards, row.cells, strict=True):
             tiles += _tiles(card.name, cell, images, session.state().colour(card.digest))
         found.append(Band(row.title, tuple(tiles)))
@@ -54,21 +54,21 @@ def _n_pictures(cell: MaxOutRequest | str) -> int:
     return 1 if isinstance(cell, str) else cell.params.pictures
 
 
-def _tiles(title: str, cell: MaxOutRequest | str, images: bool, colour: str) -> Iterator[Tile]:
+def _tiles(title: str, cell: MaxOutRequest | str, images: bool, colour: str) -> Iterator[TargetTile]:
     """A tile for each of a target's pictures."""
     if isinstance(cell, str):
-        yield Tile(title, colour, words=cell)
+        yield TargetTile(title, "", Panel(words=cell), colour)
         return
     most, least = _images(cell) if images else ((), ())
     made, failure = working.known(cell), session.state().failures.get(cell.key, "")
     for number in range(cell.params.pictures):
         if made is None:
             words = "waiting for its turn …" if working.MAXOUT in working.active() else "not begun yet"
-            yield Tile(title, colour, words=failure or words, most=most, least=least)
+            yield TargetTile(title, "", Panel(words=failure or words), colour, most, least)
             continue
         picture = cache.drawn(f"{cell.key} {made.step} {number}", partial(_picture, made, number))
         facts = (failure, *made.notes) if failure else _facts(cell, made, number)
-        yield Tile(title, colour, picture, "", facts, most, least)
+        yield TargetTile(title, "", Panel(picture, caption="\n".join(facts)), colour, most, least)
 
 
 def _picture(made: MaxOutImages, number: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from explainers.methods.multi_layer_cam import default_layers
 from explainers.output import UNIT, Output
 from explainers.prediction_difference.request import PredictionDifferenceRequest
 from explainers.scores import ScoresRequest
-from figures.prediction_difference import Band
+from figures.panel_grid import Band, Tile
 from jobs.results import key_of
 from models.card import ModelCard
 from pages.prediction_difference import view as view
@@ -58,7 +58,7 @@ def hidden(scene: Scene) -> Comparison:
         ]
         return [one for one in found if not isinstance(one, str)]
 
-    def bands() -> list[Band]:
+    def bands() -> list[Band[Tile]]:
         drawn = []
         for output in outputs:
             layer, values = card.layer(output.layer), scores[output].load(cache.store())

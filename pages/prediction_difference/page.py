@@ -4,7 +4,8 @@ import streamlit as st
 
 from common.errors import InputError
 from explainers.prediction_difference.method import PredictionDifference
-from figures.prediction_difference import Band, difference_figure
+from figures.panel_grid import Band
+from figures.prediction_difference import difference_figure
 from images.image_set import ImageSet
 from pages.prediction_difference import jobs as working
 from pages.prediction_difference import sections as more

@@ -9,7 +9,7 @@ import streamlit as st
 
 from common.errors import InputError
 from explainers.prediction_difference.method import PredictionDifference
-from figures.prediction_difference import Band
+from figures.panel_grid import Band, Tile
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.prediction_difference.jobs import JobSpec
@@ -39,7 +39,7 @@ class Comparison:
     """What one section works out, and how it draws what is known of it."""
 
     job: JobSpec
-    bands: Callable[[], list[Band]]
+    bands: Callable[[], list[Band[Tile]]]
     signed: bool = True
 
 

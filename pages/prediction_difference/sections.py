@@ -14,9 +14,9 @@ from explainers.output import LOGIT, PROBABILITY, Output
 from explainers.prediction_difference.params import CONDITIONAL, MARGINAL
 from explainers.registry import METHODS
 from explainers.scores import ScoresRequest
-from figures.compare import Panel
 from figures.maps import has_evidence
-from figures.prediction_difference import Band, Tile, difference_figure, spotlight, strongest
+from figures.panel_grid import Band, Panel, Tile
+from figures.prediction_difference import difference_figure, spotlight, strongest
 from pages.prediction_difference import view as view
 from pages.prediction_difference.controls import start
 from pages.prediction_difference.hidden_maps import N_UNITS, hidden
@@ -148,7 +148,7 @@ def classes(scene: Scene) -> Comparison:
     }
     first = [ScoresRequest(card, scene.image_id, output) for output in titles]
 
-    def bands() -> list[Band]:
+    def bands() -> list[Band[Tile]]:
         drawn = []
         for (output, title), scores in zip(titles.items(), first, strict=True):
             values = scores.load(cache.store())
@@ -182,7 +182,7 @@ def masks(scene: Scene) -> Comparison:
     quick = [one for one in theirs if isinstance(one, AttributionRequest)]
     job = JobSpec.of("Strongest pixels", [*quick, *view.requests_of(specs)])
 
-    def bands() -> list[Band]:
+    def bands() -> list[Band[Tile]]:
         rows = {
             "Prediction difference": [_mask_panel(scene, spec.request) for spec in specs],
             "Sensitivity map: the gradient": [_mask_panel(scene, request) for request in theirs],

@@ -17,9 +17,8 @@ from explainers.prediction_difference.method import PredictionDifference
 from explainers.prediction_difference.params import CONDITIONAL, PredictionDifferenceParams
 from explainers.prediction_difference.request import EstimatedAttribution, PredictionDifferenceRequest
 from explainers.registry import METHODS
-from figures.compare import Panel
 from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png
-from figures.prediction_difference import Band, Tile
+from figures.panel_grid import Band, Panel, Tile
 from figures.sheet import sheet
 from images.image_set import ImageSet
 from models.card import ModelCard

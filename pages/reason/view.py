@@ -12,8 +12,8 @@ import numpy as np
 from explainers.methods.multi_layer_cam import BY_EVIDENCE, MEAN, NEGLIGIBLE, spatial_layers
 from explainers.multi_layer import MultiLayerMaps, MultiLayerRequest
 from explainers.output import UNIT, Output
-from figures.compare import Panel
 from figures.maps import colour_map, grey, map_scale, over, to_png
+from figures.panel_grid import Panel
 from figures.reason import TARGET_COLOURS, TargetRow, regions
 from figures.sheet import sheet
 from images.image_set import ImageSet

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from figures.compare import Panel, single_figure
+from figures.panel_grid import Panel, single_figure
 from images.image_set import ImageSet
 from jobs.queue import State
 from pages.shared import cache, scoring_job, session, session_jobs, site_map

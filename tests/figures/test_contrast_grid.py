@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from figures.compare import Panel
 from figures.contrast_grid import Curves, Row, Small, contrast_figure, losses_figure, morph_figure
-from figures.prediction_difference import Tile
+from figures.panel_grid import Panel, Tile
 
 SIZE = (32, 32)
 PICTURE = "data:image/webp;base64,AAAA"
@@ -47,11 +46,11 @@ def test_likelihoods_have_axes_of_their_own_below_each_picture():
     figure = morph_figure(row("On the way", 3), curves, "step", SIZE)
     lines = [trace for trace in figure.data if trace.name]
     assert [line.name for line in lines] == ["8", "3", "next", "8", "3"], "two classes have no next one"
-    assert {line.xaxis for line in lines} == {"x100", "x102"}
-    assert figure.layout.xaxis100.matches is None
+    assert {line.xaxis for line in lines} == {"x4", "x5"}
+    assert figure.layout.xaxis4.matches is None
     assert tuple(lines[1].y) == pytest.approx(shares[:, 1])
     (marker,) = [trace for trace in figure.data if trace.x is not None and tuple(trace.x) == (2, 2)]
-    assert marker.xaxis == "x100"
+    assert marker.xaxis == "x4"
     assert all(axis.fixedrange for axis in figure.select_xaxes()), "a slider moves here, not the mouse"
 
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from figures.compare import Column, Panel, Row, compare_figure, single_figure
+from figures.compare import Column, Row, compare_figure
+from figures.panel_grid import Panel, single_figure
 from figures.sheet import sheet
 from figures.suggestion import accuracy_figure, agreement_figure, histogram_figure, scatter_figure
 from suggestion.views import Scatter

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from figures.maxout import ENLARGE, REASON, Band, Curve, Tile, curves_figure, maxout_figure
+from figures.maxout import ENLARGE, REASON, Curve, TargetTile, curves_figure, maxout_figure
+from figures.panel_grid import Band, Panel
 
 URI = "data:image/webp;base64,AA=="
 
 
 def tile(**changes):
-    facts = {"title": "vgg", "colour": "#0072B2", "picture": URI, "facts": ("logit 12", "step 256")}
-    return Tile(**{**facts, "most": (URI,) * 4, "least": (URI,) * 4, **changes})
+    facts = {"title": "vgg", "facts": "", "colour": "#0072B2", "panel": Panel(URI, caption="logit 12\nstep 256")}
+    return TargetTile(**{**facts, "most": (URI,) * 4, "least": (URI,) * 4, **changes})
 
 
 def texts(figure):
@@ -51,14 +52,14 @@ def test_without_images_pictures_are_denser():
 
 
 def test_what_is_not_there_yet_has_words_and_nothing_to_click():
-    figure = maxout_figure([Band("portrait", (tile(picture="", words="waiting for its turn …"),))], (64, 64), True)
+    figure = maxout_figure([Band("portrait", (tile(panel=Panel(words="waiting for its turn …")),))], (64, 64), True)
     assert any("waiting" in text for text in texts(figure))
     assert figure.data[0].customdata is None
 
 
 def test_the_figure_keeps_its_height_while_pictures_come():
-    waiting = [Band("portrait", (tile(picture="", words="waiting", facts=(), most=(), least=()),) * 2)]
-    there = [Band("portrait", (tile(), tile(facts=("a", "b", "c"))))]
+    waiting = [Band("portrait", (tile(panel=Panel(words="waiting"), most=(), least=()),) * 2)]
+    there = [Band("portrait", (tile(), tile(panel=Panel(URI, caption="a\nb\nc"))))]
     heights = {maxout_figure(bands, (64, 64), True).layout.height for bands in (waiting, there)}
     assert len(heights) == 1
 

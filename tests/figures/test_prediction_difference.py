@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from figures.compare import Panel
-from figures.prediction_difference import Band, Tile, difference_figure, spotlight, strongest
+from figures.panel_grid import Band, Panel, Tile
+from figures.prediction_difference import difference_figure, spotlight, strongest
 
 PIXEL = "data:image/webp;base64,AAAA"
 CAPTION = "window 10 px of 224\nstride 4 of 8 → 1 · 6 s\nerror ± 0.04 bits\nrange ± 1.2 bits"

@@ -3,9 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from figures.board import per_line
 from figures.colours import MODEL_COLOURS
-from figures.compare import Panel
+from figures.panel_grid import Panel, per_line
 from figures.reason import HEADER, TARGET_COLOURS, TargetRow, reason_figure, regions
 
 PIXEL = "data:image/webp;base64,AAAA"

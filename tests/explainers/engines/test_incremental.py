@@ -19,7 +19,7 @@ PLACES = np.array([(0, 0), (0, PX - SIZE), (PX - SIZE, 13), (11, 0), (PX - SIZE,
 
 
 def changed(picture, values, places):
-    """Whole pictures (B, C, H, W)."""
+    """Whole images (B, C, H, W)."""
     pictures = picture[None].repeat(len(values), 1, 1, 1)
     for whole, value, (row, column) in zip(pictures, values, places, strict=True):
         whole[:, row : row + value.shape[1], column : column + value.shape[2]] = value
