@@ -106,3 +106,26 @@ def test_another_page_leaves_nothing_behind_and_the_way_back_brings_all(page):
     page.get_by_role("link", name="Charts").click()
     page.wait_for_function(f"{WIDTH} > 0 && {CLOUD}?.querySelector('canvas')")
     assert page.locator(".js-plotly-plot").count() == 2
+
+
+#: Two calls as Streamlit makes them when data come fast: it takes the first one back as outdated.
+OUTDATED = """async () => {
+  const loaded = performance.getEntriesByType("resource").map(({ name }) => name)
+  const { draw } = await import(loaded.find((name) => name.endsWith("/chart.js")))
+  const place = document.body.appendChild(document.createElement("div"))
+  const data = { figure: loaded.find((name) => name.endsWith(".json") && name.includes("/content/")), events: {} }
+  const moment = () => new Promise((resolve) => setTimeout(resolve, 50))
+  const n = () => place.childElementCount
+  const takeBack = [draw({ parentElement: place, data }), draw({ parentElement: place, data })]
+  takeBack[0]()
+  await moment()
+  const kept = n()
+  place.remove()
+  takeBack[1]()
+  await moment()
+  return [kept, n()]
+}"""
+
+
+def test_an_outdated_call_that_is_taken_back_leaves_the_chart_in_place(page):
+    assert page.evaluate(OUTDATED) == [1, 0]

@@ -31,15 +31,13 @@ const FULL_SCREEN_ICON = {
 // A chart for each place that Streamlit gives us; a place stays the same while its component is on the page.
 const charts = new Map()
 
-// Called by Streamlit whenever the data or the theme changed; what it returns is called when the component goes.
+// Called by Streamlit whenever the data or the theme changed. What it returns is called when the component goes, but also
+// when newer data came so soon that this call was outdated: only then is the place still on the page.
 export function draw(component) {
   const place = component.parentElement
   if (!charts.has(place)) charts.set(place, new Chart(place))
   charts.get(place).update(component)
-  return () => {
-    charts.get(place)?.remove()
-    charts.delete(place)
-  }
+  return () => setTimeout(() => place.isConnected || charts.get(place)?.remove())
 }
 
 class Chart {
@@ -50,6 +48,7 @@ class Chart {
       style.textContent = STYLE
       document.head.append(style)
     }
+    this.place = place
     this.box = element("div", "parallax-chart")
     this.plot = element("div", "parallax-chart-plot", { role: "img", tabindex: "0" })
     this.button = element("button", "parallax-chart-reset", { type: "button" })
@@ -189,6 +188,7 @@ class Chart {
     this.resizing.disconnect()
     Plotly.purge(this.plot)
     this.box.remove()
+    charts.delete(this.place)
   }
 }
 
