@@ -22,7 +22,7 @@ FAST = {
     "integrated-gradients": {"steps": 4},
     "occlusion": {"window": 0.25, "stride": 1.0},
     "score-cam": {"channels": 4},
-    "prediction-difference": {"stride": 8, "samples": 2},
+    "prediction-difference": {"window": 8, "stride": 8, "samples": 2},
     "rise": {"masks": 100},
     "lime": {"segments": 9, "samples": 40},
     "kernel-shap": {"segments": 9, "samples": 60},
