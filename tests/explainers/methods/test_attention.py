@@ -335,5 +335,5 @@ def test_windows_and_convolutions_are_told_apart(model_store, name):
     for net in ("swin", "torchvision swin"):
         assert f"{net} attends within windows" in METHODS[name].applies(add(model_store, seeded(SWINS[net]), net))
     assert METHODS[name].applies(add(model_store, seeded(NETS["plain"]), "net")) == (
-        "net has no attention over the whole picture."
+        "net has no attention over the whole image."
     )
