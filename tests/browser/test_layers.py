@@ -41,6 +41,15 @@ def press(page, x: float, y: float, drawn: str) -> None:
     page.mouse.up()
 
 
+def where_it_rests(page, node: str) -> list[float]:
+    """The place of a node once the popover that it is in moves no more."""
+    seen, now = None, page.evaluate(PLACE, node)
+    while now != seen:
+        page.wait_for_timeout(300)
+        seen, now = now, page.evaluate(PLACE, node)
+    return now
+
+
 def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
     page.get_by_text("Excite it most").nth(3).wait_for(timeout=90_000)
     strongest = page.evaluate(FIRST)
@@ -61,7 +70,7 @@ def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
 def test_a_node_of_the_network_leads_to_its_layer_and_the_slider_goes_on(page):
     page.locator("button[data-testid=stPopoverButton]:visible").first.click()
     page.wait_for_function(f"{NODES}?._fullData?.length > 3", timeout=60_000)
-    press(page, *page.evaluate(PLACE, "features.5"), NODES)
+    press(page, *where_it_rests(page, "features.5"), NODES)
     page.wait_for_function(f"{N_TILES} == 16", timeout=30_000)
     page.keyboard.press("Escape")
     page.locator("[data-testid=stSlider] input[aria-valuetext='features.5']").focus()
