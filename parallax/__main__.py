@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
+from common.errors import InputError
 from parallax.applies import applies
-from parallax.command_line import Command, run
 from parallax.contrast import contrast
 from parallax.explain import explain
 from parallax.layers import layers
@@ -18,7 +20,12 @@ from parallax.score import score
 from parallax.train_generator import train_generator
 from parallax.trust import trust
 
-COMMANDS: dict[str, Callable[..., int]] = {
+PROGRAM = "python -m parallax"
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+#: The subcommands; those that return `True` could not do all of their pieces.
+COMMANDS: dict[str, Callable[..., bool | None]] = {
     "score": score,
     "explain": explain,
     "trust": trust,
@@ -48,12 +55,42 @@ Example:
 """
 
 
+class Command(TyperCommand):
+    """A subcommand whose options of several values take them as `--models A B` or as `--models A --models B`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each further value, as Typer expects it."""
+        several = {name for parameter in self.params if parameter.multiple for name in parameter.opts}
+        repeated: list[str] = []
+        option = ""
+        for arg in args:
+            if arg.startswith("--"):
+                option = arg if arg in several else ""
+            elif option and repeated[-1] != option:
+                repeated.append(option)
+            repeated.append(arg)
+        return super().parse_args(ctx, repeated)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand, or print the help without one; returns the exit status."""
+    """Run a subcommand, or print the help without one; returns the exit status, mistakes get one line on stderr."""
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     app = typer.Typer(help=HELP, rich_markup_mode=None, add_completion=False)
     for name, function in COMMANDS.items():
         app.command(name, cls=Command)(function)
-    return run(typer.main.get_command(app), (sys.argv[1:] if arguments is None else arguments) or ["--help"])
+    try:
+        status = int(typer.main.get_command(app).main(arguments, PROGRAM, standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        line = " ".join(error.format_message().split()).replace("Value error, ", "")
+        subcommand = "" if arguments[0].startswith("-") else f"{arguments[0]} "
+        print(f"{line.removesuffix('.')}. See {PROGRAM} {subcommand}--help.", file=sys.stderr)
+        return BAD_INPUT
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    if status == INTERRUPTED:
+        print("Stopped. What is finished is kept: the same command goes on from there.", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

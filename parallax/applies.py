@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from parallax.command_line import DONE
-from parallax.options import Models
+from parallax import options
 
 if TYPE_CHECKING:
     from explainers.base import Explainer
     from models.card import ModelCard
 
 
-def applies(*, models: Models) -> int:
+def applies(*, models: options.Models) -> None:
     """Print which methods suit which models.
 
     A Markdown table of all methods, with the reasons where one does not.
@@ -27,11 +26,10 @@ def applies(*, models: Models) -> int:
     from models.store import ModelStore
     from parallax.sources import open_models
 
-    print(applies_table(open_models(ModelStore(), *models), list(METHODS.values())))
-    return DONE
+    print(applies_table(open_models(ModelStore(), *models), METHODS.values()))
 
 
-def applies_table(cards: Sequence[ModelCard], methods: Sequence[Explainer]) -> str:
+def applies_table(cards: Sequence[ModelCard], methods: Iterable[Explainer]) -> str:
     """A Markdown table, ✓ where a method suits a model, with numbered reasons below where it does not."""
     reasons: dict[str, int] = {}
     names = [card.name.removesuffix(" (random)") for card in cards]

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from common.files import safe_file_name
-from parallax.arguments import images_of, params_of, rows_of, store_of_settings, target_of
-from parallax.command_line import DONE, SOME_FAILED
-from parallax.options import TOP, First, Images, Models, Only, OutFolder, Settings, Target
-from parallax.progress import ProgressBar, complain
+from parallax import options
+from parallax.progress import say
 
 if TYPE_CHECKING:
     from explainers.contrastive.request import Contrast, ContrastRequest
+    from explainers.results import Sources
     from images.image_set import ImageSet
     from models.card import ModelCard
-    from models.store import ModelStore
+    from parallax.results import Paths
 
 
 def contrast(
     *,
-    models: Models,
-    images: Images,
-    target: Target = TOP,
+    models: options.Models,
+    images: options.Images,
+    target: options.Target = options.TOP,
     probe: Annotated[
         str | None, typer.Option(metavar="CLASS", help="The class that it is not; the model's runner-up by default.")
     ] = None,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only digits that models and generator never saw.")
     ] = False,
-    only: Only,
-    first: First = None,
-    settings: Settings,
-    out: OutFolder,
-) -> int:
+    only: options.Only,
+    first: options.First = None,
+    settings: options.Settings,
+    out: options.OutFolder,
+) -> bool:
     """Explain why this class and not that one.
 
     Writes PNG files and their facts.json. The digits have a generator; other image sets need train-generator first.
@@ -53,50 +51,38 @@ def contrast(
     from explainers.contrastive import generators
     from explainers.contrastive.method import Contrastive, ContrastParams
     from explainers.contrastive.request import ContrastRequest
-    from explainers.results import Sources, compute_missing
     from images import digits
-    from models.store import ModelStore
-    from parallax.sources import open_models
+    from parallax.arguments import params_of
+    from parallax.results import Paths, compute_and_write
+    from parallax.sources import ids_of, open_sources
 
-    params = params_of(Contrastive(), settings)
-    assert isinstance(params, ContrastParams)
-    model_store, store, failures = ModelStore(), store_of_settings(), dict[str, str]()
-    cards, image_set = open_models(model_store, *models), images_of(images)
-    rows = rows_of(image_set, only, first, digits.held_out(image_set) if held_out else None)
-    trained = generators.find(store, image_set.digest)
+    params = params_of(ContrastParams, Contrastive.title, settings)
+    cards, sources = open_sources(models, images)
+    ids = ids_of(sources.images, only, first, digits.held_out(sources.images) if held_out else None)
+    generator = generators.find(sources.store, sources.images.digest)
     requests = [
-        ContrastRequest(card, image_set.ids[row], true, other, trained, params)
+        ContrastRequest(card, image_id, true, other, generator, params)
         for card in cards
-        for row, (true, other) in zip(rows, _classes(model_store, card, image_set, rows, target, probe), strict=True)
+        for image_id, (true, other) in zip(ids, _classes(sources, card, ids, target, probe), strict=True)
     ]
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with ProgressBar("contrasts") as progress:
-            compute_missing(Sources(model_store, store, image_set), requests, failures, progress)
-    finally:
-        facts = []
-        for request in requests:
-            if (found := request.load(store)) is not None:
-                facts.append(_write(out, _name(image_set, request), request, found))
-        (out / "facts.json").write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
-    for request in requests:
-        if request.key in failures:
-            complain(f"{_name(image_set, request)}: {failures[request.key]}")
-    return SOME_FAILED if failures else DONE
+    title, write = partial(_title, sources.images), partial(_write, Paths(out), sources.images)
+    return compute_and_write(sources, requests, title, write, out / "facts.json")
 
 
 def _classes(
-    model_store: ModelStore, card: ModelCard, images: ImageSet, rows: list[int], target: str, probe: str | None
+    sources: Sources, card: ModelCard, ids: list[str], target: str, probe: str | None
 ) -> list[tuple[int, int]]:
     """The class to be explained and the one that it is not, for each image; the model's own first two by default."""
     from explainers.output import Output
+    from parallax.arguments import target_of
 
-    true = None if target == TOP else target_of(card, Output(), target)
+    true = None if target == options.TOP else target_of(card, Output(), target)
     other = None if probe is None else target_of(card, Output(), probe)
     pairs = []
-    with model_store.borrow(card) as model:
-        for row in rows:
-            logits = model.logits(model.normalise(card.preprocessing.crop(images.image(row))[None]))[0]
+    with sources.model_store.borrow(card) as model:
+        for image_id in ids:
+            image = sources.images.image(sources.images.index(image_id))
+            logits = model.logits(model.normalise(card.preprocessing.crop(image)[None]))[0]
             ranked = logits.argsort(descending=True).tolist()
             one = ranked[0] if true is None else true
             runner_up = next((column for column in ranked if column != one), one)
@@ -104,52 +90,49 @@ def _classes(
     return pairs
 
 
-def _name(images: ImageSet, request: ContrastRequest) -> str:
+def _title(images: ImageSet, request: ContrastRequest) -> str:
     return f"{images.names[images.index(request.image_id)]} · {request.card.name} · {request.title}"
 
 
-def _write(folder: Path, name: str, request: ContrastRequest, contrast: Contrast) -> dict[str, Any]:
+def _write(paths: Paths, images: ImageSet, request: ContrastRequest, found: Contrast) -> dict[str, Any]:
     """The contrast's PNG file, and what there is to know of it."""
     from figures.maps import to_png
 
-    path = folder / f"{safe_file_name(name)}.png"
-    path.write_bytes(to_png(image_of(contrast)))
-    print(f"{name}: {contrast.status(request)}, distance {contrast.distance:.2f}, residual {contrast.error:.3f}")
-    for line in contrast.notes(request):
-        print(f"  {line}")
-    names, third = request.card.class_names, contrast.third(request)
+    card, third = request.card, found.third(request)
+    stem = Path(images.names[images.index(request.image_id)]).stem
+    path = Path(f"{paths.of((stem, card.name, request.title), request.image_id, card.digest)}.png")
+    path.write_bytes(to_png(image_of(found)))
+    line = f"{found.status(request)}, distance {found.distance:.2f}, residual {found.error:.3f}"
+    say("\n  ".join([f"{_title(images, request)}: {line}", *found.notes(request)]))
     return {
         "file": path.name,
-        "model": request.card.name,
-        "digest": request.card.digest,
+        "model": card.name,
+        "digest": card.digest,
         "image": request.image_id,
-        "true": names[request.true],
-        "probe": names[request.probe],
+        "true": card.class_names[request.true],
+        "probe": card.class_names[request.probe],
         "params": asdict(request.params),
-        "feasible": contrast.feasible,
-        "violation": contrast.violation if np.isfinite(contrast.violation) else None,
-        "distance": contrast.distance,
-        "residual": contrast.error,
-        "iterations": contrast.iterations,
-        "third": None if third is None else names[third],
-        "third_wins": contrast.third_wins(request),
-        "notes": list(contrast.notes(request)),
+        "feasible": found.feasible,
+        "violation": found.violation if np.isfinite(found.violation) else None,
+        "distance": found.distance,
+        "residual": found.error,
+        "iterations": found.iterations,
+        "third": None if third is None else card.class_names[third],
+        "third_wins": found.third_wins(request),
+        "notes": list(found.notes(request)),
     }
 
 
 def image_of(contrast: Contrast) -> np.ndarray:
     """Input, rebuilt, the difference over the input in grey, changed; below them the morph: (H, W, 3) uint8."""
-    from figures.maps import colour_map, grey, map_scale, over
+    from figures.contrastive import changed_over
 
-    rgb = [_rgb(values) for values in (contrast.picture, contrast.rebuilt, contrast.changed)]
-    scale = map_scale([contrast.difference])
-    coloured = over(grey(rgb[0]), colour_map(contrast.difference, True, scale, overlay=True), 1.0)
-    above = np.concatenate([rgb[0], rgb[1], coloured, rgb[2]], 1)
+    image, rebuilt, changed = (_rgb(values) for values in (contrast.picture, contrast.rebuilt, contrast.changed))
+    above = np.concatenate([image, rebuilt, changed_over(image, contrast.difference), changed], 1)
     below = np.concatenate([_rgb(step.astype(np.float32) / 255) for step in contrast.strip], 1)
-    sheet = np.full((above.shape[0] * 2, max(above.shape[1], below.shape[1]), 3), 255, np.uint8)
-    sheet[: above.shape[0], : above.shape[1]] = above
-    sheet[above.shape[0] :, : below.shape[1]] = below
-    return sheet.repeat(4, 0).repeat(4, 1)
+    width = max(above.shape[1], below.shape[1])
+    lines = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in (above, below)]
+    return np.concatenate(lines).repeat(4, 0).repeat(4, 1)
 
 
 def _rgb(values: np.ndarray) -> np.ndarray:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from common.errors import InputError, did_you_mean
-from parallax.command_line import DONE
-from parallax.options import several
+from parallax import options
 
 if TYPE_CHECKING:
     from explainers.base import Described
+    from models.card import ModelCard
 
 What = Literal["methods", "settings", "models", "architectures", "layers", "classes", "images"]
 
@@ -21,11 +21,12 @@ What = Literal["methods", "settings", "models", "architectures", "layers", "clas
 def list_names(
     what: Annotated[What, typer.Argument(help="What to list.", metavar="WHAT")],
     *,
-    models: Annotated[list[str], several("MODEL...", "For layers and classes: the models that have them.")],
+    models: Annotated[list[str], options.several("MODEL...", "For layers and classes: the models that have them.")],
     methods: Annotated[
-        list[str], several("METHOD...", "For settings: methods, maxout, contrast or generator (train-generator).")
+        list[str],
+        options.several("METHOD...", "For settings: methods, maxout, contrast or generator (train-generator)."),
     ],
-) -> int:
+) -> None:
     """List methods, settings, models, layers, images, …
 
     Settings are those of --methods; layers and classes those of --models.
@@ -36,24 +37,12 @@ def list_names(
       python -m parallax list settings --methods occlusion maxout
       python -m parallax list layers --models demo/vgg
     """
-    if what in ("layers", "classes"):
-        if not models:
-            raise InputError(f"--models to list {what} of", "none", "Name one, such as demo/vgg.")
-        _print_parts(what, models)
-    elif what == "settings":
-        if not methods:
-            raise InputError("--methods to list settings of", "none", "Name one, such as occlusion.")
-        for name in methods:
-            _print_settings(name)
-    else:
-        _print_names(what)
-    return DONE
-
-
-def _print_names(what: str) -> None:
+    from explainers.contrastive.method import Contrastive, GeneratorTraining
+    from explainers.maxout.method import MaxOut
     from explainers.registry import METHODS
     from models.loaders import zoo
-    from parallax.sources import IMAGE_FORMS, MODEL_FORMS
+    from models.store import ModelStore
+    from parallax.sources import IMAGE_FORMS, MODEL_FORMS, open_models
 
     if what == "methods":
         _print_columns((name, f"{known.family}: {known.question}") for name, known in METHODS.items())
@@ -61,51 +50,45 @@ def _print_names(what: str) -> None:
         _print_columns(MODEL_FORMS.items())
     elif what == "images":
         _print_columns(IMAGE_FORMS.items())
-    else:
+    elif what == "architectures":
         print("\n".join(zoo.architectures()))
+    elif what == "settings":
+        described: dict[str, Described] = {one.name: one for one in (MaxOut(), Contrastive(), GeneratorTraining())}
+        for name in methods or _nothing("methods", what, "occlusion"):
+            _print_settings(name, {**METHODS, **described})
+    else:
+        for card in open_models(ModelStore(), *(models or _nothing("models", what, "demo/vgg"))):
+            _print_parts(what, card)
 
 
-def _print_parts(what: str, models: Sequence[str]) -> None:
-    """Layers with kind, shape and number of parameters, or classes with their numbers, of each model."""
-    from models.store import ModelStore
-    from parallax.sources import open_models
-
-    for card in open_models(ModelStore(), *models):
-        print(f"{card.name} · {card.architecture} · {card.n_parameters:,} parameters · {card.n_classes:,} classes")
-        if what == "classes":
-            _print_columns((f"  {number}", name) for number, name in enumerate(card.class_names))
-            continue
-        width = max(len(layer.name) for layer in card.layers)
-        for layer in card.layers:
-            shape = "×".join(map(str, layer.shape))
-            print(f"  {layer.name:{width}}  {layer.kind:20}  {shape:>12}  {layer.n_parameters:>12,}")
+def _nothing(option: str, what: str, example: str) -> list[str]:
+    raise InputError(f"--{option} to list {what} of", "none", f"Name one, such as {example}.")
 
 
-def _print_settings(name: str) -> None:
-    known = _described(name)
-    print(f"{name} · {known.title}: {known.question}")
+def _print_parts(what: str, card: ModelCard) -> None:
+    """Layers with kind, shape and number of parameters, or classes with their numbers."""
+    print(f"{card.name} · {card.architecture} · {card.n_parameters:,} parameters · {card.n_classes:,} classes")
+    if what == "classes":
+        _print_columns((f"  {number}", name) for number, name in enumerate(card.class_names))
+        return
+    width = max(len(layer.name) for layer in card.layers)
+    for layer in card.layers:
+        shape = "×".join(map(str, layer.shape))
+        print(f"  {layer.name:{width}}  {layer.kind:20}  {shape:>12}  {layer.n_parameters:>12,}")
+
+
+def _print_settings(name: str, known: dict[str, Described]) -> None:
+    if name not in known:
+        raise InputError("a method", repr(name), did_you_mean(name, known) or "See list methods.")
+    print(f"{name} · {known[name].title}: {known[name].question}")
     items = []
-    for item in fields(known.Params):
+    for item in fields(known[name].Params):
         facts = item.metadata
         bounds = " or ".join(facts["choices"] or ())
         if facts["low"] is not None:
             bounds = f"at least {facts['low']}" if facts["high"] is None else f"{facts['low']} to {facts['high']}"
         items.append((f"  {item.name}={item.default}", f"{facts['help']}{bounds and f' ({bounds})'}"))
     _print_columns(items)
-
-
-def _described(name: str) -> Described:
-    from explainers.contrastive.method import Contrastive, GeneratorTraining
-    from explainers.maxout.method import MaxOut
-    from explainers.registry import METHODS
-
-    known: dict[str, Described] = {
-        **METHODS,
-        **{one.name: one for one in (MaxOut(), Contrastive(), GeneratorTraining())},
-    }
-    if name not in known:
-        raise InputError("a method", repr(name), did_you_mean(name, known) or "See list methods.")
-    return known[name]
 
 
 def _print_columns(rows: Iterable[tuple[str, str]]) -> None:

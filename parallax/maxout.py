@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from common.files import safe_file_name
-from parallax.arguments import output_of, params_of, store_of_settings, target_of
-from parallax.command_line import DONE, SOME_FAILED
-from parallax.options import Layer, Models, OutFolder, OutputKind, Place, Settings, several
-from parallax.progress import ProgressBar, complain
+from parallax import options
+from parallax.progress import say
 
 if TYPE_CHECKING:
     from explainers.maxout.request import MaxOutImages, MaxOutRequest
+    from parallax.results import Paths
 
 
 def maxout(
     *,
-    models: Models,
-    target: Annotated[list[str], several("TARGET...", "Class names or numbers, or units of --layer; all by default.")],
-    output: OutputKind = None,
-    layer: Layer = None,
-    place: Place = None,
-    settings: Settings,
-    out: OutFolder,
-) -> int:
+    models: options.Models,
+    target: Annotated[
+        list[str], options.several("TARGET...", "Class names or numbers, or units of --layer; all by default.")
+    ],
+    output: options.OutputKind = None,
+    layer: options.Layer = None,
+    place: options.Place = None,
+    settings: options.Settings,
+    out: options.OutFolder,
+) -> bool:
     """Make the images that classes or units respond to.
 
     Writes PNG files and their facts.json; more iterations go on from fewer.
@@ -42,56 +42,48 @@ def maxout(
     from explainers.maxout.method import MaxOut, MaxOutParams
     from explainers.maxout.request import MaxOutRequest
     from explainers.output import UNIT
-    from explainers.results import Sources, compute_missing
-    from models.store import ModelStore
-    from parallax.sources import open_models
+    from parallax.arguments import output_of, params_of, target_of
+    from parallax.results import Paths, compute_and_write
+    from parallax.sources import open_sources
 
-    params = params_of(MaxOut(), settings)
-    assert isinstance(params, MaxOutParams)
-    asked_output = output_of(output, layer, place)
-    model_store, store, failures = ModelStore(), store_of_settings(), dict[str, str]()
+    params = params_of(MaxOutParams, MaxOut.title, settings)
+    shown = output_of(output, layer, place)
+    cards, sources = open_sources(models)
     requests = []
-    for card in open_models(model_store, *models):
-        n_columns = card.layer(layer).n_units if asked_output.kind == UNIT else card.n_classes
-        columns = [target_of(card, asked_output, text) for text in target or map(str, range(n_columns))]
-        requests += [MaxOutRequest(card, column, asked_output, params) for column in columns]
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with ProgressBar("steps") as progress:
-            compute_missing(Sources(model_store, store), requests, failures, progress)
-    finally:
-        facts = [_write(out, request, made) for request in requests if (made := request.load(store)) is not None]
-        (out / "facts.json").write_text(json.dumps(facts, indent=1, allow_nan=False), encoding="utf-8")
-    for request in requests:
-        if request.key in failures:
-            complain(f"{request.card.name} · {request.title}: {failures[request.key]}")
-    return SOME_FAILED if failures else DONE
+    for card in cards:
+        n_columns = card.layer(layer).n_units if shown.kind == UNIT else card.n_classes
+        columns = [target_of(card, shown, text) for text in target or map(str, range(n_columns))]
+        requests += [MaxOutRequest(card, column, shown, params) for column in columns]
+    return compute_and_write(sources, requests, _title, partial(_write, Paths(out)), out / "facts.json")
 
 
-def _write(folder: Path, request: MaxOutRequest, made: MaxOutImages) -> dict[str, Any]:
+def _title(request: MaxOutRequest) -> str:
+    return f"{request.card.name} · {request.title}"
+
+
+def _write(paths: Paths, request: MaxOutRequest, made: MaxOutImages) -> dict[str, Any]:
     """The target's PNG files, and what there is to know of them."""
     from figures.maps import to_png
 
-    stem = safe_file_name(f"{request.card.name}-{request.title}")
-    names = [f"{stem}.png" if len(made.pictures) == 1 else f"{stem}-{n}.png" for n in range(len(made.pictures))]
+    path, card = Path(paths.of((request.card.name, request.title), request.card.digest)), request.card
+    n = len(made.pictures)
+    names = [f"{path.name}.png"] if n == 1 else [f"{path.name}-{number}.png" for number in range(n)]
     for name, picture in zip(names, made.pictures, strict=True):
-        (folder / name).write_bytes(to_png(picture))
+        path.with_name(name).write_bytes(to_png(picture))
     reached = ", ".join(f"{value:.3g}" for value in made.values)
-    print(f"{request.card.name} · {request.title}: {reached} after {made.step} steps -> {', '.join(names)}")
-    for line in made.notes:
-        print(f"  {line}")
+    say("\n  ".join([f"{_title(request)}: {reached} after {made.step} steps -> {', '.join(names)}", *made.notes]))
     answers = made.answers.tolist()
     return {
         "files": names,
-        "model": request.card.name,
-        "digest": request.card.digest,
+        "model": card.name,
+        "digest": card.digest,
         "target": request.target,
         "title": request.title,
         "output": asdict(request.output),
         "params": asdict(request.params),
         "steps": made.step,
         "values": [value if math.isfinite(value) else None for value in made.values.tolist()],
-        "taken_for": [request.card.class_names[answer] if answer >= 0 else None for answer in answers],
+        "taken_for": [card.class_names[answer] if answer >= 0 else None for answer in answers],
         "probability": [
             share if answer >= 0 else None for share, answer in zip(made.probability.tolist(), answers, strict=True)
         ],

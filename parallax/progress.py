@@ -1,14 +1,14 @@
-"""A progress bar on stderr."""
+"""A progress bar on stderr, and lines above it."""
 
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 from tqdm import tqdm
 
 
-class ProgressBar:
+class ProgressBar(AbstractContextManager["ProgressBar"]):
     """Progress as a bar with the time left; what an earlier run finished does not count as speed.
 
     Example:
@@ -22,12 +22,7 @@ class ProgressBar:
         self._unit, self._delay_s = unit, delay_s
         self.bar: tqdm | None = None
 
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -8,21 +8,19 @@ from typing import Annotated
 import typer
 
 from common.settings import settings
-from parallax.arguments import images_of
-from parallax.command_line import DONE, SOME_FAILED
-from parallax.options import Images, Models
+from parallax import options
 from parallax.progress import ProgressBar, complain
 
 
 def score(
     *,
-    models: Models,
-    images: Images,
+    models: options.Models,
+    images: options.Images,
     class_names: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names of checkpoints: one a line, or JSON.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file to write.")],
-) -> int:
+) -> bool:
     """Score images with models and write the predictions.
 
     \b
@@ -30,14 +28,12 @@ def score(
       python -m parallax score --models demo timm/resnet18 --images demo --out predictions.parquet
     """
     from models.store import ModelStore
-    from parallax.sources import open_models
+    from parallax.sources import open_images, open_models
     from suggestion import scoring
     from suggestion.views import accuracy, agreement
 
-    model_store = ModelStore()
-    cards = open_models(model_store, *models, class_names=class_names)
-    image_set = images_of(images)
-    folder = settings().data_folder / "predictions"
+    model_store, folder = ModelStore(), settings().data_folder / "predictions"
+    cards, image_set = open_models(model_store, *models, class_names=class_names), open_images(*images)
     with ProgressBar("predictions") as progress:
         failed = scoring.score(model_store, cards, image_set, folder, progress)
     for card in cards:
@@ -45,7 +41,7 @@ def score(
             complain(f"{card.name} is left out: {failed[card.digest]}")
     table = scoring.load([card for card in cards if card.digest not in failed], image_set, folder)
     if table is None:
-        return SOME_FAILED
+        return True
     out.parent.mkdir(parents=True, exist_ok=True)
     table.save(out, image_set.names)
     shares, counts = accuracy(table)
@@ -54,4 +50,4 @@ def score(
     if len(table.models) > 1:
         print(f"Any two models agree on at least {agreement(table).min():.1%} of the images.")
     print(f"{len(table):,} images × {len(table.models)} models -> {out}")
-    return SOME_FAILED if failed else DONE
+    return bool(failed)

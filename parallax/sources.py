@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from common.errors import InputError, did_you_mean
 from common.settings import settings
+from explainers.results import NO_IMAGES, Sources
 from images import intake, mnist
 from images.digits import digits_image_set
 from images.image_set import ImageSet
 from images.paintings import demo_image_set
+from jobs.results import ResultStore
 from models.card import ModelCard
 from models.loaders import LOADERS, read
 from models.store import ModelStore
+from parallax.progress import ProgressBar, complain
 
 #: What `open_models` takes, by form.
 MODEL_FORMS = {form: words for loader in LOADERS.values() for form, words in loader.forms.items()}
@@ -43,16 +46,23 @@ def open_models(model_store: ModelStore, *texts: str, class_names: Path | None =
     return list({card.digest: card for card in cards}.values())
 
 
-def open_images(*texts: str, progress: Callable[[int, int], None] | None = None) -> ImageSet:
-    """The images that `texts` name (see `IMAGE_FORMS`) as one set; raises `InputError` for anything else."""
-    sets = [_image_set(text, progress) for text in texts]
+def open_images(*texts: str) -> ImageSet:
+    """The images that `texts` name (see `IMAGE_FORMS`) as one set; raises `InputError` for anything else.
+
+    Files that are left out are told on stderr, as is the progress of what takes over a second.
+    """
+    with ProgressBar("images", delay_s=1.0) as progress:
+        sets = [_image_set(text, progress) for text in texts]
+    skipped = tuple(skipped for one in sets for skipped in one.skipped)
+    for file in skipped:
+        complain(f"{file.name} is left out: {file.reason}")
     if len(sets) == 1:
         return sets[0]
     table = pd.concat([one.table for one in sets]).drop_duplicates("id").reset_index(drop=True)
-    return ImageSet(sets[0].name, table, tuple(skipped for one in sets for skipped in one.skipped))
+    return ImageSet(sets[0].name, table, skipped)
 
 
-def _image_set(text: str, progress: Callable[[int, int], None] | None) -> ImageSet:
+def _image_set(text: str, progress: ProgressBar) -> ImageSet:
     data = settings().data_folder
     if text == "demo":
         return demo_image_set(data)
@@ -70,3 +80,26 @@ def _image_set(text: str, progress: Callable[[int, int], None] | None) -> ImageS
     if path.is_file():
         return intake.from_files([(path.name, io.BytesIO(path.read_bytes()))], data, progress)
     return intake.from_folder(path, data, progress)
+
+
+def open_sources(
+    models: Sequence[str] = (), images: Sequence[str] = (), fit_on: Sequence[str] = ()
+) -> tuple[list[ModelCard], Sources]:
+    """Models, and what computing draws on: images, and the store in which the app keeps its results too."""
+    model_store = ModelStore()
+    store = ResultStore(settings().data_folder / "results", int(settings().max_store_gigabytes * 1e9))
+    cards, image_set = open_models(model_store, *models), open_images(*images) if images else NO_IMAGES
+    return cards, Sources(model_store, store, image_set, open_images(*fit_on) if fit_on else None)
+
+
+def ids_of(images: ImageSet, only: Sequence[str], first: int | None, rows: Iterable[int] | None = None) -> list[str]:
+    """Ids of the images called `only`, with or without their folders, or of the `first` of all (or of `rows`)."""
+    found: set[int] = set()
+    for wanted in only:
+        matching = {row for row, name in enumerate(images.names) if wanted in (name, PurePosixPath(name).name)}
+        if not matching:
+            cure = did_you_mean(wanted, images.names) or f"The first is {images.names[0]}."
+            raise InputError(f"an image of {images.name}", repr(wanted), cure)
+        found |= matching
+    chosen = sorted(found) if only else range(len(images)) if rows is None else list(rows)
+    return [images.ids[row] for row in chosen[:first]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from parallax.arguments import images_of, params_of, store_of_settings
-from parallax.command_line import DONE, SOME_FAILED
-from parallax.options import Images, OutFolder, Settings
+from dataclasses import replace
+
+from parallax import options
 from parallax.progress import ProgressBar, complain
 
 
-def train_generator(*, images: Images, settings: Settings, out: OutFolder) -> int:
+def train_generator(*, images: options.Images, settings: options.Settings, out: options.OutFolder) -> bool:
     """Train the generator of images that contrast needs.
 
     Its samples are drawn as samples.png; it goes on where it was stopped.
@@ -20,28 +20,25 @@ def train_generator(*, images: Images, settings: Settings, out: OutFolder) -> in
     from explainers.contrastive.generators import GeneratorRequest
     from explainers.contrastive.method import GeneratorParams, GeneratorTraining
     from explainers.contrastive.ready_made import sheet
-    from explainers.results import Sources, compute
+    from explainers.results import compute
     from figures.maps import to_png
-    from models.store import ModelStore
+    from parallax.arguments import params_of
+    from parallax.sources import open_sources
 
-    params = params_of(GeneratorTraining(), settings)
-    assert isinstance(params, GeneratorParams)
-    store, image_set = store_of_settings(), images_of(images)
-    request = GeneratorRequest(image_set.digest, params)
+    params = params_of(GeneratorParams, GeneratorTraining.title, settings)
+    _, sources = open_sources(images=images)
+    request = GeneratorRequest(sources.images.digest, params)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with ProgressBar(request.unit) as progress:
-            compute(Sources(ModelStore(), store, image_set, say=progress.describe), request, progress)
+            compute(replace(sources, say=progress.describe), request, progress)
     finally:
-        snapshot = request.load(store)
+        snapshot = request.load(sources.store)
         if snapshot is not None:
             samples = sheet(snapshot.samples)
             (out / "samples.png").write_bytes(to_png(samples.repeat(3, 2) if samples.shape[2] == 1 else samples))
             distance = snapshot.losses[-50:].mean()
             print(f"{snapshot.step:,} steps, distance {distance:.2f} -> {out / 'samples.png'}")
-    if snapshot is None:
-        return SOME_FAILED
-    if snapshot.note:
+    if snapshot is not None and snapshot.note:
         complain(snapshot.note)
-        return SOME_FAILED
-    return DONE
+    return snapshot is None or bool(snapshot.note)

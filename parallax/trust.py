@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from parallax.arguments import images_of, rows_of, store_of_settings
-from parallax.command_line import DONE, SOME_FAILED
-from parallax.options import First, Images, Models, Only, several
+from parallax import options
 from parallax.progress import ProgressBar, complain
 
 
 def trust(
     *,
-    models: Models,
-    images: Images,
-    methods: Annotated[list[str], several("METHOD...", "Explanation methods; all by default, see list methods.")],
-    only: Only,
-    first: First = None,
+    models: options.Models,
+    images: options.Images,
+    methods: Annotated[
+        list[str], options.several("METHOD...", "Explanation methods; all by default, see list methods.")
+    ],
+    only: options.Only,
+    first: options.First = None,
     slow_on: Annotated[int, typer.Option(min=0, metavar="N", help="Images explained again for the slow figures.")] = 16,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The table as CSV.")] = None,
-) -> int:
+) -> bool:
     """Measure how far to believe methods on models.
 
     The table has insertion, deletion, randomisation, sensitivity and others; where the images have masks, pointing game
@@ -36,24 +37,14 @@ def trust(
 
     from explainers.evaluation.table import EXPOSING, evaluate, exposed
     from explainers.registry import METHODS, method
-    from explainers.results import Sources
-    from models.store import ModelStore
-    from parallax.sources import open_models
+    from parallax.sources import ids_of, open_sources
 
-    chosen = [method(name) for name in methods] if methods else list(METHODS.values())
-    model_store, failures = ModelStore(), dict[str, str]()
-    cards, image_set = open_models(model_store, *models), images_of(images)
-    ids = [image_set.ids[row] for row in rows_of(image_set, only, first)]
+    chosen, failures = [method(name) for name in methods or METHODS], dict[str, str]()
+    cards, sources = open_sources(models, images)
+    ids = ids_of(sources.images, only, first)
     with ProgressBar("maps") as progress:
-        figures = evaluate(
-            Sources(model_store, store_of_settings(), image_set, say=progress.describe),
-            cards,
-            chosen,
-            ids,
-            n_slow=slow_on,
-            progress=progress,
-            failures=failures,
-        )
+        sources = replace(sources, say=progress.describe)
+        figures = evaluate(sources, cards, chosen, ids, n_slow=slow_on, progress=progress, failures=failures)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         figures.to_csv(out, index=False)
@@ -68,4 +59,4 @@ def trust(
     for row, reason in failures.items():
         name, digest = row.split()
         complain(f"{names[digest]} · {METHODS[name].title}: {reason}")
-    return SOME_FAILED if failures else DONE
+    return bool(failures)

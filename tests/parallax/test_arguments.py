@@ -4,17 +4,17 @@ from common.errors import InputError
 from explainers.methods.cam import GradCAM
 from explainers.methods.occlusion import Occlusion
 from explainers.output import Output
-from parallax.arguments import output_of, params_of, rows_of
-from parallax.sources import open_images, open_models
+from parallax.arguments import output_of, params_of
+from parallax.sources import ids_of, open_images, open_models
 
 
 def test_texts_become_settings_of_the_right_kind():
-    assert params_of(GradCAM(), ["layer=8"]) == GradCAM.Params(layer="8")
-    assert params_of(Occlusion(), ["window=0.5", "seed=3"]) == Occlusion.Params(window=0.5, seed=3)
+    assert params_of(GradCAM.Params, "Grad-CAM", ["layer=8"]) == GradCAM.Params(layer="8")
+    assert params_of(Occlusion.Params, "Occlusion", ["window=0.5", "seed=3"]) == Occlusion.Params(window=0.5, seed=3)
     with pytest.raises(InputError, match="whole number"):
-        params_of(Occlusion(), ["seed=three"])
+        params_of(Occlusion.Params, "Occlusion", ["seed=three"])
     with pytest.raises(InputError, match="name=value"):
-        params_of(Occlusion(), ["seed"])
+        params_of(Occlusion.Params, "Occlusion", ["seed"])
 
 
 def test_a_layer_alone_makes_the_target_a_unit():
@@ -40,7 +40,8 @@ def test_files_that_are_left_out_are_told(run, paintings, tmp_path):
 
 def test_images_are_called_with_or_without_their_folders(paintings):
     images = open_images(str(paintings))
-    assert rows_of(images, ["landscape/0.png"], None) == rows_of(images, ["0.png"], 1)
-    assert images.names[rows_of(images, ["0.png"], 1)[0]].endswith("/0.png")
+    (image_id,) = ids_of(images, ["landscape/0.png"], None)
+    assert ids_of(images, ["0.png"], 1) == [image_id]
+    assert images.names[images.index(image_id)].endswith("/0.png")
     with pytest.raises(InputError, match="an image of"):
-        rows_of(images, ["0.pgn"], None)
+        ids_of(images, ["0.pgn"], None)

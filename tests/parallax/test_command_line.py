@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from parallax import explain
+from parallax import results
 from parallax.__main__ import COMMANDS
 from parallax.progress import ProgressBar
 
@@ -91,7 +91,7 @@ class _Interrupted(ProgressBar):
 
 def test_what_was_interrupted_keeps_its_pieces_and_goes_on(run, paintings, tmp_path, monkeypatch):
     texts = [*ONE_MAP, "--images", paintings, "--out", tmp_path / "maps"]
-    monkeypatch.setattr(explain, "ProgressBar", _Interrupted)
+    monkeypatch.setattr(results, "ProgressBar", _Interrupted)
     stopped = run(*texts)
     assert stopped.status == 130
     assert "the same command goes on" in stopped.err
@@ -103,7 +103,7 @@ def test_what_was_interrupted_keeps_its_pieces_and_goes_on(run, paintings, tmp_p
             super().__call__(done, total)
             reports.append((done, total))
 
-    monkeypatch.setattr(explain, "ProgressBar", Watched)
+    monkeypatch.setattr(results, "ProgressBar", Watched)
     ran = run(*texts)
     assert ran.status == 0
     assert reports[0] == (1, 3)

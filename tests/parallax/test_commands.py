@@ -14,7 +14,7 @@ from explainers.methods.guided import GuidedBackprop
 from explainers.registry import METHODS
 from images.digits import digits_image_set
 from parallax.applies import applies_table
-from parallax.arguments import store_of_settings
+from parallax.sources import open_sources
 from tests.explainers.nets import NETS, add, seeded
 
 
@@ -168,7 +168,7 @@ def test_a_generator_is_trained_and_found_again(run, tmp_path, one_data_folder):
     quick = ("--settings", "steps=2", "width=4", "latent=8", "batch=8", "critic_steps=1")
     assert run("train-generator", "--images", "digits-marked", "--out", tmp_path, *quick).status == 0
     assert np.asarray(Image.open(tmp_path / "samples.png")).shape == (256, 256, 3)
-    trained = generators.find(store_of_settings(), digits_image_set(one_data_folder, marked=True).digest)
+    trained = generators.find(open_sources()[1].store, digits_image_set(one_data_folder, marked=True).digest)
     assert trained.shape == Shape(32, 1, 8, 4)
 
 
