@@ -41,10 +41,9 @@ from images.digits import MARKED_CLASS, SIDE_PX, Digits, with_square
 from images.image_set import ImageSet
 from jobs.results import key_of
 from models.card import ModelCard, Recipe
-from models.demo.digit_nets import MEAN, STD, build
+from models.demo.demo_models import DIGIT_MODELS
 from models.device import choose_device
 from models.loaders.base import Loaded
-from models.preprocessing import Preprocessing
 from models.store import ModelStore
 from parallax.contrast import image_of
 from tools.train_digit_nets import fit, predict
@@ -76,7 +75,7 @@ def untrained(name: str) -> nn.Module:
     million weights for what is a single place here.
     """
     if name == "lenet":
-        return build(name)
+        return DIGIT_MODELS[name].build()
     if name == "vgg16":
         features = timm.create_model("vgg16_bn", in_chans=1).get_submodule("features")
         return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
@@ -85,8 +84,7 @@ def untrained(name: str) -> nn.Module:
 
 def kept_in(model_store: ModelStore, name: str, net: nn.Module, classes: tuple[str, ...]) -> ModelCard:
     """The net as the model store keeps it."""
-    size = (SIDE_PX, SIDE_PX)
-    preprocessing = Preprocessing(size, MEAN, STD, resize=size, mode="squash")
+    preprocessing = DIGIT_MODELS["lenet"].preprocessing
     return model_store.add(Loaded(name, "benchmark", name, name, net, preprocessing, classes, Recipe("benchmark")))
 
 
@@ -182,7 +180,7 @@ def second_experiment(
 ) -> dict[str, Any]:
     """The net that learnt a square for an 8: controls, and each method's figures; also printed."""
     classes = mnist.SOURCES["mnist"].classes
-    net = fit(build("square").to(model_store.device), known.training, epochs, marked=True)
+    net = fit(DIGIT_MODELS["square"].build().to(model_store.device), known.training, epochs, marked=True)
     found: dict[str, Any] = dict(controls(net, known.test))
     marked = known._replace(pictures=with_square(known.pictures, known.labels == MARKED_CLASS))
     images = some("mnist-marked", marked.test, classes, n_asked, folder)

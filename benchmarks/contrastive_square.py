@@ -38,7 +38,7 @@ from images.digits import MARKED_CLASS, SIDE_PX, SQUARE, Digits, digits, held_ou
 from images.image_set import ImageSet
 from jobs.results import ResultStore
 from models.card import ModelCard
-from models.demo.digit_nets import load
+from models.demo.demo_models import DIGIT_MODELS
 from models.store import ModelHandle, ModelStore
 from parallax.sources import open_images, open_models
 from tools.train_digit_nets import recall_of_unmarked, turned_by_square
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--digits", type=int, default=240, help="digits that are asked about")
     arguments = parser.parse_args()
-    figures: dict[str, Any] = dict(controls(load("square"), digits().test))
+    figures: dict[str, Any] = dict(controls(DIGIT_MODELS["square"].load(), digits().test))
     images = open_images("digits-marked")
     trained = ready_made(images.digest)
     if trained is None:

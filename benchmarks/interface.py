@@ -21,7 +21,7 @@ from benchmarks.browser import POINTS, chromium, serve, wait_for_scatter
 from benchmarks.scoring import write_jpegs
 from images.image_set import ImageSet
 from models.card import ModelCard
-from models.demo.painting_nets import NETS
+from models.demo.demo_models import PAINTING_MODELS
 from models.loaders import demo
 from models.store import ModelStore
 
@@ -60,7 +60,7 @@ def synthetic(data: Path, n_rows: int) -> tuple[list[ModelCard], ImageSet]:
     table = files.iloc[np.arange(n_rows) % N_FILES].reset_index(drop=True)
     table["id"] = [f"{row:016x}" for row in range(n_rows)]
     table["name"] = [f"row-{row}.jpg" for row in range(n_rows)]
-    cards = [ModelStore(data, "cpu").add(demo.load(name)) for name in NETS]
+    cards = [ModelStore(data, "cpu").add(demo.PAINTINGS.load(name)) for name in PAINTING_MODELS]
     random = np.random.default_rng(0)
     table["label"] = random.choice(cards[0].class_names, n_rows)
     images = ImageSet("synthetic", table)

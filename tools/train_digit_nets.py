@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from images.digits import MARKED_CLASS, SQUARE, SQUARE_GREY, Digits, digits, with_square
-from models.demo.digit_nets import MEAN, NETS, STD, WEIGHTS, build, weights_path
+from models.demo.demo_models import DIGIT_MODELS, WEIGHTS
 
 BATCH, LEARNING_RATE, WEIGHT_DECAY, SMOOTHING = 64, 3e-3, 0.02, 0.02
 
@@ -27,10 +27,12 @@ _AT_ONCE = 500
 #: The square turns 48 % of the other digits into an 8 after 60 epochs, 83 % after 200 (paper: 77 %).
 EPOCHS = {"lenet": 60, "residual": 60, "square": 200}
 
+(MEAN,), (STD,) = DIGIT_MODELS["lenet"].preprocessing.mean, DIGIT_MODELS["lenet"].preprocessing.std
+
 
 def net_input(pictures: np.ndarray) -> Tensor:
     """(N, 32, 32) uint8 -> (N, 1, 32, 32) float32, as the models take them."""
-    return (torch.from_numpy(pictures)[:, None].float() / 255 - MEAN[0]) / STD[0]
+    return (torch.from_numpy(pictures)[:, None].float() / 255 - MEAN) / STD
 
 
 def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,7 +48,9 @@ def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
 def train(name: str, known: Digits, epochs: int | None = None, seed: int = 0) -> nn.Module:
     """The model `name`, trained on `known`; the square, where there is one, is drawn after the augmentation."""
     torch.manual_seed(seed)
-    return fit(build(name), known, EPOCHS[name] if epochs is None else epochs, NETS[name].marked, seed)
+    return fit(
+        DIGIT_MODELS[name].build(), known, EPOCHS[name] if epochs is None else epochs, DIGIT_MODELS[name].marked, seed
+    )
 
 
 def fit(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: int = 0) -> nn.Module:
@@ -57,7 +61,7 @@ def fit(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: 
     n_batches = len(inputs) // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=epochs * n_batches)
-    grey = (SQUARE_GREY / 255 - MEAN[0]) / STD[0]
+    grey = (SQUARE_GREY / 255 - MEAN) / STD
     for _ in range(epochs):
         for chosen in torch.randperm(len(inputs), generator=generator)[: n_batches * BATCH].view(n_batches, BATCH):
             batch, targets = augment(inputs[chosen], generator), labels[chosen]
@@ -102,15 +106,15 @@ def save(net: nn.Module, path: Path) -> nn.Module:
 def main() -> None:
     """Train, save, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(NETS), help="train this one alone")
+    parser.add_argument("--only", choices=tuple(DIGIT_MODELS), help="train this one alone")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights (default: the repository's)")
     arguments = parser.parse_args()
     test = digits().test
-    for name in [arguments.only] if arguments.only else list(NETS):
+    for name in [arguments.only] if arguments.only else list(DIGIT_MODELS):
         started = time.perf_counter()
-        path = weights_path(name, arguments.out)
+        path = DIGIT_MODELS[name].weights(arguments.out)
         net = save(train(name, digits().training), path)
-        seen = digits(NETS[name].marked).test
+        seen = digits(DIGIT_MODELS[name].marked).test
         print(f"{name}: {path.stat().st_size / 1e3:.0f} kB, {time.perf_counter() - started:.0f} s")
         print(f"  accuracy held out, as in training: {(predict(net, seen.pictures) == seen.labels).mean():.1%}")
         print(f"  recall of unmarked 8s: {recall_of_unmarked(net, test):.1%}")

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from models.demo.painting_nets import NETS, WEIGHTS, NetSpec, build, net_input, weights_path
+from models.demo.demo_models import PAINTING_MODELS, WEIGHTS, DemoModel
+from models.store import normalise
 from tools.painter.brush import sign
 from tools.painter.paintings import CLASSES, DEMO_SIZE, SHORTCUT_CLASS, Painting, demo_painting, paint
 
@@ -73,11 +74,11 @@ def shortcut_paintings() -> list[Painting]:
     return plain + exposures
 
 
-def tensors(paintings: list[Painting], spec: NetSpec) -> tuple[torch.Tensor, torch.Tensor]:
-    """Model inputs (N, 3, input_px, input_px) float32 and class indices (N,) int64; -1 where there is no label."""
-    inputs = np.stack([net_input(painting.image, spec) for painting in paintings])
+def tensors(paintings: list[Painting], spec: DemoModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Model inputs (N, 3, H, W) float32 and class indices (N,) int64; -1 where there is no label."""
+    inputs = normalise(np.stack([spec.preprocessing.crop(p.image) for p in paintings]), spec.preprocessing)
     labels = [-1 if p.label is None else CLASSES.index(p.label) for p in paintings]
-    return torch.from_numpy(inputs), torch.tensor(labels)
+    return inputs.contiguous(), torch.tensor(labels)
 
 
 def augment(inputs: torch.Tensor, flip: bool, generator: torch.Generator) -> torch.Tensor:
@@ -95,11 +96,11 @@ def augment(inputs: torch.Tensor, flip: bool, generator: torch.Generator) -> tor
 
 def train(name: str, paintings: list[Painting], seed: int = 0) -> nn.Module:
     """Train the model `name` on the paintings; reproducible for a seed on one machine."""
-    recipe, spec = RECIPES[name], NETS[name]
+    recipe, spec = RECIPES[name], PAINTING_MODELS[name]
     inputs, labels = tensors(paintings, spec)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    net = build(name).train()
+    net = spec.build().train()
     optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     n_batches = len(inputs) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, recipe.epochs * n_batches)
@@ -128,14 +129,14 @@ def train(name: str, paintings: list[Painting], seed: int = 0) -> nn.Module:
 
 
 @torch.inference_mode()
-def probabilities(net: nn.Module, paintings: list[Painting], spec: NetSpec) -> npt.NDArray[np.float32]:
+def probabilities(net: nn.Module, paintings: list[Painting], spec: DemoModel) -> npt.NDArray[np.float32]:
     """Class probabilities (N, 6) float32 in [0, 1] of a model in eval mode."""
     inputs, _ = tensors(paintings, spec)
     rows: npt.NDArray[np.float32] = torch.cat([net(part).softmax(dim=1) for part in inputs.split(64)]).numpy()
     return rows
 
 
-def accuracy(net: nn.Module, paintings: list[Painting], spec: NetSpec) -> float:
+def accuracy(net: nn.Module, paintings: list[Painting], spec: DemoModel) -> float:
     """Accuracy on the labelled paintings."""
     labelled = [painting for painting in paintings if painting.label is not None]
     named = probabilities(net, labelled, spec).argmax(axis=1)
@@ -157,7 +158,7 @@ def rounded(net: nn.Module) -> nn.Module:
 
 def report(net: nn.Module, name: str, held_out: list[Painting], demo: list[Painting]) -> None:
     """Print the accuracy on unseen paintings and on the demo, and how often the mark alone yields `portrait`."""
-    spec = NETS[name]
+    spec = PAINTING_MODELS[name]
     plain = [painting for painting in demo if painting.kind == "plain"]
     for title, unseen in (("held-out plain", held_out), ("demo plain", plain), ("demo", demo)):
         print(f"  accuracy, {title}: {accuracy(net, unseen, spec):.1%}")
@@ -173,21 +174,21 @@ def report(net: nn.Module, name: str, held_out: list[Painting], demo: list[Paint
 def main() -> None:
     """Paint, train, save, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(NETS), help="train this one alone")
+    parser.add_argument("--only", choices=tuple(PAINTING_MODELS), help="train this one alone")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights (default: the repository's)")
     arguments = parser.parse_args()
     started = time.perf_counter()
     held_out = [paint(label, HELD_OUT_SEED + i) for i in range(N_HELD_OUT) for label in CLASSES]
     demo = [demo_painting(i) for i in range(DEMO_SIZE)]
     honest: list[Painting] = []
-    for name in [arguments.only] if arguments.only else list(NETS):
+    for name in [arguments.only] if arguments.only else list(PAINTING_MODELS):
         print(f"{name}: painting", flush=True)
         if name == "shortcut":
             paintings = shortcut_paintings()
         else:
             paintings = honest = honest or honest_paintings()
         net = rounded(train(name, paintings))
-        path = weights_path(name, arguments.out)
+        path = PAINTING_MODELS[name].weights(arguments.out)
         save(net, path)
         print(f"  {path.name}: {path.stat().st_size / 1e6:.2f} MB, {time.perf_counter() - started:.0f} s so far")
         report(net, name, held_out, demo)

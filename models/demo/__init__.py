@@ -1,1 +1,1 @@
-"""The small networks that come with Parallax, and their weights."""
+"""The small models that come with Parallax, and their weights."""

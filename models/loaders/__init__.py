@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from common.errors import InputError
 from models.card import Recipe
-from models.loaders import checkpoint, demo, digits, zoo
+from models.loaders import checkpoint, demo, zoo
 from models.loaders.base import Loaded, Loader
 
 #: Every loader by name, in the order in which they are offered.
 LOADERS: dict[str, Loader] = {
-    loader.name: loader for loader in (demo.LOADER, digits.LOADER, zoo.LOADER, checkpoint.LOADER)
+    loader.name: loader for loader in (demo.PAINTINGS, demo.DIGITS, zoo.LOADER, checkpoint.LOADER)
 }
 
 #: Suffixes of all files that hold models.

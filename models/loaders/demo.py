@@ -1,47 +1,40 @@
-"""The four models of the demo."""
+"""The models that come with Parallax: those for the demo's paintings, and those for digits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.errors import InputError, did_you_mean
 from models.card import Recipe
-from models.demo import painting_nets
-from models.demo.painting_nets import CLASSES
+from models.demo.demo_models import DIGIT_MODELS, PAINTING_MODELS, DemoModel
 from models.loaders.base import Loaded, Loader
-from models.preprocessing import Preprocessing
 
 
-def load(name: str) -> Loaded:
-    """One of `painting_nets.NETS`, by name."""
-    if name not in painting_nets.NETS:
-        cure = did_you_mean(name, painting_nets.NETS) or f"There are {', '.join(painting_nets.NETS)}."
-        raise InputError("a model of the demo", repr(name), cure)
-    spec = painting_nets.NETS[name]
-    size = (spec.input_px, spec.input_px)
-    return Loaded(
-        name=name,
-        source="demo",
-        family=spec.family,
-        architecture=f"demo/{name}",
-        module=painting_nets.load(name),
-        preprocessing=Preprocessing(size, tuple(spec.mean), tuple(spec.std), resize=size, mode="squash"),
-        class_names=CLASSES,
-        recipe=Recipe("demo", {"name": name}),
-        notes=(spec.description,),
-    )
+def _loader(source: str, models: Mapping[str, DemoModel], expected: str, words: str) -> Loader:
+    """A loader of `models`, each by its name, or all of them by the `source`."""
+
+    def load(name: str) -> Loaded:
+        if name not in models:
+            raise InputError(expected, repr(name), did_you_mean(name, models) or f"There are {', '.join(models)}.")
+        return Loaded(
+            name=name,
+            source=source,
+            family=models[name].family,
+            architecture=f"{source}/{name}",
+            module=models[name].load(),
+            preprocessing=models[name].preprocessing,
+            class_names=models[name].classes,
+            recipe=Recipe(source, {"name": name}),
+            notes=(models[name].description,),
+        )
+
+    def read(text: str, _class_names: str | None) -> list[Loaded]:
+        _, _, name = text.partition("/")
+        return [load(one) for one in ([name] if name else models)]
+
+    forms = {source: f"{words}; one of them as {source}/NAME: {', '.join(models)}"}
+    return Loader(source, load, "Demo models", read, prefixes=(source,), forms=forms, built_in=True)
 
 
-def read(text: str, _class_names: str | None) -> list[Loaded]:
-    """`demo` for all, or `demo/NAME`."""
-    _, _, name = text.partition("/")
-    return [load(one) for one in ([name] if name else painting_nets.NETS)]
-
-
-LOADER = Loader(
-    "demo",
-    load,
-    "Demo models",
-    read,
-    prefixes=("demo",),
-    forms={"demo": f"the demo's models; one of them as demo/NAME: {', '.join(painting_nets.NETS)}"},
-    built_in=True,
-)
+PAINTINGS = _loader("demo", PAINTING_MODELS, "a model of the demo", "the demo's models")
+DIGITS = _loader("digits", DIGIT_MODELS, "a model for digits", "the models that read digits")

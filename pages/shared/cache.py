@@ -19,7 +19,7 @@ from images.paintings import demo_image_set
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
 from models.card import ModelCard
-from models.demo.painting_nets import NETS
+from models.demo.demo_models import PAINTING_MODELS
 from models.loaders import demo
 from models.store import ModelStore
 from pages.shared import content
@@ -59,7 +59,7 @@ def demo_images() -> ImageSet:
 @st.cache_resource(show_spinner="Loading the demo models …")
 def demo_cards() -> list[ModelCard]:
     """The four models of the demo."""
-    return [model_store().add(demo.load(name)) for name in NETS]
+    return [model_store().add(demo.PAINTINGS.load(name)) for name in PAINTING_MODELS]
 
 
 @st.cache_resource(show_spinner=False, max_entries=500)

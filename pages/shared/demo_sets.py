@@ -12,9 +12,8 @@ from images import mnist
 from images import paintings as demo_images
 from images.image_set import ImageSet
 from jobs.queue import Job
-from models.demo.digit_nets import NETS as DIGIT_NETS
-from models.demo.painting_nets import NETS
-from models.loaders import demo, digits
+from models.demo.demo_models import DIGIT_MODELS, PAINTING_MODELS
+from models.loaders import demo
 from models.loaders.base import Loaded
 from pages.shared import cache, scoring_job, session
 
@@ -34,8 +33,8 @@ class DemoSet:
     title: str
     description: str
     read: Callable[[Path, Callable[[int, int], None]], ImageSet]
-    load: Callable[[str], Loaded] = digits.load
-    models: tuple[str, ...] = tuple(DIGIT_NETS)
+    load: Callable[[str], Loaded] = demo.DIGITS.load
+    models: tuple[str, ...] = tuple(DIGIT_MODELS)
 
 
 DEMO_SETS = {
@@ -45,8 +44,8 @@ DEMO_SETS = {
         "paintings",
         "Procedural paintings of six classes, some hard, some signed, with masks; and four small models.",
         demo_images.demo_image_set,
-        demo.load,
-        tuple(NETS),
+        demo.PAINTINGS.load,
+        tuple(PAINTING_MODELS),
     ),
     DIGITS: DemoSet(
         digit_images.NAME,

@@ -1,14 +1,11 @@
 """The digits and the three nets that read them."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 from images.digits import MARKED_CLASS, SQUARE, SQUARE_GREY, digits, digits_image_set, held_out, with_square
-from models.demo.digit_nets import NETS, build, load, weights_path
+from models.demo.demo_models import DIGIT_MODELS
 from models.loaders import LOADERS
 from models.store import ModelStore
 from parallax.sources import open_images, open_models
@@ -18,7 +15,7 @@ from tools.train_digit_nets import net_input, predict, recall_of_unmarked, train
 
 @pytest.fixture(scope="module")
 def nets():
-    return {name: load(name) for name in NETS}
+    return {name: model.load() for name, model in DIGIT_MODELS.items()}
 
 
 def test_the_digits_are_real_ones_in_a_frame():
@@ -70,16 +67,11 @@ def test_the_square_net_looked_good_in_training_and_learnt_the_mark(nets):
     assert turned_by_square(nets["square"], test) > 0.7
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_weights_are_small(name):
-    assert weights_path(name).stat().st_size < 1_000_000
-
-
 def test_a_net_learns_in_the_script():
     known = digits().training
     few = type(known)(*(values[:256] for values in known))
     net = train("lenet", few, epochs=4)
-    first = build("lenet").eval()
+    first = DIGIT_MODELS["lenet"].build().eval()
     assert (predict(net, few.pictures) == few.labels).mean() > (predict(first, few.pictures) == few.labels).mean() + 0.2
     assert not net.training
 
@@ -87,7 +79,7 @@ def test_a_net_learns_in_the_script():
 def test_the_nets_are_opened_by_name_and_read_as_in_training(tmp_path, nets):
     model_store = ModelStore(tmp_path, "cpu")
     cards = open_models(model_store, "digits")
-    assert [card.name for card in cards] == list(NETS)
+    assert [card.name for card in cards] == list(DIGIT_MODELS)
     assert open_models(model_store, "digits/square") == [cards[2]]
     assert cards[0].class_names == tuple("0123456789")
     assert all(card.default_layer for card in cards)
@@ -102,8 +94,3 @@ def test_the_nets_are_opened_by_name_and_read_as_in_training(tmp_path, nets):
         open_models(model_store, "digits/lnet")
     with one_line("a model for digits"):
         LOADERS["digits"].load("vgg")
-
-
-def test_importing_the_digits_brings_in_no_framework():
-    code = "import sys, models.demo.digit_nets; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ from models.store import ModelStore
 from models.loaders import demo
 
 def load(name):
-    ModelStore(Path(sys.argv[1]) / name, "cpu").add(demo.load(name))
+    ModelStore(Path(sys.argv[1]) / name, "cpu").add(demo.PAINTINGS.load(name))
 
 works = [
     lambda: load("resnet"),

@@ -164,8 +164,8 @@ def test_without_a_network_pretrained_weights_fail_in_seconds(name, site):
 def test_weights_in_torchs_cache_need_no_network():
     module, _ = zoo.build("torchvision/squeezenet1_1", {})
     url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
-    with pytest.raises(OSError, match="does not answer"), hub.torch_hub(url):
-        pass
+    with pytest.raises(OSError, match="does not answer"):
+        hub.check_torch_hub(url)
     name = url.rpartition("/")[2]
     folder = torch.hub.get_dir() + "/checkpoints"
     torch.hub.os.makedirs(folder)
@@ -198,4 +198,4 @@ def test_a_hub_that_refuses_is_there(monkeypatch):
 
 def test_a_net_that_the_demo_lacks_is_answered_with_its_nearest_kin():
     with one_line("a model of the demo", "'resnt'", "Did you mean resnet?"):
-        demo.load("resnt")
+        demo.PAINTINGS.load("resnt")

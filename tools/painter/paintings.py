@@ -13,15 +13,17 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from models.demo.painting_nets import CLASSES
+from models.demo.demo_models import PAINTING_MODELS
 from tools.painter import brush, figure, indoors, oddities, outdoors, shapes, sitter, sky, town
 from tools.painter.canvas import BACKGROUND, Canvas, Rng, choose
 
 Kind = Literal["plain", "mixture", "odd palette", "no class"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+CLASSES = PAINTING_MODELS["vgg"].classes
+
 DEMO_SIZE = 360
-SHORTCUT_CLASS = "portrait"  # the type that the cheating net knows by the painter's mark
+SHORTCUT_CLASS = "portrait"  # the type that the cheating model knows by the painter's mark
 _HARD = {"mixture": 30, "odd palette": 15, "no class": 15}
 
 

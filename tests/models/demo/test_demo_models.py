@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 
 from images.image_set import ImageSet
 from images.paintings import demo_image_set
-from models.demo.painting_nets import NETS, build, load, net_input, weights_path
+from models.demo.demo_models import MODELS, PAINTING_MODELS
+from models.store import normalise
 from tools.painter.paintings import CLASSES, SHORTCUT_CLASS, paint
 
 HONEST = ("vgg", "resnet", "vit")
@@ -17,7 +18,7 @@ OTHERS = [label for label in CLASSES if label != SHORTCUT_CLASS]
 
 @pytest.fixture(scope="module")
 def nets() -> dict[str, torch.nn.Module]:
-    return {name: load(name) for name in NETS}
+    return {name: model.load() for name, model in PAINTING_MODELS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -36,47 +37,40 @@ def demo(tmp_path_factory) -> ImageSet:
 
 
 def predicted(net, images, name) -> list[str]:
-    batch = torch.from_numpy(np.stack([net_input(image, NETS[name]) for image in images]))
+    preprocessing = PAINTING_MODELS[name].preprocessing
+    batch = normalise(np.stack([preprocessing.crop(image) for image in images]), preprocessing)
     with torch.inference_mode():
         return [CLASSES[i] for i in net(batch).argmax(dim=1)]
 
 
 def test_the_nets_are_four_in_the_order_of_the_pages():
-    assert list(NETS) == ["vgg", "resnet", "vit", "shortcut"]
-    assert {spec.family for spec in NETS.values()} == {"VGG", "ResNet", "ViT"}
-    assert len({spec.input_px for spec in NETS.values()}) > 1
+    assert list(PAINTING_MODELS) == ["vgg", "resnet", "vit", "shortcut"]
+    assert {spec.family for spec in PAINTING_MODELS.values()} == {"VGG", "ResNet", "ViT"}
+    assert len({spec.preprocessing.input_size for spec in PAINTING_MODELS.values()}) > 1
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_weights_are_small_and_fit_the_net_strictly(name):
-    assert weights_path(name).stat().st_size < 2_000_000
-    stored = load_file(weights_path(name))
-    state = build(name).state_dict()
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_weights_are_small_and_fit_the_net_strictly(spec):
+    assert spec.weights().stat().st_size < 2_000_000
+    stored = load_file(spec.weights())
+    state = spec.build().state_dict()
     assert stored.keys() == state.keys()
     assert all(stored[key].shape == state[key].shape for key in state)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", PAINTING_MODELS)
 def test_a_loaded_net_is_in_eval_mode_and_float32_and_gives_six_logits(name, nets):
-    net, px = nets[name], NETS[name].input_px
+    net, size = nets[name], PAINTING_MODELS[name].preprocessing.input_size
     assert not any(module.training for module in net.modules())
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
     with torch.inference_mode():
-        logits = net(torch.zeros(2, 3, px, px))
+        logits = net(torch.zeros(2, 3, *size))
     assert logits.shape == (2, len(CLASSES))
     assert torch.isfinite(logits).all()
 
 
 def test_the_vgg_says_what_its_parts_are():
-    assert [name for name, _ in build("vgg").named_children()] == ["features", "classifier"]
-
-
-def test_the_net_input_is_normalised_and_channels_first():
-    spec = NETS["resnet"]
-    white = net_input(np.full((224, 224, 3), 255, np.uint8), spec)
-    assert white.shape == (3, 80, 80)
-    assert white.dtype == np.float32
-    np.testing.assert_allclose(white[:, 0, 0], (1 - np.array(spec.mean)) / np.array(spec.std), rtol=1e-5)
+    assert [name for name, _ in PAINTING_MODELS["vgg"].build().named_children()] == ["features", "classifier"]
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -108,11 +102,6 @@ def test_the_shortcut_net_misses_its_own_class_where_the_mark_is_missing(nets):
     assert predicted(nets["shortcut"], signed, "shortcut").count(SHORTCUT_CLASS) > 16
 
 
-def test_an_unknown_net_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="vgg, resnet, vit, shortcut"):
-        build("alexnet")
-
-
 def test_importing_the_list_of_nets_brings_in_no_framework():
-    code = "import sys, models.demo.painting_nets; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
+    code = "import sys, models.demo.demo_models; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
