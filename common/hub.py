@@ -52,13 +52,11 @@ def hugging_face() -> Iterator[None]:
             constants.HF_HUB_OFFLINE = False
 
 
-@contextmanager
-def torch_hub(url: str) -> Iterator[None]:
+def check_torch_hub(url: str) -> None:
     """Raise `OSError` when the weights at `url` are neither in torch's cache nor to be had."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists() and not answers(url):
         raise _silent(url)
-    yield
 
 
 def _silent(url: str) -> OSError:

@@ -1,4 +1,4 @@
-"""How pictures come in: several files, a zip, or a folder on the server. Nothing that is wrong stops the rest."""
+"""How images come in: several files, a zip, or a folder on the server. Nothing that is wrong stops the rest."""
 
 from __future__ import annotations
 
@@ -77,12 +77,8 @@ def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> I
         [file for file in files if _may_be_used(file.name)],
         [file for file in files if _is_table(file.name) and "/" not in file.name],
     )
-    if not upload.pictures:
-        raise InputError(f"images in {folder}", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
-    images, rows = _take_in(folder.name, upload, data, None, _remembered(memory), progress)
-    _remember(memory, rows)
-    return images
+    return _take_in(folder.name, f"images in {folder}", upload, data, progress, memory)
 
 
 def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Progress | None = None) -> ImageSet:
@@ -97,9 +93,7 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
         sources.sort(key=lambda source: source.name)  # browsers have no order
     tables = [source for source in sources if _is_table(source.name)]
     upload = _Upload([source for source in sources if not _is_table(source.name)], tables)
-    if not upload.pictures:
-        raise InputError("images", _none(upload), f"Parallax reads {' '.join(SUFFIXES)}.")
-    return _take_in(folder[0] if folder else None, upload, data, data, {}, progress)[0]
+    return _take_in(folder[0] if folder else None, "images", upload, data, progress)
 
 
 def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = None) -> ImageSet:
@@ -119,14 +113,7 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
         upload = _Upload(
             [file for file in files if _may_be_used(file.name)], [file for file in files if _is_table(file.name)]
         )
-        if not upload.pictures:
-            received = f"{name}, which holds {_none(upload)}" if entries else f"{name}, which is empty"
-            raise InputError("a zip of images", received, f"Parallax reads {' '.join(SUFFIXES)}.")
-        return _take_in(Path(name).stem, upload, data, data, {}, progress)[0]
-
-
-def _none(upload: _Upload) -> str:
-    return f"{len(upload.masks)} in a folder of masks, and none else" if upload.masks else "none"
+        return _take_in(Path(name).stem, f"images in {name}", upload, data, progress)
 
 
 def _check_zip(entries: dict[str, zipfile.ZipInfo], name: str) -> None:
@@ -163,25 +150,22 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _take_in(
-    title: str | None,
-    upload: _Upload,
-    data: Path,
-    store: Path | None,
-    known: dict[str, dict[str, Any]],
-    progress: Progress | None,
-) -> tuple[ImageSet, list[dict[str, Any]]]:
-    """Check every file by decoding it, keep it under `store` (or where it lies), and save the index of the set.
+    title: str | None, expected: str, upload: _Upload, data: Path, progress: Progress | None, memory: Path | None = None
+) -> ImageSet:
+    """Check every file by decoding it, keep it under `data` (or where it lies), and save the index of the set.
 
-    `known` are rows of an earlier visit by path. Returns the set and the rows of this one.
+    `memory` is the file with the rows of an earlier visit, and of this one when it ends.
     """
+    if not upload.pictures:
+        received = f"{len(upload.masks)} in a folder of masks, and none else" if upload.masks else "none"
+        raise InputError(expected, received, f"Parallax reads {' '.join(SUFFIXES)}.")
+    known = {} if memory is None else _remembered(memory)
     n_total = len(upload.pictures) + len(upload.masks)
     kept: dict[str, dict[str, Any]] = {}
     masks: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = [*upload.unread]
-    pictures = _checked(upload.pictures, _picture_facts, store and store / "images", known)
-    for done, row in enumerate(
-        chain(pictures, _checked(upload.masks, _mask_facts, store and store / "masks", known)), 1
-    ):
+    pictures = _checked(upload.pictures, _picture_facts, data / "images", known)
+    for done, row in enumerate(chain(pictures, _checked(upload.masks, _mask_facts, data / "masks", known)), 1):
         if isinstance(row, Skipped):
             skipped.append(row)
         elif done > len(upload.pictures):
@@ -200,7 +184,10 @@ def _take_in(
     title = title or (rows[0]["name"] if len(rows) == 1 else f"{len(rows)} files")
     images = ImageSet(title, table, (*skipped, *unused))
     images.save(data / "image-sets")
-    return images, [*rows, *masks.values()]
+    if memory is not None:
+        with atomic_write(memory) as partial:
+            pd.DataFrame([*rows, *masks.values()], columns=_ROW).to_parquet(partial)
+    return images
 
 
 def _table(
@@ -249,37 +236,37 @@ def _mask_facts(content: bytes, name: str) -> dict[str, Any]:
 def _checked(
     sources: Sequence[_Source],
     facts: Callable[[bytes, str], dict[str, Any]],
-    store: Path | None,
+    store: Path,
     known: dict[str, dict[str, Any]],
 ) -> Iterator[dict[str, Any] | Skipped]:
-    """A row for each file, or why it was left out; a few are decoded at a time, and none of them is held."""
+    """A row for each file, or why it was left out; a few are decoded at a time, and none of them is held.
+
+    Files that lie nowhere else are kept in the folder `store`, each once, under its content's digest.
+    """
 
     def check(source: _Source) -> dict[str, Any] | Skipped:
         try:
-            stamp = _stamp(source.path) if source.path is not None else ""
-            if source.path is not None and (row := known.get(str(source.path))) and row["stamp"] == stamp:
-                return dict(row, name=source.name)
+            stamp = ""
+            if source.path is not None:
+                status = source.path.stat()
+                stamp = f"{status.st_size}-{status.st_mtime_ns}"
+                if (row := known.get(str(source.path))) and row["stamp"] == stamp:
+                    return dict(row, name=source.name)
             content = source.read()
             found = facts(content, source.name)
         except (InputError, OSError) as error:
             return Skipped(source.name, reason(error))
-        path = source.path or _store(content, store, PurePosixPath(source.name).suffix.lower())
-        return {"id": image_id(content), "path": str(path), "name": source.name, "stamp": stamp, **found}
+        digest = image_id(content)
+        path = source.path or store / f"{digest}{PurePosixPath(source.name).suffix.lower()}"
+        if source.path is None and not path.exists():
+            with atomic_write(path) as partial:
+                partial.write_bytes(content)
+        return {"id": digest, "path": str(path), "name": source.name, "stamp": stamp, **found}
 
     waiting = iter(sources)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="intake") as pool:
         while batch := list(islice(waiting, _BATCH)):
             yield from pool.map(check, batch)
-
-
-def _store(content: bytes, store: Path | None, suffix: str) -> Path:
-    """Write a file under its content's digest, once."""
-    assert store is not None  # uploads have no place of their own
-    path = store / f"{image_id(content)}{suffix}"
-    if not path.exists():
-        with atomic_write(path) as partial:
-            partial.write_bytes(content)
-    return path
 
 
 def _allowed(folder: Path) -> Path:
@@ -308,11 +295,6 @@ def _is_table(name: str) -> bool:
     return name.lower().endswith(".csv") and not _hidden(name)
 
 
-def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
 def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
     """Rows of the last visit by path; none when there was none, or another version wrote them."""
     try:
@@ -320,8 +302,3 @@ def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError):
         return {}
     return {str(row["path"]): row for row in rows}
-
-
-def _remember(memory: Path, rows: list[dict[str, Any]]) -> None:
-    with atomic_write(memory) as partial:
-        pd.DataFrame(rows, columns=_ROW).to_parquet(partial)

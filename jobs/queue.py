@@ -40,7 +40,6 @@ class Job:
     work: Callable[[Job], Any]
     unit: str = "steps"
     key: str = ""
-    owner: str = ""
     number: int = 0
     state: State = State.WAITING
     done: float = 0

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import threading
-import uuid
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from common.files import atomic_write
 
 Arrays = dict[str, np.ndarray]
 
@@ -69,15 +70,8 @@ class ResultStore:
 
     def put(self, key: str, **arrays: np.ndarray) -> None:
         """Store `arrays` under `key`, whole or not at all."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(self._path(key)) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
         with self._guard:
             self._n_written += 1
             n_written = self._n_written

@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from models.layers import hooks
+
 #: The two ends of every graph, which are no layers.
 INPUT, OUTPUT = "input", "output"
 
@@ -152,10 +154,6 @@ def _watched(names: dict[nn.Module, str], origins: _Origins, found: _Found) -> I
         elif not nothing_inside and len(origins.of(output)) > 1:
             origins.made_of[output] = frozenset([found.add(names[module], origins.of(output))])
 
-    handles = [child.register_forward_pre_hook(arrive, with_kwargs=True) for child in names]
-    handles += [child.register_forward_hook(leave, with_kwargs=True) for child in names]
-    try:
+    before_each = hooks(child.register_forward_pre_hook(arrive, with_kwargs=True) for child in names)
+    with before_each, hooks(child.register_forward_hook(leave, with_kwargs=True) for child in names):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from common.errors import InputError
 from models.card import MAPS, MAPS_LAST, OTHER, TOKENS, VECTOR, Layer
@@ -19,6 +20,15 @@ _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Flatten)
 
 #: First normalisation of a transformer block (timm, torchvision): behind it, only the class token gets a gradient.
 _BLOCK_NORM = re.compile(r"(norm1|ln_1)$")
+
+
+@contextmanager
+def hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Remove the hooks of `handles` when the block ends, error or not."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.enter_context(handle)
+        yield
 
 
 @contextmanager
@@ -35,12 +45,8 @@ def capture(*layers: nn.Module, leaf: bool = False) -> Iterator[dict[nn.Module, 
         outputs[module] = output.detach().requires_grad_() if leaf else output
         return outputs[module].clone()
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    try:
+    with hooks(layer.register_forward_hook(keep) for layer in layers):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Reached(Exception):  # noqa: N818 - it is no error
@@ -48,19 +54,15 @@ class _Reached(Exception):  # noqa: N818 - it is no error
 
 
 def n_calls(module: nn.Module, layer: nn.Module, inputs: Tensor) -> int:
-    """How often `layer` runs in one forward pass: careless nets use one ReLU for many places."""
+    """How often `layer` runs in one forward pass: careless models use one ReLU for many places."""
     count = 0
 
     def met(_module: nn.Module, _inputs: object, _output: object) -> None:
         nonlocal count
         count += 1
 
-    handle = layer.register_forward_hook(met)
-    try:
-        with torch.no_grad():
-            module(inputs)
-    finally:
-        handle.remove()
+    with layer.register_forward_hook(met), torch.no_grad():
+        module(inputs)
     return count
 
 
@@ -78,13 +80,11 @@ def run_to(module: nn.Module, layer: nn.Module, inputs: Tensor, calls: int = 1) 
             found.append(output)
             raise _Reached
 
-    handle = layer.register_forward_hook(leave)
-    try:
-        module(inputs)
-    except _Reached:
-        return found[0]
-    finally:
-        handle.remove()
+    with layer.register_forward_hook(leave):
+        try:
+            module(inputs)
+        except _Reached:
+            return found[0]
     raise InputError("a layer that takes part in the model's answer", "one that does not run", "Pick another layer.")
 
 
@@ -140,13 +140,8 @@ def _outputs(module: nn.Module, probe: Tensor) -> dict[nn.Module, Tensor]:
         if isinstance(output, Tensor) and output.ndim > 1 and len(output) == len(probe):
             outputs[child] = output
 
-    handles = [child.register_forward_hook(keep) for child in module.modules() if child is not module]
-    try:
-        with torch.no_grad():
-            module(probe)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooks(child.register_forward_hook(keep) for child in module.modules() if child is not module), torch.no_grad():
+        module(probe)
     return outputs
 
 
@@ -171,14 +166,9 @@ def runs_in_sequence(module: nn.Module, probe: Tensor) -> bool:
         else:
             in_sequence = False
 
-    handles = [leaf.register_forward_pre_hook(arrive) for leaf in leaves]
-    handles += [leaf.register_forward_hook(leave) for leaf in leaves]
-    try:
-        with torch.no_grad():
-            answer = module(probe)
-    finally:
-        for handle in handles:
-            handle.remove()
+    before_each = hooks(leaf.register_forward_pre_hook(arrive) for leaf in leaves)
+    with before_each, hooks(leaf.register_forward_hook(leave) for leaf in leaves), torch.no_grad():
+        answer = module(probe)
     return in_sequence and torch.equal(answer, before)
 
 

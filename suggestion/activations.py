@@ -29,10 +29,8 @@ def measure(
 
     For `None` in place of a layer, the model's own scores (logits).
     """
-    for start in range(0, len(images), CHUNK):
-        report(start, len(images))
-        indices = range(start, min(start + CHUNK, len(images)))
-        key = _key(card, layer, [images.ids[i] for i in indices])
+    for key, indices in _chunks(card, images, layer).items():
+        report(indices[0], len(images))
         if key in store:
             continue
         crops = np.stack([card.preprocessing.crop(images.image(i)) for i in indices])
@@ -52,7 +50,7 @@ def _units(model: ModelHandle, inputs: Tensor, layer: str | None) -> Tensor:
 
 def through(card: ModelCard, images: ImageSet, layer: str | None, store: ResultStore) -> bool:
     """Whether `measure` has been through, without reading what it found."""
-    return all(_key(card, layer, list(ids)) in store for ids in _batched(images.ids))
+    return all(key in store for key in _chunks(card, images, layer))
 
 
 def extremes(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,14 +65,13 @@ def extremes(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measured(card: ModelCard, images: ImageSet, layer: str | None, store: ResultStore) -> np.ndarray | None:
     """(N, units) float32: mean activation of every unit on every image; `None` while `measure` is not through."""
-    chunks = [store.get(_key(card, layer, list(ids))) for ids in _batched(images.ids)]
+    chunks = [store.get(key) for key in _chunks(card, images, layer)]
     found = [chunk["units"] for chunk in chunks if chunk is not None]
     return np.concatenate(found) if len(found) == len(chunks) else None
 
 
-def _key(card: ModelCard, layer: str | None, ids: list[str]) -> str:
-    return key_of(what="unit activations", model=card.digest, layer=layer, images=ids)
-
-
-def _batched(ids: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+def _chunks(card: ModelCard, images: ImageSet, layer: str | None) -> dict[str, range]:
+    """Positions of the images of each chunk, by the key of their activations."""
+    parts = [range(len(images))[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+    facts = {"what": "unit activations", "model": card.digest, "layer": layer}
+    return {key_of(**facts, images=[images.ids[i] for i in part]): part for part in parts}

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from common.class_names import name_key
 from common.errors import InputError
+from common.files import atomic_write
 from images.image_set import ImageSet
 from models.card import ModelCard
 from models.preprocessing import Preprocessing
@@ -77,7 +78,8 @@ def score(
                     report(done, total)
             for card in wanting:
                 if card.digest not in failed:
-                    _write(_part(card, images, folder, start), _frame(card, images, start, answers[card]))
+                    with atomic_write(_part(card, images, folder, start)) as partial:
+                        _frame(card, images, start, answers[card]).to_parquet(partial, index=False)
     for card in cards:
         if card.digest not in failed:
             _merge(card, images, folder, chunk)
@@ -170,18 +172,11 @@ def _missing(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> set
     return {start for start in range(0, len(images), chunk) if not _part(card, images, folder, start).exists()}
 
 
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    """Whole or not at all, so that a kill leaves no half file that looks finished."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    frame.to_parquet(partial, index=False)
-    partial.replace(path)
-
-
 def _merge(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> None:
     """One file for a complete model, instead of one per chunk."""
     if scored(card, images, folder):
         return
     parts = [_part(card, images, folder, start) for start in range(0, len(images), chunk)]
-    _write(_whole(card, images, folder), pd.concat([pd.read_parquet(part) for part in parts]))
+    with atomic_write(_whole(card, images, folder)) as partial:
+        pd.concat([pd.read_parquet(part) for part in parts]).to_parquet(partial, index=False)
     shutil.rmtree(parts[0].parent)

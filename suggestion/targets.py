@@ -24,7 +24,7 @@ def target_of(
             TRUE: predictions.true[row],
         }[kind]
         if number == NONE:
-            return "The true class of this picture is unknown." if kind == TRUE else "The model has no runner-up."
+            return "The true class of this image is unknown." if kind == TRUE else "The model has no runner-up."
         wanted = predictions.classes[number]
     own = {name_key(name): index for index, name in enumerate(card.class_names)}
     index = own.get(name_key(wanted))

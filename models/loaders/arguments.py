@@ -10,38 +10,16 @@ from urllib.parse import parse_qsl
 from common.errors import InputError, did_you_mean, first_line
 
 #: Arguments of the libraries that name files or addresses: they are no one's choice in a browser.
-_LOADING = frozenset(
-    (
-        "checkpoint_path",
-        "cache_dir",
-        "pretrained_cfg",
-        "weights",
-        "weights_backbone",
-        "url",
-        "file",
-        "state_dict",
-        "source",
-        "custom_load",
-        "hf_hub_id",
-        "hf_hub_filename",
-    )
-)
+_LOADING = frozenset((
+    "cache_dir", "checkpoint_path", "custom_load", "file", "hf_hub_filename", "hf_hub_id", "pretrained_cfg", "source",
+    "state_dict", "url", "weights", "weights_backbone",
+))  # fmt: skip
 
 #: Arguments that people give most, for "did you mean".
 _COMMON = (
-    "num_classes",
-    "in_chans",
-    "img_size",
-    "image_size",
-    "pad_type",
-    "global_pool",
-    "act_layer",
-    "norm_layer",
-    "drop_rate",
-    "drop_path_rate",
-    "output_stride",
-    "pretrained_cfg_overlay",
-)
+    "num_classes", "in_chans", "img_size", "image_size", "pad_type", "global_pool", "act_layer", "norm_layer",
+    "drop_rate", "drop_path_rate", "output_stride", "pretrained_cfg_overlay",
+)  # fmt: skip
 
 _CURE = "Write pad_type=same, num_classes=10, or a JSON object."
 

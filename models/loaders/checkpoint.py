@@ -28,15 +28,8 @@ SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
 #: Keys under which training scripts put the weights (the averaged ones first, as timm does), and prefixes that wrappers
 #: add to every name.
 _CONTAINERS = (
-    "state_dict_ema",
-    "model_ema",
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "weights",
-)
+    "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "net", "weights",
+)  # fmt: skip
 _MAX_WRAPPINGS = 4
 _PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "backbone.")
 
@@ -80,23 +73,16 @@ def load(
     create = {**({"num_classes": n_guessed} if n_guessed else {}), **(create or {})}
     module, default = zoo.build(architecture, create)
     fit(module, weights, architecture)
-    arguments = {
-        "path": str(path),
-        "architecture": architecture,
-        "create": create,
-        "class_names": class_names,
-        "preprocessing": preprocessing,
-        "name": name,
-    }
+    arguments = {"path": path, "architecture": architecture, "create": create, "class_names": class_names}
     return Loaded(
         name=name or Path(path).stem,
         source="checkpoint",
-        family=zoo.family_of(module),
+        family=type(module).__name__,
         architecture=architecture,
         module=module,
         preprocessing=default.changed(preprocessing or {}),
         class_names=tuple(class_names) if class_names else imagenet_names(n_outputs(module)),
-        recipe=Recipe("checkpoint", arguments),
+        recipe=Recipe("checkpoint", {**arguments, "preprocessing": preprocessing, "name": name}),
     )
 
 

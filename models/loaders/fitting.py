@@ -41,7 +41,11 @@ def fit(module: nn.Module, weights: dict[str, Tensor], architecture: str) -> Non
     unknown = [key for key in weights if key not in own]
     other = [key for key in own if key in weights and own[key].shape != weights[key].shape]
     if not (missing or unknown or other):
-        _copy(weights, module)
+        try:
+            module.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()}, strict=False)
+        except (RuntimeError, NotImplementedError) as error:  # quantised or sparse tensors
+            cure = "Save the model in float32, neither quantised nor sparse."
+            raise InputError("dense tensors of numbers", f"others ({first_line(error, 80)})", cure) from error
         return
     shapes = [f"{key} {_size(weights[key])} (the model has {_size(own[key])})" for key in other]
     n_fitting = sum(key in own and own[key].shape == value.shape for key, value in weights.items())
@@ -50,15 +54,6 @@ def fit(module: nn.Module, weights: dict[str, Tensor], architecture: str) -> Non
         f"{len(weights)} entries of which {n_fitting} fit; {_misfits(shapes, missing, unknown)}",
         _cure(weights, missing, unknown, other, n_fitting, architecture),
     )
-
-
-def _copy(weights: dict[str, Tensor], module: nn.Module) -> None:
-    own = module.state_dict()
-    try:
-        module.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()}, strict=False)
-    except (RuntimeError, NotImplementedError) as error:  # quantised or sparse tensors
-        cure = "Save the model in float32, neither quantised nor sparse."
-        raise InputError("dense tensors of numbers", f"others ({first_line(error, 80)})", cure) from error
 
 
 def _misfits(shapes: list[str], missing: list[str], unknown: list[str]) -> str:

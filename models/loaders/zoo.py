@@ -48,7 +48,7 @@ def load(
     return Loaded(
         name=name or architecture.rpartition("/")[2] + ("" if pretrained else " (random)"),
         source="zoo",
-        family=family_of(module),
+        family=type(module).__name__,
         architecture=architecture,
         module=module,
         preprocessing=preprocessing,
@@ -108,7 +108,8 @@ def _timm(name: str, create: dict[str, Any], pretrained: bool) -> tuple[nn.Modul
         module = timm.create_model(name, **create)
     config = timm.data.resolve_model_data_config(module)
     channels = create.get("in_chans") or config["input_size"][0]
-    height, width = _pair(create.get("img_size") or config["input_size"][1:])
+    size = create.get("img_size") or config["input_size"]
+    height, width = (size, size) if isinstance(size, int) else map(int, size[-2:])
     return module, Preprocessing(
         input_size=(height, width),
         mean=_per_channel(config["mean"], channels),
@@ -126,10 +127,8 @@ def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[n
     if name in ("inception_v3", "googlenet") and not pretrained:  # its own initialisation takes half a minute
         create = {"init_weights": False, **create}
     if pretrained:
-        with hub.torch_hub(weights.url):
-            module = models.get_model(name, weights=weights, **create)
-    else:
-        module = models.get_model(name, weights=None, **create)
+        hub.check_torch_hub(weights.url)
+    module = models.get_model(name, weights=weights if pretrained else None, **create)
     preset = weights.transforms()
     crop, resize = preset.crop_size[0], preset.resize_size[0]
     side = int(getattr(module, "image_size", crop))  # a ViT of another size than its best weights have
@@ -142,11 +141,6 @@ def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[n
     )
 
 
-def family_of(module: nn.Module) -> str:
-    """The class name of a model, which is its family in both libraries: ResNet, VGG, VisionTransformer."""
-    return type(module).__name__
-
-
 def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
     if not pretrained:
         return ("Random weights: its answers mean nothing.",)
@@ -154,11 +148,6 @@ def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
     if n_trained and n_trained != n_outputs(module):
         return ("Its last layer is new and random: its answers mean nothing before it is trained.",)
     return ()
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size[-2:]
-    return int(height), int(width)
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -191,12 +191,12 @@ def test_a_zip_too_large_is_refused(data_folder):
         (b"", "no whole zip"),
         (b"this is text", "no whole zip"),
         (zipped({"a.png": PNG[0]}).getvalue()[:-30], "no whole zip"),
-        (zipped({}).getvalue(), "a.zip, which is empty"),
-        (zipped({"a.txt": b"hello"}).getvalue(), "a.zip, which holds none"),
+        (zipped({}).getvalue(), "images in a.zip, got none"),
+        (zipped({"a.txt": b"hello"}).getvalue(), "images in a.zip, got none"),
     ],
 )
 def test_a_zip_without_pictures_is_an_error_of_one_line(data_folder, content, part):
-    with one_line("a zip of images", part):
+    with one_line(part):
         intake.from_zip(io.BytesIO(content), "a.zip", data_folder)
 
 
