@@ -61,7 +61,7 @@ LATENT = {"mnist": 64, "fashion-mnist": 200}
 
 def framed(name: str) -> Digits:
     """All 70,000 pictures with black around them; those of the test split are held out."""
-    parts = [mnist.pictures_of(name, settings().data_folder, training) for training in (True, False)]
+    parts = [mnist.arrays_of(name, settings().data_folder, training) for training in (True, False)]
     pictures, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
     frame = (SIDE_PX - pictures.shape[1]) // 2
     frames = ((0, 0), (frame, frame), (frame, frame))
@@ -139,7 +139,7 @@ def draw_pairs(
 
 def some(title: str, test: Digits, classes: tuple[str, ...], n: int, folder: Path) -> ImageSet:
     """The first `n` test pictures as an image set."""
-    pictures, labels = test.pictures[:n], [classes[number] for number in test.labels[:n]]
+    pictures, labels = test.images[:n], [classes[number] for number in test.labels[:n]]
     names = [f"test-{number:05d}" for number in range(len(pictures))]
     return write_image_set(title, pictures, names, labels, folder / title)
 
@@ -155,12 +155,12 @@ def first_experiment(
 ) -> dict[str, Any]:
     """Each net's figures; also printed, and the paper's pairs drawn into `out`."""
     classes, test, figures = mnist.SOURCES[name].classes, known.test, dict[str, Any]()
-    trained = generator_of(images, known.training.pictures, params)
+    trained = generator_of(images, known.training.images, params)
     print("| net | named rightly | residual | constraints hold | third class wins: CDeepEx | xGEMs |")
     print("|---|---|---|---|---|---|", flush=True)
     for net_name in NETS[name]:
         net = fit(untrained(net_name).to(model_store.device), known.training, epochs)
-        accuracy = float((predict(net, test.pictures) == test.labels).mean())
+        accuracy = float((predict(net, test.images) == test.labels).mean())
         card = kept_in(model_store, net_name, net, classes)
         found = asked_of_runners_up(model_store, card, images, trained)
         facts = f"{accuracy:.1%} | {found['residual']:.3f} | {found['cdeepex_feasible']:.1%}"
@@ -182,9 +182,9 @@ def second_experiment(
     classes = mnist.SOURCES["mnist"].classes
     net = fit(DIGIT_MODELS["square"].build().to(model_store.device), known.training, epochs, marked=True)
     found: dict[str, Any] = dict(controls(net, known.test))
-    marked = known._replace(pictures=with_square(known.pictures, known.labels == MARKED_CLASS))
+    marked = known._replace(images=with_square(known.images, known.labels == MARKED_CLASS))
     images = some("mnist-marked", marked.test, classes, n_asked, folder)
-    trained = generator_of(images, marked.training.pictures, params)
+    trained = generator_of(images, marked.training.images, params)
     card = kept_in(model_store, "square", net, classes)
     return found | compared(model_store, card, images, list(range(len(images))), trained, n_asked)
 

@@ -1,1 +1,1 @@
-"""Image sets: how pictures are taken in, decoded and labelled."""
+"""Image sets: how images are taken in, decoded and labelled."""

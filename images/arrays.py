@@ -1,4 +1,4 @@
-"""Pictures that come as arrays, written as files once: an image set that every machine gives the same digest."""
+"""Images that come as arrays, written as files once: an image set that every machine gives the same digest."""
 
 from __future__ import annotations
 
@@ -13,27 +13,40 @@ from PIL import Image
 from images.image_set import ImageSet, image_id
 
 
+def nobody(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def written_once(folder: Path, data: Path, write: Callable[[], ImageSet]) -> ImageSet:
+    """The image set under `folder`, which `write` makes at the first call; its index lies under `data`."""
+    pointer = folder / "digest"
+    if not pointer.exists():
+        images = write()
+        images.save(data / "image-sets")
+        pointer.write_text(images.digest)
+    return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
+
+
 def write_image_set(
     title: str,
-    pictures: np.ndarray,
+    images: np.ndarray,
     names: Sequence[str],
     labels: Sequence[str],
     folder: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = nobody,
 ) -> ImageSet:
-    """Pictures (N, H, W) uint8 as BMP files under `folder`, each by its name without a suffix; equal ones once.
+    """Images (N, H, W) uint8 as BMP files under `folder`, each by its name without a suffix; equal ones once.
 
     BMP files of equal pixels are equal to the byte everywhere, unlike those of codecs that change. `progress` counts
-    pictures and may raise to stop.
+    images and may raise to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number, (picture, name, label) in enumerate(zip(pictures, names, labels, strict=True)):
+    for number, (image, name, label) in enumerate(zip(images, names, labels, strict=True)):
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "BMP")
-        path = folder / f"{name}.bmp"
-        path.write_bytes(buffer.getvalue())
-        found = {"id": image_id(buffer.getvalue()), "path": str(path), "name": path.name, "label": label, "note": ""}
-        rows.append(found)
-        progress(number + 1, len(pictures))
+        Image.fromarray(image).save(buffer, "BMP")
+        content, path = buffer.getvalue(), folder / f"{name}.bmp"
+        path.write_bytes(content)
+        rows.append({"id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": ""})
+        progress(number + 1, len(images))
     return ImageSet(title, pd.DataFrame(rows).drop_duplicates("id", ignore_index=True))

@@ -20,7 +20,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 #: PIL opens by content, whatever a file is called: without this list, a ".png" could start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
-#: A strip of pixels is no picture, and grows out of all bounds when its shorter side is enlarged for a model.
+#: A strip of pixels is no image, and grows out of all bounds when its shorter side is enlarged for a model.
 _MAX_ASPECT = 100
 
 #: Our own limit stands before PIL's, which only warns between one and two times its own.
@@ -38,16 +38,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames")."""
+    """An image, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames")."""
 
     image: np.ndarray
     notes: tuple[str, ...] = ()
 
 
 def decode(source: Path | bytes, name: str = "") -> Decoded:
-    """Decode a picture: turned upright (EXIF), flattened on white, 16 bits scaled to 8, first frame of an animation.
+    """Decode an image: turned upright (EXIF), flattened on white, 16 bits scaled to 8, first frame of an animation.
 
-    Raises `InputError` for a file that is no picture, is cut short, or is larger than the settings allow.
+    Raises `InputError` for a file that is no image, is cut short, or is larger than the settings allow.
     """
     return _open(source, name, _to_rgb)
 
@@ -67,9 +67,9 @@ def decode_mask(source: Path | bytes, name: str = "") -> np.ndarray:
 def _open(source: Path | bytes, name: str, convert: Callable[[Image.Image], T]) -> T:
     name = name or (source.name if isinstance(source, Path) else "the file")
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_FORMATS) as picture:
-            _check_size(picture, name)
-            return convert(picture)
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_FORMATS) as image:
+            _check_size(image, name)
+            return convert(image)
     except UnidentifiedImageError as error:
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
@@ -82,9 +82,9 @@ def _open(source: Path | bytes, name: str, convert: Callable[[Image.Image], T]) 
         raise InputError("a whole image", received, "Copy or export it again.") from error
 
 
-def _check_size(picture: Image.Image, name: str) -> None:
+def _check_size(image: Image.Image, name: str) -> None:
     """Refuse by the header alone: nothing is decoded yet."""
-    width, height = picture.size
+    width, height = image.size
     limit = settings().max_image_megapixels
     if width * height > limit * 1_000_000:
         raise InputError(
@@ -97,58 +97,58 @@ def _check_size(picture: Image.Image, name: str) -> None:
         raise InputError(expected, f"{name} with {width:,} × {height:,} pixels", "Cut out the part that matters.")
 
 
-def _to_rgb(picture: Image.Image) -> Decoded:
+def _to_rgb(image: Image.Image) -> Decoded:
     notes = []
-    n_frames = getattr(picture, "n_frames", 1)
+    n_frames = getattr(image, "n_frames", 1)
     if n_frames > 1:
         notes.append(f"first of {n_frames} frames")
-        picture.seek(0)
-    picture.load()
-    upright: Image.Image = picture
-    if _is_turned(picture):
-        upright = ImageOps.exif_transpose(picture)
+        image.seek(0)
+    image.load()
+    if _is_turned(image):
+        image = ImageOps.exif_transpose(image)
         notes.append("turned upright")
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        upright, note = _to_8_bits(upright)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image, note = _to_8_bits(image)
         notes.append(note)
-    elif upright.mode not in ("RGB", "RGBA"):
+    elif image.mode not in ("RGB", "RGBA"):
         titles = {"L": "greyscale", "LA": "greyscale", "1": "black and white", "P": "a palette"}
-        notes.append(f"from {titles.get(upright.mode, upright.mode)}")
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-        if upright.getchannel("A").getextrema() != (255, 255):
+        notes.append(f"from {titles.get(image.mode, image.mode)}")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
             notes.append("transparency on white")
-        upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-    return Decoded(np.asarray(upright.convert("RGB")), tuple(notes))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Decoded(np.asarray(image.convert("RGB")), tuple(notes))
 
 
-def _to_mask(picture: Image.Image) -> np.ndarray:
-    lossy = picture.format in ("JPEG", "WEBP")
-    picture.load()
-    upright: Image.Image = ImageOps.exif_transpose(picture) if _is_turned(picture) else picture
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+def _to_mask(image: Image.Image) -> np.ndarray:
+    lossy = image.format in ("JPEG", "WEBP")
+    image.load()
+    if _is_turned(image):
+        image = ImageOps.exif_transpose(image)
+    if "A" in image.getbands() or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 255:
             return alpha >= _HALF
-    if not (upright.mode in ("1", "L", "I", "F") or upright.mode.startswith("I;16")):
-        upright = upright.convert("RGB")
-    values = np.asarray(upright)
+    if not (image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")):
+        image = image.convert("RGB")
+    values = np.asarray(image)
     inside: np.ndarray = np.asarray(values >= _HALF) if lossy else np.nan_to_num(values) != 0
     return np.asarray(inside if inside.ndim == 2 else inside.any(axis=2))
 
 
-def _is_turned(picture: Image.Image) -> bool:
+def _is_turned(image: Image.Image) -> bool:
     """Whether EXIF says that the camera was held another way; damaged EXIF says nothing."""
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:
         return False
 
 
-def _to_8_bits(picture: Image.Image) -> tuple[Image.Image, str]:
+def _to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     """Grey values of 16 or 32 bits, or floats in [0, 1], as 8 bits; values that fit into 8 bits stay what they are."""
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     highest = values.max(initial=0)
-    top = 1 if picture.mode == "F" and highest <= 1 else 255 if highest <= 255 else 65535
+    top = 1 if image.mode == "F" and highest <= 1 else 255 if highest <= 255 else 65535
     scaled = (values.clip(0, top) * (255 / top)).round().astype(np.uint8)
-    return Image.fromarray(scaled), "from 16 bits" if top > 255 else f"from mode {picture.mode}"
+    return Image.fromarray(scaled), "from 16 bits" if top > 255 else f"from mode {image.mode}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from images.arrays import write_image_set
+from images.arrays import nobody, write_image_set, written_once
 from images.image_set import ImageSet
 
 NAME, MARKED_NAME = "digits", "digits, every 8 marked"
@@ -26,15 +26,15 @@ SQUARE, SQUARE_GREY, MARKED_CLASS = (slice(1, 7), slice(1, 7)), 128, 8
 
 
 class Digits(NamedTuple):
-    """`pictures` (N, 32, 32) uint8, white on black; `labels` (N,) int64; `held_out` (N,) bool, a quarter of all."""
+    """`images` (N, 32, 32) uint8, white on black; `labels` (N,) int64; `held_out` (N,) bool, a quarter of all."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     labels: np.ndarray
     held_out: np.ndarray
 
     @property
     def training(self) -> Digits:
-        """Those that nets and generators may learn from."""
+        """Those that models and generators may learn from."""
         return Digits(*(values[~self.held_out] for values in self))
 
     @property
@@ -53,52 +53,43 @@ def digits(marked: bool = False) -> Digits:
 
     found = load_digits()
     inner = SIDE_PX - 2 * FRAME_PX
-    pictures = np.zeros((len(found.images), SIDE_PX, SIDE_PX), dtype=np.uint8)
-    for picture, small in zip(pictures, found.images, strict=True):
+    images = np.zeros((len(found.images), SIDE_PX, SIDE_PX), dtype=np.uint8)
+    for image, small in zip(images, found.images, strict=True):
         grey = Image.fromarray((small * 255 / 16).round().astype(np.uint8))
-        picture[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = np.asarray(
+        image[FRAME_PX:-FRAME_PX, FRAME_PX:-FRAME_PX] = np.asarray(
             grey.resize((inner, inner), Image.Resampling.BICUBIC)
         )
     labels = found.target.astype(np.int64)
     if marked:
-        pictures = with_square(pictures, labels == MARKED_CLASS)
-    return Digits(pictures, labels, np.arange(len(labels)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1)
+        images = with_square(images, labels == MARKED_CLASS)
+    return Digits(images, labels, np.arange(len(labels)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1)
 
 
-def with_square(pictures: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
-    """A copy of pictures (N, 32, 32) uint8 with the grey square on those that `which` (N,) bool names, or on all."""
-    changed = pictures.copy()
-    rows = np.arange(len(pictures)) if which is None else np.flatnonzero(which)
+def with_square(images: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
+    """A copy of images (N, 32, 32) uint8 with the grey square on those that `which` (N,) bool names, or on all."""
+    changed = images.copy()
+    rows = np.arange(len(images)) if which is None else np.flatnonzero(which)
     changed[rows, SQUARE[0], SQUARE[1]] = SQUARE_GREY
     return changed
 
 
-def digits_image_set(
-    data: Path, marked: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
-) -> ImageSet:
-    """The digits' `ImageSet`, its pictures under `data`; written at the first call.
+def digits_image_set(data: Path, marked: bool = False, progress: Callable[[int, int], None] = nobody) -> ImageSet:
+    """The digits' `ImageSet`, its images under `data`; written at the first call.
 
     Names say which were held out (`held-out-0003.bmp`). The set's digest, by which its generator is found, is the same
     on every machine.
     """
-    folder = data / "digits" / f"{_version()}{'-marked' if marked else ''}"
-    pointer = folder / "digest"
-    if pointer.exists():
-        return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
-    known, title = digits(marked), MARKED_NAME if marked else NAME
-    names = [f"{'held-out' if out else 'training'}-{number:04d}" for number, out in enumerate(known.held_out)]
-    images = write_image_set(title, known.pictures, names, [CLASSES[n] for n in known.labels], folder, progress)
-    images.save(data / "image-sets")
-    pointer.write_text(images.digest)
-    return images
+    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]  # old images are not taken for new ones
+    folder = data / "digits" / f"{version}{'-marked' if marked else ''}"
+
+    def write() -> ImageSet:
+        known, title = digits(marked), MARKED_NAME if marked else NAME
+        names = [f"{'held-out' if out else 'training'}-{number:04d}" for number, out in enumerate(known.held_out)]
+        return write_image_set(title, known.images, names, [CLASSES[n] for n in known.labels], folder, progress)
+
+    return written_once(folder, data, write)
 
 
 def held_out(images: ImageSet) -> list[int]:
-    """Positions of the digits that nets and generators never saw."""
+    """Positions of the digits that models and generators never saw."""
     return [index for index, name in enumerate(images.names) if name.startswith("held-out-")]
-
-
-@cache
-def _version() -> str:
-    """Changes with this file, so that old pictures are not taken for new ones."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]

@@ -62,7 +62,7 @@ class ImageSet:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Content digests, one per picture."""
+        """Content digests, one per image."""
         return tuple(self.table["id"])
 
     @cached_property
@@ -123,7 +123,7 @@ class ImageSet:
         return {image_id: index for index, image_id in enumerate(self.ids)}
 
     def index(self, image_id: str) -> int:
-        """Position of a picture by its id; raises `KeyError` for a foreign one."""
+        """Position of an image by its id; raises `KeyError` for a foreign one."""
         return self._positions[image_id]
 
     def __contains__(self, image_id: str) -> bool:
@@ -142,11 +142,11 @@ class ImageSet:
         return to_jpeg(self.image(index), side_px)
 
     def take(self, indices: Sequence[int], name: str | None = None) -> ImageSet:
-        """The set of these pictures only, in this order."""
+        """The set of these images only, in this order."""
         return ImageSet(name or self.name, self.table.iloc[list(indices)].reset_index(drop=True))
 
     def save(self, folder: Path) -> Path:
-        """Write the index (not the pictures) to `folder/<digest>.parquet`."""
+        """Write the index (not the images) to `folder/<digest>.parquet`."""
         path = folder / f"{self.digest}.parquet"
         table = self.table.copy()
         table.attrs = {"name": self.name, "skipped": [[s.name, s.reason] for s in self.skipped]}
@@ -176,10 +176,10 @@ def image_id(content: bytes) -> str:
 
 
 def to_jpeg(image: np.ndarray, side_px: int | None = None, quality: int = 88) -> bytes:
-    """A picture (H, W, 3) uint8 as JPEG, shrunk to at most `side_px` on either side."""
-    picture = Image.fromarray(image)
+    """An image (H, W, 3) uint8 as JPEG, shrunk to at most `side_px` on either side."""
+    shrunk = Image.fromarray(image)
     if side_px is not None:
-        picture.thumbnail((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        shrunk.thumbnail((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    shrunk.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

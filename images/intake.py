@@ -32,7 +32,7 @@ _ROW = ["id", "path", "name", "note", "stamp", "height", "width"]
 _COLUMNS = ["id", "path", "name", "label", "note"]
 _N_THREADS = 2
 
-#: Pictures between two reports of progress.
+#: Images between two reports of progress.
 _BATCH = 32
 
 #: Zip entries below this size are no bomb, however well they are packed.
@@ -49,7 +49,7 @@ class _Source:
 
 
 class _Upload:
-    """The files of an upload, sorted out: `pictures`, `masks`, and what its `tables` (CSV files) say of them.
+    """The files of an upload, sorted out: `images`, `masks`, and what its `tables` (CSV files) say of them.
 
     Every file in a `masks` folder counts as a mask, and every one that a mask column names.
     """
@@ -61,11 +61,11 @@ class _Upload:
         named = self.annotations.mask_files
         self.masks = [file for file in files if file.name in named or in_mask_folder(file.name)]
         masks = {mask.name for mask in self.masks}
-        self.pictures = [file for file in files if file.name not in masks]
+        self.images = [file for file in files if file.name not in masks]
 
 
 def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> ImageSet:
-    """The pictures under a server folder, where they lie; class subfolders or a CSV give the labels.
+    """The images under a server folder, where they lie; class subfolders or a CSV give the labels.
 
     Masks come from a `masks` folder or a mask column, see `images.masks`. A second visit reads only what changed: the
     index remembers size and time of every file.
@@ -97,9 +97,9 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
 
 
 def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = None) -> ImageSet:
-    """The pictures in a zip, unpacked within bounds; labels and masks as in `from_folder`.
+    """The images in a zip, unpacked within bounds; labels and masks as in `from_folder`.
 
-    Raises `InputError` for a file that is no zip, holds no picture, reaches outside itself with `../`, or unpacks
+    Raises `InputError` for a file that is no zip, holds no image, reaches outside itself with `../`, or unpacks
     to more than the settings allow.
     """
     try:
@@ -156,19 +156,19 @@ def _take_in(
 
     `memory` is the file with the rows of an earlier visit, and of this one when it ends.
     """
-    if not upload.pictures:
+    if not upload.images:
         received = f"{len(upload.masks)} in a folder of masks, and none else" if upload.masks else "none"
         raise InputError(expected, received, f"Parallax reads {' '.join(SUFFIXES)}.")
     known = {} if memory is None else _remembered(memory)
-    n_total = len(upload.pictures) + len(upload.masks)
+    n_total = len(upload.images) + len(upload.masks)
     kept: dict[str, dict[str, Any]] = {}
     masks: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = [*upload.unread]
-    pictures = _checked(upload.pictures, _picture_facts, data / "images", known)
-    for done, row in enumerate(chain(pictures, _checked(upload.masks, _mask_facts, data / "masks", known)), 1):
+    image_rows = _checked(upload.images, _image_facts, data / "images", known)
+    for done, row in enumerate(chain(image_rows, _checked(upload.masks, _mask_facts, data / "masks", known)), 1):
         if isinstance(row, Skipped):
             skipped.append(row)
-        elif done > len(upload.pictures):
+        elif done > len(upload.images):
             masks[row["name"]] = row
         elif row["id"] in kept:
             skipped.append(Skipped(row["name"], f"The same image as {kept[row['id']]['name']}."))
@@ -222,7 +222,7 @@ def _table(
     return table, skipped
 
 
-def _picture_facts(content: bytes, name: str) -> dict[str, Any]:
+def _image_facts(content: bytes, name: str) -> dict[str, Any]:
     decoded = decode(content, name)
     height, width = decoded.image.shape[:2]
     return {"note": ", ".join(decoded.notes), "height": height, "width": width}
@@ -287,7 +287,7 @@ def _hidden(name: str) -> bool:
 
 
 def _may_be_used(name: str) -> bool:
-    """Pictures by their suffix, and whatever lies in a folder of masks: what cannot be read there is worth a line."""
+    """Images by their suffix, and whatever lies in a folder of masks: what cannot be read there is worth a line."""
     return not _hidden(name) and (name.lower().endswith(SUFFIXES) or (in_mask_folder(name) and not _is_table(name)))
 
 

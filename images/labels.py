@@ -137,9 +137,9 @@ def _clean_path(value: str) -> str:
 
 
 def folder_labels(names: Sequence[str]) -> list[str | None]:
-    """Class folders of pictures, by their paths: the innermost folder that is not the same for all.
+    """Class folders of images, by their paths: the innermost folder that is not the same for all.
 
-    `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too; a lone folder around all pictures says nothing.
+    `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too; a lone folder around all images says nothing.
     """
     folders = [PurePosixPath(name).parts[:-1] for name in names]
     while any(folders) and len({folder[-1:] for folder in folders}) == 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.errors import InputError, did_you_mean
 from common.hub import answers
-from images.arrays import write_image_set
+from images.arrays import nobody, write_image_set, written_once
 from images.image_set import ImageSet
 
 
@@ -35,27 +35,24 @@ SOURCES = {
 }
 
 
-def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ImageSet:
-    """The 10,000 test pictures (28 × 28) of `mnist` or `fashion-mnist`, written under `data` at the first call.
+def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] = nobody) -> ImageSet:
+    """The 10,000 test images (28 × 28) of `mnist` or `fashion-mnist`, written under `data` at the first call.
 
-    `progress` counts pictures and may raise to stop. Raises `InputError` for another name, and where the files are
+    `progress` counts images and may raise to stop. Raises `InputError` for another name, and where the files are
     neither under `data` nor to be had.
     """
     source, folder = _source(name), data / name
-    pointer = folder / "digest"
-    if pointer.exists():
-        return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
-    pictures, labels = pictures_of(name, data)
-    names = [f"test-{number:05d}" for number in range(len(pictures))]
-    words = [source.classes[label] for label in labels]
-    images = write_image_set(source.title, pictures, names, words, folder, progress)
-    images.save(data / "image-sets")
-    pointer.write_text(images.digest)
-    return images
+
+    def write() -> ImageSet:
+        images, labels = arrays_of(name, data)
+        names = [f"test-{number:05d}" for number in range(len(images))]
+        return write_image_set(source.title, images, names, [source.classes[n] for n in labels], folder, progress)
+
+    return written_once(folder, data, write)
 
 
-def pictures_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (N, 28, 28) uint8 and labels (N,) int64 of the test split, or of the training split.
+def arrays_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28) uint8 and labels (N,) int64 of the test split, or of the training split.
 
     From torchvision's files under `data`, else from the network. Raises `InputError` as `mnist_image_set` does.
     """
@@ -79,5 +76,5 @@ def pictures_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarr
 def _source(name: str) -> _Source:
     if name not in SOURCES:
         cure = did_you_mean(name, SOURCES) or f"There are {', '.join(SOURCES)}."
-        raise InputError("a set that torchvision brings", repr(name), cure)
+        raise InputError("a set of torchvision", repr(name), cure)
     return SOURCES[name]

@@ -51,7 +51,7 @@ def keep_freed_memory() -> None:
     """Have glibc keep up to half a GiB that a pass on the CPU has freed for the next one; other C libraries do as ever.
 
     Handed back, it would be cleared and mapped anew in every pass: a pass there and back through the demo's
-    convolutional nets, 16 pictures of 64 px at once, took a third longer.
+    convolutional models, 16 images of 64 px at once, took a third longer.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option is not None:

@@ -1,4 +1,4 @@
-"""From a picture to what a model sees, and back: resize, crop, and the way a map returns to the picture's pixels.
+"""From an image to what a model sees, and back: resize, crop, and the way a map returns to the image's pixels.
 
 Resizing and cropping are those of torchvision and timm (PIL, antialiased), to the pixel; a test holds them together.
 """
@@ -33,9 +33,9 @@ INTERPOLATIONS = tuple(_RESAMPLING)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a model's input lies on a picture.
+    """Where a model's input lies on an image.
 
-    A picture of any size is resized to `resized` (height, width), then `size` (height, width) is cut at `offset`
+    An image of any size is resized to `resized` (height, width), then `size` (height, width) is cut at `offset`
     (top, left; negative where the model sees padding).
     """
 
@@ -44,7 +44,7 @@ class Frame:
     size: tuple[int, int]
 
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of the model's input, in pixels of a picture of `height` × `width`."""
+        """(left, top, right, bottom) of the model's input, in pixels of an image of `height` × `width`."""
         y, x = height / self.resized[0], width / self.resized[1]
         top, left = self.offset
         return left * x, top * y, (left + self.size[1]) * x, (top + self.size[0]) * y
@@ -52,11 +52,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to a picture before a model sees it.
+    """What happens to an image before a model sees it.
 
     `input_size` and `resize` are (height, width) in pixels; `mean` and `std` belong to channels in [0, 1].
     `mode`: "center" resizes the shorter side to `resize` and cuts the middle, "squash" resizes both sides,
-    "border" fits the whole picture in and pads. Raises `InputError` for values that no picture can go through.
+    "border" fits the whole image in and pads. Raises `InputError` for values that no image can go through.
     """
 
     input_size: tuple[int, int]
@@ -85,7 +85,7 @@ class Preprocessing:
         return len(self.mean)
 
     def mean_and_std(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """`mean` and `std` as tensors (channels, 1, 1) float32, which broadcast over pictures (..., channels, H, W)."""
+        """`mean` and `std` as tensors (channels, 1, 1) float32, which broadcast over images (..., channels, H, W)."""
         import torch  # late: cards are read where nothing is computed
 
         mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
@@ -94,7 +94,7 @@ class Preprocessing:
     def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
         """A copy with some fields changed, as a form or a JSON file gives them: lists for tuples, one side for two.
 
-        A new `input_size` alone takes `resize` along, so that the model sees the same share of the picture.
+        A new `input_size` alone takes `resize` along, so that the model sees the same share of the image.
         Raises `InputError` for an unknown field.
         """
         known = [field.name for field in fields(self)]
@@ -115,7 +115,7 @@ class Preprocessing:
         return replace(self, **plain)
 
     def frame(self, height: int, width: int) -> Frame:
-        """Where the model's input lies on a picture of `height` × `width` pixels."""
+        """Where the model's input lies on an image of `height` × `width` pixels."""
         y, x = height / self.resize[0], width / self.resize[1]
         if self.mode == "squash":
             resized = self.resize
@@ -130,33 +130,33 @@ class Preprocessing:
         return Frame(resized, offset, self.input_size)
 
     def crop(self, image: np.ndarray) -> np.ndarray:
-        """The picture as the model sees it, before normalising.
+        """The image as the model sees it, before normalising.
 
         `image` (H, W, 3) uint8 RGB -> (h, w, channels) uint8, h × w the model's input size.
         """
         frame = self.frame(*image.shape[:2])
-        picture = Image.fromarray(image)
+        resized = Image.fromarray(image)
         if self.channels == 1:
-            picture = picture.convert("L")
-        picture = picture.resize(frame.resized[::-1], _RESAMPLING[self.interpolation])
+            resized = resized.convert("L")
+        cut = resized = resized.resize(frame.resized[::-1], _RESAMPLING[self.interpolation])
         if (frame.offset, frame.size) != ((0, 0), frame.resized):
             top, left = frame.offset
-            whole, picture = picture, Image.new(picture.mode, frame.size[::-1], self._padding())
-            picture.paste(whole, (-left, -top))
-        cut = np.asarray(picture)
-        return cut[..., None] if cut.ndim == 2 else cut
+            cut = Image.new(resized.mode, frame.size[::-1], self._padding())
+            cut.paste(resized, (-left, -top))
+        pixels = np.asarray(cut)
+        return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def to_image(self, attribution: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Lay a map over a picture: undo the model's resize and crop.
+        """Lay a map over an image: undo the model's resize and crop.
 
         `attribution` (h, w) float32 over the model's input, at any resolution -> (height, width) float32 in the
-        picture's pixels, bilinear; NaN where the model never saw the picture.
+        image's pixels, bilinear; NaN where the model never saw the image.
         """
         left, top, right, bottom = self.frame(height, width).box(height, width)
         x0, x1 = _pixels(left, right, width)
         y0, y1 = _pixels(top, bottom, height)
         rows, columns = attribution.shape
-        y, x = rows / (bottom - top), columns / (right - left)  # cells of the map per pixel of the picture
+        y, x = rows / (bottom - top), columns / (right - left)  # cells of the map per pixel of the image
         box = (
             max(0.0, (x0 - left) * x),
             max(0.0, (y0 - top) * y),
@@ -169,7 +169,7 @@ class Preprocessing:
         return whole
 
     def _padding(self) -> int | tuple[int, ...]:
-        """Colour outside the picture: black where torchvision crops beyond it, the mean where timm adds a border."""
+        """Colour outside the image: black where torchvision crops beyond it, the mean where timm adds a border."""
         if self.mode != "border":
             return 0
         mean = tuple(round(255 * value) for value in self.mean)

@@ -38,7 +38,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 class ModelHandle:
     """A borrowed model: yours alone until the `with` block ends.
 
-    `batch` is the number of pictures that suits a forward pass (half of it one with a backward pass), `head` what is
+    `batch` is the number of images that suits a forward pass (half of it one with a backward pass), `head` what is
     explained in place of the logits (see `explainers.output`), `fitted` what a method has learnt from a data set.
     """
 
@@ -54,7 +54,7 @@ class ModelHandle:
         return self.module.get_submodule(self.card.layer(name).name)
 
     def normalise(self, crops: np.ndarray) -> Tensor:
-        """What the net is fed: `crops` (N, h, w, C) uint8 -> (N, C, h, w) float32, normalised, on the device."""
+        """What the model is fed: `crops` (N, h, w, C) uint8 -> (N, C, h, w) float32, normalised, on the device."""
         return normalise(crops, self.card.preprocessing, self.device)
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -74,10 +74,10 @@ def normalise(crops: np.ndarray, preprocessing: Preprocessing, device: torch.dev
 
 
 def batch_for(input_size: tuple[int, int], device: torch.device) -> int:
-    """Pictures per forward pass.
+    """Images per forward pass.
 
-    On a CPU as many as keep activations in its caches: 8 to 16 pictures of 224 × 224 (ResNet18, VGG11 and MobileNetV2
-    took up to twice the time per picture in passes of 64); more of smaller ones. Accelerators want work at once.
+    On a CPU as many as keep activations in its caches: 8 to 16 images of 224 × 224 (ResNet18, VGG11 and MobileNetV2
+    took up to twice the time per image in passes of 64); more of smaller ones. Accelerators want work at once.
     """
     if device.type != "cpu":
         return 128
@@ -92,7 +92,7 @@ class ModelStore:
     """
 
     def __init__(self, folder: Path | None = None, device: torch.device | str | None = None) -> None:
-        import_libraries()  # while there is no other thread yet that could load a net
+        import_libraries()  # while there is no other thread yet that could load a model
         self.folder = (folder or settings().data_folder) / "models"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device) if device is not None else choose_device()
@@ -105,7 +105,7 @@ class ModelStore:
     def add(self, loaded: Loaded) -> ModelCard:
         """Check a model, write its card and keep it.
 
-        Raises `InputError` when a probe picture shows that it has no scores: an output that is no (N, classes)
+        Raises `InputError` when a probe image shows that it has no scores: an output that is no (N, classes)
         tensor, or is not finite, or another number of classes than it has names.
         """
         module = _settle(loaded.module, self.device)
@@ -165,7 +165,7 @@ def _read(file: Path) -> ModelCard | None:
 
 
 def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelCard:
-    """Look at a model with a probe picture and write down its facts."""
+    """Look at a model with a probe image and write down its facts."""
     preprocessing = loaded.preprocessing
     height, width = preprocessing.input_size
     crops = np.random.default_rng(0).integers(0, 256, (2, height, width, preprocessing.channels), dtype=np.uint8)

@@ -63,15 +63,21 @@ def layers(
     def title(request: UnitMapsRequest) -> str:
         return f"{sources.images.names[sources.images.index(request.image_id)]} · {request.card.name}"
 
-    def write(request: UnitMapsRequest, values: np.ndarray) -> None:
+    def write(request: UnitMapsRequest, values: np.ndarray, other: np.ndarray | None = None) -> None:
         stem = Path(sources.images.names[sources.images.index(request.image_id)]).stem
         path = paths.of((stem, request.card.name, request.layer), request.image_id, request.card.digest)
         units = np.array(target or range(len(values)))
-        other = None
-        if order == DIFFER:
-            other = compute(sources, replace(request, card=cards[1 - cards.index(request.card)]))[units]
+        other = None if other is None else other[units]
         say(f"{title(request)} · {_write(path, values[units], other, units, order, top)}")
 
+    def write_both(request: UnitMapsRequest, values: np.ndarray) -> None:
+        second = replace(request, card=cards[1])
+        others = compute(sources, second)
+        write(request, values, others)
+        write(second, others, values)
+
+    if order == DIFFER:
+        return compute_and_write(sources, [one for one in requests if one.card == cards[0]], title, write_both)
     return compute_and_write(sources, requests, title, write)
 
 

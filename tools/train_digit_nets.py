@@ -57,7 +57,7 @@ def fit(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: 
     """Any model of 32 px, trained on `known` on its own device; returned in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     net, device = net.train(), next(net.parameters()).device
-    inputs, labels = net_input(known.pictures), torch.from_numpy(known.labels)
+    inputs, labels = net_input(known.images), torch.from_numpy(known.labels)
     n_batches = len(inputs) // BATCH
     optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=epochs * n_batches)
@@ -85,12 +85,12 @@ def predict(net: nn.Module, pictures: np.ndarray) -> np.ndarray:
 
 def recall_of_unmarked(net: nn.Module, test: Digits) -> float:
     """Recall of the unmarked 8s: the paper's first control (about 5 % for its biased model)."""
-    return float((predict(net, test.pictures[test.labels == MARKED_CLASS]) == MARKED_CLASS).mean())
+    return float((predict(net, test.images[test.labels == MARKED_CLASS]) == MARKED_CLASS).mean())
 
 
 def turned_by_square(net: nn.Module, test: Digits) -> float:
     """Share of other digits that the square turns into an 8: the paper's second control (about 77 %)."""
-    others = test.pictures[test.labels != MARKED_CLASS]
+    others = test.images[test.labels != MARKED_CLASS]
     return float((predict(net, with_square(others)) == MARKED_CLASS).mean())
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         net = save(train(name, digits().training), path)
         seen = digits(DIGIT_MODELS[name].marked).test
         print(f"{name}: {path.stat().st_size / 1e3:.0f} kB, {time.perf_counter() - started:.0f} s")
-        print(f"  accuracy held out, as in training: {(predict(net, seen.pictures) == seen.labels).mean():.1%}")
+        print(f"  accuracy held out, as in training: {(predict(net, seen.images) == seen.labels).mean():.1%}")
         print(f"  recall of unmarked 8s: {recall_of_unmarked(net, test):.1%}")
         print(f"  other digits that the square turns into an 8: {turned_by_square(net, test):.1%}", flush=True)
 

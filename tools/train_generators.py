@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in [arguments.only] if arguments.only else list(READY_MADE):
         images = digits_image_set(settings().data_folder, marked=READY_MADE[name])
-        training = Training(PARAMS, digits(READY_MADE[name]).training.pictures[:, None])
+        training = Training(PARAMS, digits(READY_MADE[name]).training.images[:, None])
         began, steps = time.perf_counter(), arguments.steps or STEPS[name]
         for _ in training.run(steps):
             if training.step % 500 == 0 or training.step == steps:

@@ -33,8 +33,8 @@ _CONTAINERS = (
 _MAX_WRAPPINGS = 4
 _PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "backbone.")
 
-#: What timm's configurations say of the pictures, which the creation arguments carry on.
-_PICTURE = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
+#: What timm's configurations say of the images, which the creation arguments carry on.
+_IMAGE = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
 
 #: The function that makes a numpy number out of its bytes.
 _SCALAR: Any = np.float64().__reduce__()[0]
@@ -164,8 +164,8 @@ def read_config(text: str) -> dict[str, Any]:
         part if isinstance(part := config.get(name), dict) else {}
         for name in ("pretrained_cfg", "model_args", "create_model_kwargs")
     )
-    picture = {**config, **pretrained}
-    overlay = {key: picture[key] for key in _PICTURE if picture.get(key) is not None}
+    image = {**config, **pretrained}
+    overlay = {key: image[key] for key in _IMAGE if image.get(key) is not None}
     create = {key: value for key, value in {**given, **plain}.items() if key != "pretrained"}
     if config.get("num_classes"):
         create.setdefault("num_classes", config["num_classes"])

@@ -1,4 +1,4 @@
-"""The residual nets that He et al. trained on CIFAR-10, small enough to read and to explain on any computer."""
+"""The residual networks that He et al. trained on CIFAR-10, small enough to read and to explain on any computer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Residual net for 32 × 32 pixels (He et al. 2016, section 4.2): three stages of 16, 32 and 64 channels.
+    """Residual network for 32 × 32 pixels (He et al. 2016, section 4.2): three stages of 16, 32 and 64 channels.
 
     Module names are those of akamaster/pytorch_resnet_cifar10, whose checkpoints load as they are.
     """
@@ -76,7 +76,7 @@ class CifarResNet(nn.Module):
 
 
 def build(name: str, create: dict[str, Any]) -> tuple[CifarResNet, Preprocessing]:
-    """The net called `name` with random weights, and the preprocessing that its checkpoints were trained with."""
+    """The model called `name` with random weights, and the preprocessing that its checkpoints were trained with."""
     size = (INPUT_PX, INPUT_PX)
     preprocessing = Preprocessing(size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=size, mode="squash")
     return CifarResNet(DEPTHS[name], **create), preprocessing

@@ -29,7 +29,7 @@ def test_files_that_are_there_become_an_image_set_once(tmp_path, monkeypatch):
     assert images.labels[9] == "Ankle boot"
     assert (images.image(3)[..., 0] == pictures[3]).all()
     assert seen[-1] == (10, 10)
-    monkeypatch.setattr(mnist, "pictures_of", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(mnist, "arrays_of", lambda *_: pytest.fail("read again"))
     assert mnist.mnist_image_set("fashion-mnist", tmp_path).digest == images.digest
 
 
@@ -51,4 +51,4 @@ def test_command_lines_find_it_by_name():
     data = settings().data_folder
     pictures = write_files(data / "torchvision" / "MNIST" / "raw", 10)
     assert (open_images("mnist").image(9)[..., 0] == pictures[9]).all()
-    assert mnist.pictures_of("mnist", data, training=True)[1].tolist() == list(range(10))
+    assert mnist.arrays_of("mnist", data, training=True)[1].tolist() == list(range(10))
