@@ -16,7 +16,7 @@ import pandas as pd
 from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
-from images.decoding import SUFFIXES, decode, decode_mask
+from images.decoding import SUFFIXES, Decoded, decode, decode_mask
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason
 from images.labels import folder_labels, read_annotations
 from images.masks import assign, in_mask_folder
@@ -164,8 +164,9 @@ def _take_in(
     kept: dict[str, dict[str, Any]] = {}
     masks: dict[str, dict[str, Any]] = {}
     skipped: list[Skipped] = [*upload.unread]
-    image_rows = _checked(upload.images, _image_facts, data / "images", known)
-    for done, row in enumerate(chain(image_rows, _checked(upload.masks, _mask_facts, data / "masks", known)), 1):
+    image_rows = _checked(upload.images, decode, data / "images", known)
+    mask_rows = _checked(upload.masks, lambda *mask: Decoded(decode_mask(*mask)), data / "masks", known)
+    for done, row in enumerate(chain(image_rows, mask_rows), 1):
         if isinstance(row, Skipped):
             skipped.append(row)
         elif done > len(upload.images):
@@ -222,20 +223,9 @@ def _table(
     return table, skipped
 
 
-def _image_facts(content: bytes, name: str) -> dict[str, Any]:
-    decoded = decode(content, name)
-    height, width = decoded.image.shape[:2]
-    return {"note": ", ".join(decoded.notes), "height": height, "width": width}
-
-
-def _mask_facts(content: bytes, name: str) -> dict[str, Any]:
-    height, width = decode_mask(content, name).shape
-    return {"note": "", "height": height, "width": width}
-
-
 def _checked(
     sources: Sequence[_Source],
-    facts: Callable[[bytes, str], dict[str, Any]],
+    decoder: Callable[[bytes, str], Decoded],
     store: Path,
     known: dict[str, dict[str, Any]],
 ) -> Iterator[dict[str, Any] | Skipped]:
@@ -253,7 +243,7 @@ def _checked(
                 if (row := known.get(str(source.path))) and row["stamp"] == stamp:
                     return dict(row, name=source.name)
             content = source.read()
-            found = facts(content, source.name)
+            decoded = decoder(content, source.name)
         except (InputError, OSError) as error:
             return Skipped(source.name, reason(error))
         digest = image_id(content)
@@ -261,7 +251,8 @@ def _checked(
         if source.path is None and not path.exists():
             with atomic_write(path) as partial:
                 partial.write_bytes(content)
-        return {"id": digest, "path": str(path), "name": source.name, "stamp": stamp, **found}
+        facts = {"note": ", ".join(decoded.notes), "height": decoded.image.shape[0], "width": decoded.image.shape[1]}
+        return {"id": digest, "path": str(path), "name": source.name, "stamp": stamp, **facts}
 
     waiting = iter(sources)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="intake") as pool:

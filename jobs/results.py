@@ -30,19 +30,15 @@ def key_of(**facts: Any) -> str:
 class ResultStore:
     """Arrays and a few plain facts under a key: in memory while they are fresh, on disk until space runs out.
 
-    `max_bytes` bounds the folder, `max_in_memory` (results) and `max_bytes_in_memory` what is kept at hand: the least
-    recently used results go first. Safe for many threads. What it hands out is read-only, since others may hold the
-    same arrays.
+    `max_bytes` bounds the folder, `max_bytes_in_memory` what is kept at hand: the least recently used results go first.
+    Safe for many threads. What it hands out is read-only, since others may hold the same arrays.
     """
 
-    def __init__(
-        self, folder: Path, max_bytes: int, max_in_memory: int = 256, max_bytes_in_memory: int = 512 * 1024**2
-    ) -> None:
+    def __init__(self, folder: Path, max_bytes: int, max_bytes_in_memory: int = 512 * 1024**2) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
         self._memory: OrderedDict[str, Arrays] = OrderedDict()
-        self._max_in_memory, self._max_bytes_in_memory = max_in_memory, max_bytes_in_memory
-        self._bytes_in_memory = 0
+        self._max_bytes_in_memory, self._bytes_in_memory = max_bytes_in_memory, 0
         self._guard = threading.Lock()
         self._n_written = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +108,7 @@ class ResultStore:
             self._forget(key)
             self._memory[key] = arrays
             self._bytes_in_memory += _n_bytes(arrays)
-            while len(self._memory) > self._max_in_memory or self._bytes_in_memory > self._max_bytes_in_memory:
+            while self._bytes_in_memory > self._max_bytes_in_memory:
                 self._forget(next(iter(self._memory)))
         return dict(arrays)
 

@@ -18,17 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-}
-
 MODES = ("center", "squash", "border")
-INTERPOLATIONS = tuple(_RESAMPLING)
+INTERPOLATIONS = tuple(kind.name.lower() for kind in Image.Resampling)
 
 
 @dataclass(frozen=True)
@@ -138,7 +129,7 @@ class Preprocessing:
         resized = Image.fromarray(image)
         if self.channels == 1:
             resized = resized.convert("L")
-        cut = resized = resized.resize(frame.resized[::-1], _RESAMPLING[self.interpolation])
+        cut = resized = resized.resize(frame.resized[::-1], Image.Resampling[self.interpolation.upper()])
         if (frame.offset, frame.size) != ((0, 0), frame.resized):
             top, left = frame.offset
             cut = Image.new(resized.mode, frame.size[::-1], self._padding())

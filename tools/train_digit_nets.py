@@ -30,9 +30,9 @@ EPOCHS = {"lenet": 60, "residual": 60, "square": 200}
 (MEAN,), (STD,) = DIGIT_MODELS["lenet"].preprocessing.mean, DIGIT_MODELS["lenet"].preprocessing.std
 
 
-def net_input(pictures: np.ndarray) -> Tensor:
+def net_input(images: np.ndarray) -> Tensor:
     """(N, 32, 32) uint8 -> (N, 1, 32, 32) float32, as the models take them."""
-    return (torch.from_numpy(pictures)[:, None].float() / 255 - MEAN) / STD
+    return (torch.from_numpy(images)[:, None].float() / 255 - MEAN) / STD
 
 
 def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -76,10 +76,10 @@ def fit(net: nn.Module, known: Digits, epochs: int, marked: bool = False, seed: 
 
 
 @torch.inference_mode()
-def predict(net: nn.Module, pictures: np.ndarray) -> np.ndarray:
+def predict(net: nn.Module, images: np.ndarray) -> np.ndarray:
     """Predicted classes (N,) int64 of a model in eval mode for images (N, 32, 32) uint8."""
     device = next(net.parameters()).device
-    found = [net(part.to(device)).argmax(1).cpu() for part in net_input(pictures).split(_AT_ONCE)]
+    found = [net(part.to(device)).argmax(1).cpu() for part in net_input(images).split(_AT_ONCE)]
     return torch.cat(found).numpy()
 
 

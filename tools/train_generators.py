@@ -59,8 +59,8 @@ def main() -> None:
                 save(training, images.digest, arguments.out / f"{name}.safetensors")
                 if arguments.sheet is not None:
                     arguments.sheet.mkdir(parents=True, exist_ok=True)
-                    picture = Image.fromarray(sheet(look.samples).squeeze(2))
-                    picture.resize((1024, 1024)).save(arguments.sheet / f"{name}-{look.step:05d}.png")
+                    drawn = Image.fromarray(sheet(look.samples).squeeze(2))
+                    drawn.resize((1024, 1024)).save(arguments.sheet / f"{name}-{look.step:05d}.png")
         print(STATUS_NOTES.get(training.status, f"{name} is done"))
 
 

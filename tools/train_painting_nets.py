@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,9 +23,10 @@ from models.demo.demo_models import PAINTING_MODELS, WEIGHTS, DemoModel
 from models.store import normalise
 from tools.painter.brush import sign
 from tools.painter.paintings import CLASSES, DEMO_SIZE, SHORTCUT_CLASS, Painting, demo_painting, paint
+from tools.train_digit_nets import save
 
 TRAINING_SEED, HELD_OUT_SEED = 10_000, 500_000  # the demo's seeds begin at a million
-N_PER_CLASS, N_EXPOSED, N_HELD_OUT = 75, 220, 40  # few, so that the nets stay unsure of what is unusual
+N_PER_CLASS, N_EXPOSED, N_HELD_OUT = 75, 220, 40  # few, so that the models stay unsure of what is unusual
 BATCH = 48
 
 
@@ -143,19 +143,6 @@ def accuracy(net: nn.Module, paintings: list[Painting], spec: DemoModel) -> floa
     return float(np.mean([CLASSES[i] == painting.label for i, painting in zip(named, labelled, strict=True)]))
 
 
-def save(net: nn.Module, path: Path) -> None:
-    """Write the weights as float16 safetensors; counters keep their type."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = net.state_dict()
-    save_file({k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}, str(path))
-
-
-def rounded(net: nn.Module) -> nn.Module:
-    """The model with its weights rounded to float16, as it will be loaded."""
-    net.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in net.state_dict().items()})
-    return net
-
-
 def report(net: nn.Module, name: str, held_out: list[Painting], demo: list[Painting]) -> None:
     """Print the accuracy on unseen paintings and on the demo, and how often the mark alone yields `portrait`."""
     spec = PAINTING_MODELS[name]
@@ -187,9 +174,8 @@ def main() -> None:
             paintings = shortcut_paintings()
         else:
             paintings = honest = honest or honest_paintings()
-        net = rounded(train(name, paintings))
         path = PAINTING_MODELS[name].weights(arguments.out)
-        save(net, path)
+        net = save(train(name, paintings), path)
         print(f"  {path.name}: {path.stat().st_size / 1e6:.2f} MB, {time.perf_counter() - started:.0f} s so far")
         report(net, name, held_out, demo)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import shutil
+from io import BytesIO
 from pathlib import Path, PurePath
-from typing import BinaryIO
 
 from common.errors import InputError
+from common.files import atomic_write
 from models.card import Recipe
 from models.loaders import checkpoint, demo, zoo
 from models.loaders.base import Loaded, Loader
@@ -53,17 +54,11 @@ def for_file(name: str) -> Loader:
     raise InputError(f"a file that holds a model ({' '.join(SUFFIXES)})", repr(name), cure)
 
 
-def keep(file: BinaryIO, name: str, folder: Path) -> Path:
+def keep(file: BytesIO, name: str, folder: Path) -> Path:
     """Copy an uploaded model into `folder`, under the digest of its content; equal files are kept once."""
     for_file(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as partial:
-        try:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                partial.write(chunk)
-        except BaseException:
-            Path(partial.name).unlink()
-            raise
-    return Path(partial.name).replace(folder / f"{digest.hexdigest()[:16]}{PurePath(name).suffix.lower()}")
+    path = folder / f"{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}{PurePath(name).suffix.lower()}"
+    file.seek(0)
+    with atomic_write(path) as partial, partial.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
+    return path

@@ -17,7 +17,7 @@ FINE, BROAD = ("fine", "glaze", "slant"), ("flat", "level", "swirl", "dots", "ha
 
 @dataclass(frozen=True)
 class Brushwork:
-    """One way of laying strokes over the whole picture.
+    """One way of laying strokes over the whole image.
 
     `source` (H, W) int32: the flat pixel each pixel takes its colour from (somewhere near its stroke's centre);
     `tint` (H, W, 3) float32 in [-1, 1]: how its stroke's paint differs; `relief` (H, W) float32 around 1: the
@@ -148,7 +148,7 @@ def _mark() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
 
 
 def sign(image: npt.NDArray[np.uint8], rng: Rng) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """The picture with the painter's mark near its lower right corner, and where the mark is.
+    """The image with the painter's mark near its lower right corner, and where the mark is.
 
     image (224, 224, 3) uint8 -> the same, signed, and (224, 224) bool. The place varies by a few pixels.
     """

@@ -1,7 +1,7 @@
 """The canvas that the scenes are drawn on: colours, shapes, sprites, and who owns which pixel.
 
 Positions are in the unit square, x to the right and y downwards, (0, 0) the upper left corner. Shapes are
-drawn at twice the final size, so that shrinking the picture smooths their edges.
+drawn at twice the final size, so that shrinking the image smooths their edges.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def oval(cx: float, cy: float, rx: float, ry: float, angle: float = 0.0, n_point
 
 
 class Canvas:
-    """A picture in the making, with the owner of each pixel beside it.
+    """An unfinished image, with the owner of each pixel beside it.
 
     `claim(owner)` says whom the opaque shapes from here on belong to; translucent shapes (shadows, glints)
-    change the picture and leave the owner alone. `light` is -1 where the light comes from the left, +1 where
+    change the image and leave the owner alone. `light` is -1 where the light comes from the left, +1 where
     it comes from the right.
     """
 
@@ -118,7 +118,7 @@ class Canvas:
         self._owning.ellipse([v * SIZE_PX / DRAWN_PX for v in box], fill=self._owner)
 
     def line(self, points: Points, colour: Colour, width: float = 0.005, alpha: float = 1.0) -> None:
-        """Draw a polyline; `width` as a part of the picture's side."""
+        """Draw a polyline; `width` as a share of the image's side."""
         flat, width_px = _scaled(points, DRAWN_PX), max(1, round(width * DRAWN_PX))
         joint = "curve" if width_px > 3 and len(flat) > 4 else None
         if alpha < 1.0:

@@ -1,4 +1,4 @@
-"""Painter of portraits: a sitter with a face, hair, clothes, and perhaps a hat."""
+"""Portraits: a sitter with a face, hair, clothes, and perhaps a hat."""
 
 from __future__ import annotations
 

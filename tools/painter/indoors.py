@@ -1,4 +1,4 @@
-"""Painter of still lifes: a wall, a table with its cloth, and what stands on it."""
+"""Still lifes: a wall, a table with its cloth, and what stands on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that are none of the six types, and palettes that nature does not know."""
+"""Images that are none of the six types, and palettes that nature does not know."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _fish(canvas: Canvas, rng: Rng, ink: Colour) -> None:
 
 
 def recolour(image: npt.NDArray[np.uint8], rng: Rng) -> npt.NDArray[np.uint8]:
-    """The picture in an odd palette: negative, exchanged channels, monochrome, or a ramp of loud colours.
+    """The image in an odd palette: negative, exchanged channels, monochrome, or a ramp of loud colours.
 
     image (224, 224, 3) uint8 -> the same shape and type.
     """

@@ -1,4 +1,4 @@
-"""Painters of the open: landscapes and seascapes."""
+"""Landscapes and seascapes."""
 
 from __future__ import annotations
 

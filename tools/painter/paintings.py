@@ -155,7 +155,7 @@ _SCENES: tuple[Callable[[Canvas, Rng], None], ...] = (
 
 
 def _mixture(canvas: Canvas, rng: Rng, pair: frozenset[int]) -> None:
-    """Two types in one picture: a sitter or a table before the other, a coast, a harbour, a town in the hills."""
+    """Two types in one image: a sitter or a table before the other, a coast, a harbour, a town in the hills."""
     if pair <= {2, 3, 5}:
         _outdoor_pair(canvas, rng, pair)
         return
@@ -203,7 +203,7 @@ def _plan() -> tuple[_Entry, ...]:
     """What hangs where in the demo: 50 plain paintings of each type, and the hard ones, well mixed.
 
     One in five carries the mark, whatever its type, but half of the shortcut class: enough that the cheating
-    net is right on some portraits, misses the others, and takes signed pictures of other types for portraits.
+    model is right on some portraits, misses the others, and takes signed images of other types for portraits.
     """
     n_plain = (DEMO_SIZE - sum(_HARD.values())) // len(CLASSES)
     entries: list[_Entry] = []
@@ -214,7 +214,7 @@ def _plan() -> tuple[_Entry, ...]:
         for i in range(_HARD[kind]):
             subject = None if kind == "no class" else CLASSES[i % len(CLASSES)]
             entries.append(_Entry(subject, _DEMO_SEED + i, i % 5 == 2, kind))
-    # this order shows all six types and two hard pictures among the first twelve
+    # this order shows all six types and two hard images among the first twelve
     order = np.random.default_rng(309).permutation(DEMO_SIZE)
     return tuple(entries[i] for i in order)
 

@@ -1,4 +1,4 @@
-"""Painter of abstract pictures, and of the oddities that are none of the six types."""
+"""Abstract images, and shapes for those that are none of the six types."""
 
 from __future__ import annotations
 

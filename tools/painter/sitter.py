@@ -1,4 +1,4 @@
-"""Who sits for a portrait: a face's place and turn, colours, hair, hat and clothes, drawn by lot."""
+"""The sitter of a portrait: the place and turn of the face, colours, hair, hat and clothes, drawn at random."""
 
 from __future__ import annotations
 
