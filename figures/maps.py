@@ -53,6 +53,13 @@ def over(image: np.ndarray, rgba: np.ndarray, opacity: float) -> np.ndarray:
     return (image * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
 
 
+def map_over(
+    image: np.ndarray, attribution: np.ndarray, signed: bool, scale: float, opacity: float = 1.0
+) -> np.ndarray:
+    """A map (H, W) float32 in colours over the grey image (H, W, 3) uint8 -> (H, W, 3) uint8; see `colour_map`."""
+    return over(grey(image), colour_map(attribution, signed, scale, overlay=True), opacity)
+
+
 def shrink(image: np.ndarray, side_px: int) -> np.ndarray:
     """A picture (H, W, 3) uint8 with no side above `side_px`."""
     picture = Image.fromarray(image)

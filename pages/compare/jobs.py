@@ -9,26 +9,24 @@ from pages.compare import metrics
 from pages.compare.controls import MapSpec
 from pages.shared import session, session_jobs
 from pages.shared.page_state import PageState
-from pages.shared.param_widgets import params_for
+from pages.shared.widgets import params_for
 
 #: What the page waits for: maps first, then their metrics.
 JOBS = ("compare", metrics.JOB)
-
-_POLL_S = 0.6
 
 #: By (method, model digest): the request for a map, or the reason why there is none.
 Requests = dict[tuple[str, str], AttributionRequest | str]
 
 
-def requests_of(spec: MapSpec, page_state: PageState, image_id: str) -> Requests:
-    """The maps of one image."""
-    row, data = page_state.images.index(image_id), page_state.images.digest
+def requests_of(spec: MapSpec, page_state: PageState) -> Requests:
+    """The maps of the image on show."""
+    image_id, data = page_state.image_id, page_state.images.digest
     requests: Requests = {}
     for name in spec.methods:
         method = METHODS[name]
         for card in page_state.cards:
-            reason = method.applies(card)
-            found = spec.target.output_for(card, page_state.table, row) if method.uses_target else (CLASS_SCORE, 0)
+            reason, chosen = method.applies(card), spec.target.output_for(card, page_state.table, page_state.row)
+            found = chosen if method.uses_target else (CLASS_SCORE, 0)
             if reason or isinstance(found, str):
                 requests[name, card.digest] = reason or str(found)
                 continue
@@ -40,20 +38,14 @@ def requests_of(spec: MapSpec, page_state: PageState, image_id: str) -> Requests
 
 def submit(spec: MapSpec, page_state: PageState) -> None:
     """Compute the missing maps of all selected images, those of the image on show first."""
-    state = session.state()
-    picks = state.picks[state.position :] + state.picks[: state.position]
-    found = [request for pick in picks for request in requests_of(spec, page_state, pick).values()]
+    picks = session.state().picks_ahead
+    found = [request for pick in picks for request in requests_of(spec, page_state.showing(pick)).values()]
     requests = [request for request in found if isinstance(request, AttributionRequest)]
     session_jobs.submit("compare", f"Explaining {len(picks)} images", page_state.images, requests)
 
 
-def poll_s() -> float | None:
-    """Seconds between two looks at the results while a job runs, else `None`."""
-    return _POLL_S if session_jobs.active(*JOBS) is not None else None
-
-
-def measure(spec: MapSpec, page_state: PageState, image_id: str) -> None:
-    """Measure the maps of one image, except those that failed."""
-    found, failures = requests_of(spec, page_state, image_id).values(), session.state().failures
+def measure(spec: MapSpec, page_state: PageState) -> None:
+    """Measure the maps of the image on show, except those that failed."""
+    found, failures = requests_of(spec, page_state).values(), session.state().failures
     requests = [one for one in found if isinstance(one, AttributionRequest) and one.key not in failures]
     metrics.submit(requests, page_state.images)

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
-
 import numpy as np
 
 from explainers.attribution import AttributionRequest
 from explainers.base import Attribution
 from explainers.registry import METHODS
 from figures.compare import Column, Row
-from figures.maps import colour_map, grey, has_evidence, map_scale, over, to_png, to_webp
+from figures.maps import colour_map, has_evidence, map_over, map_scale, to_png, to_webp
 from figures.panel_grid import Panel
 from figures.sheet import sheet
 from models.card import ModelCard
 from pages.compare import metrics
-from pages.compare.controls import IMAGE, OVERLAY, MapSpec, ViewOptions
+from pages.compare.controls import MapSpec
 from pages.compare.jobs import Requests, requests_of
 from pages.shared import cache, content, session, session_jobs
 from pages.shared.page_state import PageState
-from suggestion.table import Predictions
+from pages.shared.panels import IMAGE, OVERLAY, ViewOptions
+from pages.shared.widgets import to_npz
 
 #: Longer side of a panel's image, in pixels.
-_SIDE_PX = 448
+SIDE_PX = 448
 
 
-@dataclass(frozen=True)
-class MapGrid:
-    """The image's address and (height, width); a column for each model, a row for each method."""
-
-    picture: str
-    size: tuple[int, int]
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-
-
-def map_grid(spec: MapSpec, page_state: PageState, image_id: str, options: ViewOptions) -> MapGrid:
-    """The grid for one image, with the maps that are ready."""
-    images = page_state.images
-    height, width = cache.picture(images.digest, image_id, _SIDE_PX).shape[:2]
-    address = cache.picture_uri(images.digest, image_id, _SIDE_PX)
-    base = address if options.view == IMAGE else cache.picture_uri(images.digest, image_id, _SIDE_PX, in_grey=True)
-    requests = requests_of(spec, page_state, image_id)
+def map_grid(
+    spec: MapSpec, page_state: PageState, options: ViewOptions
+) -> tuple[tuple[int, int], list[Column], list[Row]]:
+    """The image's (height, width), a column for each model, and a row for each method with the maps that are ready."""
+    base, size = page_state.address(SIDE_PX, in_grey=options.view != IMAGE), page_state.size(SIDE_PX)
+    requests = requests_of(spec, page_state)
     rows = []
     for name in spec.methods:
         method = METHODS[name]
-        maps, shared = _maps(requests, name, (height, width), options)
+        maps, shared = _maps(requests, name, size, options)
         panels = []
         for card in page_state.cards:
             request = requests[name, card.digest]
@@ -55,15 +42,14 @@ def map_grid(spec: MapSpec, page_state: PageState, image_id: str, options: ViewO
             elif failure := session.state().failures.get(request.key):
                 panels.append(Panel(base, words=failure))
             elif (so_far := session_jobs.unfinished(request)) is not None:
-                panels.append(_unfinished(request, so_far, (height, width), options.view, base))
+                panels.append(_unfinished(page_state, request, so_far, options))
             elif card.digest in maps:
-                panels.append(_panel(page_state, request, maps[card.digest], shared, options.view, base))
+                panels.append(_panel(page_state, request, maps[card.digest], shared, options))
             else:
                 panels.append(Panel(base, words="computing …"))
         question = f"{method.question} ⚠ {method.warning}" if method.warning else method.question
         rows.append(Row(method.title, question, method.signed, tuple(panels)))
-    columns = tuple(_column(page_state.table, images.index(image_id), card) for card in page_state.cards)
-    return MapGrid(address, (height, width), columns, tuple(rows))
+    return size, [_column(page_state, card) for card in page_state.cards], rows
 
 
 def _maps(
@@ -76,7 +62,7 @@ def _maps(
         if name == method and isinstance(request, AttributionRequest) and request.key in cache.store()
     }
     maps = {digest: one for digest, one in placed.items() if one is not None}
-    return maps, map_scale(list(maps.values())) if options.shared_scale else None
+    return maps, map_scale(list(maps.values())) if options.shared else None
 
 
 def _panel(
@@ -84,33 +70,27 @@ def _panel(
     request: AttributionRequest,
     attribution: np.ndarray,
     shared: float | None,
-    view: str,
-    base: str,
+    options: ViewOptions,
 ) -> Panel:
     """A stored map, or why there is nothing to see."""
     signed = request.method.signed
     if not has_evidence(attribution):
-        return Panel(base, words="The map is zero everywhere." if signed else "No positive evidence for this class.")
+        words = "The map is zero everywhere." if signed else "No positive evidence for this class."
+        return Panel(page_state.address(SIDE_PX, in_grey=options.view != IMAGE), words=words)
     scale = shared or map_scale([attribution])
-    caption = _caption(page_state, request, scale)
-    if view == IMAGE:
-        return Panel(base, caption=caption)
-
-    def draw() -> np.ndarray:
-        return colour_map(attribution, signed, scale, overlay=view == OVERLAY)
-
-    overlay = cache.drawn(f"{request.version(cache.store())} {attribution.shape} {scale} {view}", draw)
-    return Panel(base if view == OVERLAY else "", overlay, caption=caption)
+    key = f"{request.version(cache.store())} {attribution.shape}"
+    overlay = options.in_front(key, lambda: attribution, signed, scale)
+    return Panel(options.behind(page_state, SIDE_PX), overlay, caption=_caption(page_state, request, scale))
 
 
-def _unfinished(request: AttributionRequest, so_far: Attribution, size: tuple[int, int], view: str, base: str) -> Panel:
+def _unfinished(page_state: PageState, request: AttributionRequest, so_far: Attribution, options: ViewOptions) -> Panel:
     """A map that a job is still refining."""
-    caption = "estimate, being refined …"
-    if view == IMAGE:
-        return Panel(base, caption=caption)
-    placed = request.card.preprocessing.to_image(so_far.maps[0], *size)
-    colours = colour_map(placed, request.method.signed, map_scale([placed]), overlay=view == OVERLAY)
-    return Panel(base if view == OVERLAY else "", content.STORE.put(to_webp(colours), "webp"), caption=caption)
+    behind, caption = options.behind(page_state, SIDE_PX), "estimate, being refined …"
+    if options.view == IMAGE:
+        return Panel(behind, caption=caption)
+    placed = request.card.preprocessing.to_image(so_far.maps[0], *page_state.size(SIDE_PX))
+    colours = colour_map(placed, request.method.signed, map_scale([placed]), overlay=options.view == OVERLAY)
+    return Panel(behind, content.STORE.put(to_webp(colours), "webp"), caption=caption)
 
 
 def _caption(page_state: PageState, request: AttributionRequest, scale: float) -> str:
@@ -127,8 +107,8 @@ def _caption(page_state: PageState, request: AttributionRequest, scale: float) -
     return "\n".join(line for line in (" · ".join(facts), on_map, on_masks, *found.notes) if line)
 
 
-def _column(table: Predictions, row: int, card: ModelCard) -> Column:
-    colour = session.state().colour(card.digest)
+def _column(page_state: PageState, card: ModelCard) -> Column:
+    colour, table, row = session.state().colour(card.digest), page_state.table, page_state.row
     if not card.classifies:
         return Column(f"{card.name} (one number, no classes)", colour, ())
     model = table.models.index(card.digest)
@@ -137,37 +117,30 @@ def _column(table: Predictions, row: int, card: ModelCard) -> Column:
     return Column(card.name, colour, answers)
 
 
-def to_npz_file(spec: MapSpec, page_state: PageState, image_id: str) -> bytes:
+def to_npz_file(spec: MapSpec, page_state: PageState) -> bytes:
     """The raw maps that are ready, as `METHOD/MODEL`, over each model's input at the method's resolution."""
     arrays = {}
-    for (name, _), request in requests_of(spec, page_state, image_id).items():
+    for (name, _), request in requests_of(spec, page_state).items():
         if isinstance(request, AttributionRequest) and (found := request.load(cache.store())) is not None:
             arrays[f"{name}/{request.card.name}"] = found.maps[0]
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+    return to_npz(arrays)
 
 
-def to_png_file(spec: MapSpec, page_state: PageState, image_id: str, options: ViewOptions) -> bytes:
-    """The grid as one picture, with the maps over the image."""
-    images, cards = page_state.images, page_state.cards
-    picture = cache.picture(images.digest, image_id, _SIDE_PX)
-    requests = requests_of(spec, page_state, image_id)
+def to_png_file(spec: MapSpec, page_state: PageState, options: ViewOptions) -> bytes:
+    """The grid in one file, with the maps over the image."""
+    pixels, requests = page_state.pixels(SIDE_PX), requests_of(spec, page_state)
     lines: list[list[np.ndarray | str]] = []
     for name in spec.methods:
-        maps, shared = _maps(requests, name, picture.shape[:2], options)
+        maps, shared = _maps(requests, name, page_state.size(SIDE_PX), options)
         line: list[np.ndarray | str] = []
-        for card in cards:
-            request = requests[name, card.digest]
-            if card.digest in maps:
-                scale = shared or map_scale([maps[card.digest]])
-                colours = colour_map(maps[card.digest], METHODS[name].signed, scale, overlay=True)
-                line.append(over(grey(picture), colours, options.opacity))
-            else:
+        for card in page_state.cards:
+            request, placed = requests[name, card.digest], maps.get(card.digest)
+            if placed is None:
                 line.append(request if isinstance(request, str) else "not ready")
+            else:
+                scale = shared or map_scale([placed])
+                line.append(map_over(pixels, placed, METHODS[name].signed, scale, options.opacity))
         lines.append(line)
-    titles = []
-    for card in cards:
-        column = _column(page_state.table, images.index(image_id), card)
-        titles.append(": ".join([column.name, *(f"{name} {value:.2f}" for name, value, _ in column.answers[:1])]))
+    columns = [_column(page_state, card) for card in page_state.cards]
+    titles = [": ".join([one.name, *(f"{name} {value:.2f}" for name, value, _ in one.answers[:1])]) for one in columns]
     return to_png(sheet(titles, [METHODS[name].title for name in spec.methods], lines))

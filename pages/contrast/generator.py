@@ -1,4 +1,4 @@
-"""The generator of the image set at work: which one it is, how real its pictures look, and the training of one."""
+"""The generator of the image set at work: which one it is, how real its images look, and the training of one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
 from pages.shared.chart.component import chart
-from pages.shared.job_progress import resumable_progress, wait_for
-from pages.shared.param_widgets import about, settings_of
-from suggestion.table import Predictions
+from pages.shared.job_progress import progress_line, wait_for
+from pages.shared.page_state import PageState
+from pages.shared.widgets import segments, settings_of, what_is_it
 
 #: This session's jobs: the training, and the digits on their way in.
 GENERATOR, DIGITS = "contrast_generator", "contrast_digits"
@@ -33,11 +33,12 @@ _HERE, _READY = "trained here", "ready-made"
 
 _SHEET_PX = 480
 
-#: How long the settings that the page begins with take for small pictures.
+#: How long the settings that the page begins with take for small images.
 _TAKES = "about 20 minutes"
 
+_RESUME = "resume whenever you like"
 _READING = (
-    "Pictures that the generator makes of random numbers: what it cannot make, no contrast can show. The curve falls, "
+    "Images that the generator makes of random numbers: what it cannot make, no contrast can show. The curve falls, "
     "and levels off, as the critic finds it harder to tell them from real ones."
 )
 
@@ -62,7 +63,7 @@ def offer(images: ImageSet) -> None:
     """What to do where no generator fits: ask about the digits, or train one."""
     state = session.state()
     st.markdown(
-        "A contrast is the nearest picture between two classes, so it takes a generator that knows what pictures of "
+        "A contrast is the nearest image between two classes, so it takes a generator that knows what images of "
         f"the set look like. **{images.name}** has none yet. The one that comes with the app can make nothing but "
         "handwritten digits."
     )
@@ -74,7 +75,7 @@ def offer(images: ImageSet) -> None:
         st.rerun()
     if job is None or not job.active:
         icon = ":material/swap_horiz:"
-        if st.button("Switch to the digits and their nets", type="primary", key="contrast_digits", icon=icon):
+        if st.button("Switch to the digits and their models", type="primary", key="contrast_digits", icon=icon):
             state.jobs[DIGITS] = demo_sets.add(demo_sets.DIGITS)
             st.rerun()
     if job is not None:
@@ -83,11 +84,11 @@ def offer(images: ImageSet) -> None:
     _train(images)
 
 
-def pick_for_newcomers(table: Predictions) -> None:
+def pick_for_newcomers(page_state: PageState) -> None:
     """Who came by the switch to the digits gets six of them picked: there is something on show at once."""
     state = session.state()
     if state.take_six and not state.picks:
-        state.pick(pick_navigation.most_disputed(table, session.images()))
+        state.pick(pick_navigation.most_disputed(page_state.table, page_state.images))
         state.take_six = False
         st.rerun()  # the sidebar counts them
     state.take_six = False
@@ -99,14 +100,7 @@ def section(images: ImageSet, trained: Trained) -> None:
     ready = ready_made(images.digest)
     own = generators.last_trained(cache.store(), images.digest)
     if ready and own and _training(images) is None:
-        st.segmented_control(
-            "Which one",
-            [_HERE, _READY],
-            default=_which(images),
-            required=True,
-            key=f"contrast_which_{images.digest}",
-            persist_state="session",
-        )
+        segments("Which one", [_HERE, _READY], f"contrast_which_{images.digest}", default=_which(images))
     shape, colours = trained.shape, "grey" if trained.shape.channels == 1 else "colour"
     what = "The one that comes with the app" if ready and trained.key == ready.key else "Trained here"
     st.caption(
@@ -114,8 +108,8 @@ def section(images: ImageSet, trained: Trained) -> None:
         f"{shape.latent} numbers."
     )
     if ready and trained.key == ready.key:
-        picture = cache.image_file(f"samples {trained.key}", lambda: _sheet(samples(trained)))
-        st.image(picture, width=_SHEET_PX, alt="Pictures that the generator makes of random numbers")
+        made = cache.image_file(f"samples {trained.key}", lambda: _sheet(samples(trained)))
+        st.image(made, width=_SHEET_PX, alt="Images that the generator makes of random numbers")
         with st.expander("Train one here", key="contrast_generator_box", on_change="rerun") as box:
             if box.open or _training(images) is not None:
                 _train(images)
@@ -136,7 +130,7 @@ def _key(images: ImageSet, wanted: str) -> str:
 def _train(images: ImageSet) -> None:
     """Settings, start, stop and go on, and what there is to see."""
     if len(images) < FEWEST_IMAGES:
-        needed = f"{FEWEST_IMAGES} pictures or more to train a generator"
+        needed = f"{FEWEST_IMAGES} images or more to train a generator"
         st.info(str(InputError(needed, f"{len(images)} in {images.name}", "Add more images of the kind.")))
         return
     own = generators.last_trained(cache.store(), images.digest)
@@ -154,8 +148,7 @@ def _train(images: ImageSet) -> None:
         if st.button(label, key="contrast_train", icon=":material/model_training:", disabled=bool(busy) or over):
             _submit(images, request, snapshot)
             st.rerun()
-        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
-            st.markdown(about(GeneratorTraining()))
+        what_is_it(GeneratorTraining())
         st.caption(f"{PARAMS.steps:,} steps at 32 px take {_TAKES} on one core. Stop and go on whenever you like.")
     if busy is not None and job is None:
         st.caption("Another training of this set is at work; its settings are not the ones above.")
@@ -168,8 +161,7 @@ def _submit(images: ImageSet, request: GeneratorRequest, snapshot: Snapshot | No
     until = steps if snapshot is None or snapshot.step < steps else snapshot.step + steps
     request = replace(request, params=replace(request.params, steps=until))
     session_jobs.retry([request])
-    title, key = f"Generator of {images.name}", _key(images, request.key)
-    session_jobs.submit(GENERATOR, title, images, [request], key=key)
+    session_jobs.submit(GENERATOR, f"Generator of {images.name}", images, [request], key=_key(images, request.key))
 
 
 def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
@@ -179,7 +171,7 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
         return
     if failure := session.state().failures.get(request.key):
         st.error(failure, icon=":material/error:")
-    resumable_progress(GENERATOR, [key], GENERATOR, polled, _READING)
+    progress_line(job if job is not None and job.key == key else None, GENERATOR, polled, _READING, _RESUME)
     with st.container(height=_SHEET_PX + 60, border=False):  # nothing moves when the first samples come
         if snapshot is None:
             st.caption("The first samples come within seconds.")
@@ -188,15 +180,14 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
             st.warning(snapshot.note, icon=":material/warning:")
         left, right = st.columns(2)
         with left:
-            picture = to_webp(_sheet(snapshot.samples))
-            st.image(picture, width=_SHEET_PX, alt=f"Samples of the generator after {snapshot.step} steps")
+            alt = f"Samples of the generator after {snapshot.step} steps"
+            st.image(to_webp(_sheet(snapshot.samples)), width=_SHEET_PX, alt=alt)
         with right:
-            words = f"step {snapshot.step:,} · samples differ by {snapshot.spread:.0%} of what real pictures do"
-            st.caption(words)
+            st.caption(f"step {snapshot.step:,} · samples differ by {snapshot.spread:.0%} of what real images do")
             chart(losses_figure(snapshot.losses), key="contrast_losses", alt="The critic's loss", toolbar=False)
 
 
-def _sheet(pictures: np.ndarray) -> np.ndarray:
-    """Samples (N, side, side, C) uint8 on one picture (H, W, 3) uint8."""
-    whole = sheet(pictures)
+def _sheet(made: np.ndarray) -> np.ndarray:
+    """Samples (N, side, side, C) uint8 on one image (H, W, 3) uint8."""
+    whole = sheet(made)
     return crisp(np.broadcast_to(whole, (*whole.shape[:2], 3)))

@@ -1,4 +1,4 @@
-"""Contrasts in the background: what is asked of each model, what is known of it, and the job that finds it."""
+"""Contrasts in the background: what is asked of each model, and the job that finds it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from common.errors import InputError
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import ContrastParams
-from explainers.contrastive.request import Contrast, ContrastRequest
-from explainers.contrastive.rule import BESIDE, RuleContrast, RuleContrastRequest
+from explainers.contrastive.request import ContrastRequest
+from explainers.contrastive.rule import BESIDE, RuleContrastRequest
 from explainers.registry import METHODS
-from images.image_set import ImageSet
 from models.card import ModelCard
-from pages.shared import cache, session, session_jobs
+from pages.shared import session, session_jobs
+from pages.shared.page_state import PageState
 from suggestion import targets
-from suggestion.table import NONE, Predictions
+from suggestion.table import NONE
 
 #: This session's job.
 CONTRAST = "contrast"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ContrastSpec:
     """What is asked: kinds of class as in `targets`, or for `probe` the digest of a model whose answer it is.
 
     `xgems` and `rule` are what to show beside CDeepEx.
@@ -38,92 +38,81 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What the page shows: a choice for these models and pictures, by one generator."""
+class ContrastRequests:
+    """Asks for contrasts of the image on show, by one generator."""
 
-    choice: Choice
-    cards: tuple[ModelCard, ...]
-    images: ImageSet
-    table: Predictions
+    page_state: PageState
+    spec: ContrastSpec
     trained: Trained
 
     @property
     def settings(self) -> list[ContrastParams]:
         """CDeepEx, and xGEMs where it is wanted beside it."""
-        params = ContrastParams(**self.choice.settings)
-        return [params, replace(params, constraints=False)] if self.choice.xgems else [params]
+        params = ContrastParams(**self.spec.settings)
+        return [params, replace(params, constraints=False)] if self.spec.xgems else [params]
 
-    def request(self, card: ModelCard, image_id: str, params: ContrastParams) -> ContrastRequest | str:
-        """The question to one model about one picture, or the reason why there is none."""
+    def request(self, card: ModelCard, params: ContrastParams | None = None) -> ContrastRequest | str:
+        """The question to one model, by default of CDeepEx; or the reason why there is none."""
         if not card.classifies:
             return f"{card.name} gives one number and chooses among no classes."
-        row = self.images.index(image_id)
-        true = targets.target_of(self.table, row, card, self.choice.explain, self.choice.explain_class)
+        page_state, spec = self.page_state, self.spec
+        true = targets.target_of(page_state.table, page_state.row, card, spec.explain, spec.explain_class)
         if isinstance(true, str):
             return true
-        probe = self._probe(card, row, true)
+        probe = self._probe(card, true)
         if isinstance(probe, str):
             return probe
-        request = ContrastRequest(card, image_id, true, probe, self.trained, params)
+        request = ContrastRequest(card, page_state.image_id, true, probe, self.trained, params or self.settings[0])
         try:
-            request.check(session_jobs.sources(self.images))
+            request.check(session_jobs.sources(page_state.images))
         except InputError as error:
             return str(error)
         return request
 
-    def rule_request(self, request: ContrastRequest, name: str) -> RuleContrastRequest | str:
-        """The same question to a method that explains one class at a time, or the reason why it does not suit."""
-        card, method = request.card, METHODS[name]
+    def rule_request(self, card: ModelCard, name: str) -> RuleContrastRequest | str:
+        """The same question to a method that explains one class at a time, or the reason why there is none."""
+        request, method = self.request(card), METHODS[name]
+        if isinstance(request, str):
+            return request
         if reason := method.applies(card):
             return reason
-        return RuleContrastRequest(card, request.image_id, request.true, request.probe, method, self.images.digest)
+        data = self.page_state.images.digest
+        return RuleContrastRequest(card, request.image_id, request.true, request.probe, method, data)
 
-    def requests(self, image_id: str) -> list[ContrastRequest]:
-        """All that can be asked about one picture."""
-        found = [self.request(card, image_id, params) for params in self.settings for card in self.cards]
-        return [asked for asked in found if isinstance(asked, ContrastRequest)]
+    def requests(self) -> list[ContrastRequest]:
+        """All that can be asked."""
+        found = [self.request(card, params) for params in self.settings for card in self.page_state.cards]
+        return [one for one in found if isinstance(one, ContrastRequest)]
 
-    def rule_requests(self, image_id: str) -> list[RuleContrastRequest]:
+    def rule_requests(self) -> list[RuleContrastRequest]:
         """The same for the methods beside them, if they are wanted."""
-        if not self.choice.rule:
-            return []
-        asked = [one for one in self.requests(image_id) if one.params.constraints]
-        found = [self.rule_request(one, name) for name in BESIDE for one in asked]
+        methods = BESIDE if self.spec.rule else ()
+        found = [self.rule_request(card, name) for name in methods for card in self.page_state.cards]
         return [one for one in found if isinstance(one, RuleContrastRequest)]
 
-    def _probe(self, card: ModelCard, row: int, true: int) -> int | str:
+    def _probe(self, card: ModelCard, true: int) -> int | str:
         """The class that it is not."""
-        kind, position = self.choice.probe, self.table.models.index(card.digest)
+        kind, table, row = self.spec.probe, self.page_state.table, self.page_state.row
         if kind == targets.RUNNER_UP:
-            name = card.class_names[true]
-            rivals = [self.table.class_name(int(n)) for n in self.table.top[row, position] if n != NONE]
-            rival = next((other for other in rivals if other != name), None)
-            return self._column(card, row, rival) if rival else f"{card.name} has no runner-up."
-        if kind in self.table.models:
-            number = int(self.table.predicted[row, self.table.models.index(kind)])
-            name = str(self.table.class_name(number))
-            probe = self._column(card, row, name)
+            numbers = table.top[row, table.models.index(card.digest)]
+            rivals = [table.class_name(int(number)) for number in numbers if number != NONE]
+            rival = next((other for other in rivals if other != card.class_names[true]), None)
+            return self._column(card, rival) if rival else f"{card.name} has no runner-up."
+        if kind in table.models:
+            name = str(table.class_name(int(table.predicted[row, table.models.index(kind)])))
+            probe = self._column(card, name)
             return f"{card.name} is asked about {name} itself: nothing to set against it." if probe == true else probe
-        return targets.target_of(self.table, row, card, kind, self.choice.probe_class)
+        return targets.target_of(table, row, card, kind, self.spec.probe_class)
 
-    def _column(self, card: ModelCard, row: int, name: str) -> int | str:
-        return targets.target_of(self.table, row, card, targets.ONE_CLASS, name)
-
-
-def known(request: ContrastRequest) -> Contrast | None:
-    """What was found."""
-    return request.load(cache.store())
+    def _column(self, card: ModelCard, name: str) -> int | str:
+        return targets.target_of(self.page_state.table, self.page_state.row, card, targets.ONE_CLASS, name)
 
 
-def known_rule(request: RuleContrastRequest) -> RuleContrast | None:
-    """What the paper's rule made of a method's two maps."""
-    return request.load(cache.store())
-
-
-def submit(scene: Scene) -> None:
-    """Find what the store lacks, the picture on show first; a job for an older choice is stopped."""
-    state = session.state()
-    here, *picks = state.picks[state.position :] + state.picks[: state.position]
-    elsewhere = [request for pick in picks for request in scene.requests(pick)]
-    title = f"Contrasts of {len(scene.cards)} models"
-    session_jobs.submit(CONTRAST, title, scene.images, scene.requests(here), scene.rule_requests(here), elsewhere)
+def submit(contrasts: ContrastRequests) -> None:
+    """Find what the store lacks, the image on show first; a job for an older choice is stopped."""
+    page_state = contrasts.page_state
+    picks = session.state().picks_ahead[1:]
+    elsewhere = [one for pick in picks for one in replace(contrasts, page_state=page_state.showing(pick)).requests()]
+    title = f"Contrasts of {len(page_state.cards)} models"
+    here = contrasts.requests(), contrasts.rule_requests()
+    session_jobs.submit(CONTRAST, title, page_state.images, *here, elsewhere)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import streamlit as st
 
-from explainers.layers.maps import DIFFER, NUMBER, ORDERS, PEAK, STRONGEST
+from explainers.layers.maps import DIFFER, NUMBER, PEAK, STRONGEST
 from models.card import Layer, ModelCard
-from pages.layers.view import Look, Units
+from pages.layers.view import Units, ViewOptions
 from pages.shared import layer_chooser, session, site_map
 from pages.shared.chart.component import ChartPoint
+from pages.shared.panels import IMAGE, MAP, OVERLAY
+from pages.shared.widgets import KEPT, choose_model, segments
 
 KEY = "layers"
 
@@ -21,46 +22,20 @@ _ORDER_WORDS = {STRONGEST: "strongest", PEAK: "highest peak", NUMBER: "number", 
 _AT_REST = ("Identity", "Dropout", "Dropout2d", "DropPath", "DropBlock2d")
 
 
-def look_at(cards: Sequence[ModelCard]) -> tuple[Look, bool]:
+def choose_view(cards: Sequence[ModelCard]) -> tuple[ViewOptions, bool]:
     """How maps are ordered and drawn, and whether all models move in step; all of it instant."""
-    kept: dict[str, Any] = {"required": True, "persist_state": "session"}
-    orders = [*ORDERS, DIFFER] if len(cards) > 1 else list(ORDERS)
+    several = len(cards) > 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        by = st.segmented_control(
-            "Order",
-            orders,
-            default=STRONGEST,
-            format_func=lambda one: _ORDER_WORDS[one],
-            key="layers_order",
-            help="Strongest: by the mean over the picture. Differ most: two models of one architecture, unit by unit.",
-            **kept,
-        )
-        against = ""
-        if by == DIFFER:
-            names = {card.digest: card.name for card in cards}
-            against = st.selectbox(
-                "Compared with", list(names), format_func=lambda d: names[d], key="layers_against", width=160
-            )
-        scale = st.segmented_control(
-            "Scale",
-            ["per unit", "shared"],
-            default="per unit",
-            key="layers_scale",
-            help="Shared: one scale for all units of a layer, so that magnitudes compare.",
-            **kept,
-        )
-        view = st.segmented_control(
-            "Large map", ["overlay", "map", "picture"], default="overlay", key="layers_view", **kept
-        )
-        in_step = False
-        if len(cards) > 1:
-            in_step = st.toggle(
-                "All models in step",
-                key="layers_in_step",
-                persist_state="session",
-                help="Moving one moves the others: to the layer of the same name, else to the same depth.",
-            )
-    return Look(by, scale == "shared", view, against), in_step
+        orders = {by: words for by, words in _ORDER_WORDS.items() if several or by != DIFFER}
+        words = "Strongest: by the mean over the image. Differ most: two models of one architecture, unit by unit."
+        by = segments("Order", orders, "layers_order", help=words)
+        against = choose_model(cards, "layers_against", "Compared with", width=160).digest if by == DIFFER else ""
+        words = "Shared: one scale for all units of a layer, so that magnitudes compare."
+        scale = segments("Scale", ["per unit", "shared"], "layers_scale", help=words)
+        view = segments("Large map", [OVERLAY, MAP, IMAGE], "layers_view")
+        words = "Moving one moves the others: to the layer of the same name, else to the same depth."
+        in_step = several and st.toggle("All models in step", key="layers_in_step", help=words, **KEPT)
+    return ViewOptions(by, scale == "shared", view, against), in_step
 
 
 def suits(layer: Layer) -> bool:
@@ -126,7 +101,7 @@ def take_unit(units: Units) -> Callable[[ChartPoint], None]:
 
 
 def to_maxout(units: Units) -> None:
-    """The button to the picture that excites the unit most."""
+    """The button to the image that maximises the unit's activation."""
     digest = units.request.card.digest
     if st.button("MaxOut this unit", icon=":material/arrow_forward:", key=f"layers_maxout_{digest}"):
         session.state().maxout_target = (digest, units.layer.name, units.chosen)

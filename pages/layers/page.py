@@ -1,26 +1,25 @@
-"""Layers: what every unit of a layer answers to a picture, model beside model."""
+"""Layers: what every unit of a layer answers to an image, model beside model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from common.errors import InputError
 from explainers.layers.facts import FactsRequest
 from figures.layers import kernel_sheet, unit_histogram
 from figures.maps import to_webp
 from models.card import ModelCard
-from pages.layers import jobs as working
 from pages.layers import view
-from pages.layers.controls import choose_layer, keep_in_step, look_at, take_unit, to_maxout
-from pages.layers.view import Look, Units
+from pages.layers.controls import choose_layer, choose_view, keep_in_step, take_unit, to_maxout
+from pages.layers.jobs import KERNELS, NOW, submit
+from pages.layers.view import Units, ViewOptions
 from pages.shared import cache, pick_navigation, session, session_jobs, top_images
 from pages.shared.chart.component import chart
+from pages.shared.job_progress import progress_line
 from pages.shared.page_state import PageState
-from pages.shared.preview import square
+from pages.shared.widgets import downloads
 
 READING = "Every tile is one unit's activation over the image; a bar where the unit has no grid. Click one."
 
@@ -28,37 +27,19 @@ READING = "Every tile is one unit's activation over the image; a bar where the u
 _BESIDE = 4
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the page shows: `image_id` of the selected images, and of each model, by its digest, one of the `layers`."""
-
-    page: PageState
-    image_id: str
-    layers: dict[str, str]
-    look: Look
-
-
 def page() -> None:
     """Every model's units in one layer for the selected image, and the first kernels."""
     st.title("What does each unit respond to?")
-    table = pick_navigation.require_predictions("layers")
-    pick_navigation.require_picks(table, "layers")
-    page_state = PageState(session.cards(), session.images(), table)
-    try:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            image_id = pick_navigation.pager("layers")
-        look, in_step = look_at(page_state.cards)
-        layers = choose_layers(page_state, image_id, in_step)
-        shown = Shown(page_state, image_id, layers, look)
-        working.submit(page_state.cards, layers, page_state.images, image_id)
-        pace = working.pace()
-        if pace is None:
-            show(shown, False)
-        else:
-            st.fragment(show, run_every=pace)(shown, True)
-        first_kernels(page_state)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
+    page_state = pick_navigation.require_picks("layers")
+    pick_navigation.pager(page_state, "layers")
+    options, in_step = choose_view(page_state.cards)
+    layers = choose_layers(page_state, in_step)
+    submit(page_state, layers)
+    if session_jobs.active(NOW) is None:
+        show(page_state, layers, options, False)
+    else:
+        st.fragment(show, run_every=0.3)(page_state, layers, options, True)
+    first_kernels(page_state)
 
 
 def beside(cards: Sequence[ModelCard]) -> Iterator[tuple[ModelCard, DeltaGenerator]]:
@@ -67,58 +48,56 @@ def beside(cards: Sequence[ModelCard]) -> Iterator[tuple[ModelCard, DeltaGenerat
         yield from zip(cards[start : start + _BESIDE], st.columns(min(len(cards), _BESIDE), gap="medium"), strict=False)
 
 
-def choose_layers(page_state: PageState, image_id: str, in_step: bool) -> dict[str, str]:
+def choose_layers(page_state: PageState, in_step: bool) -> dict[str, str]:
     """Each model's name and prediction, and the layer to look into, by the model's digest."""
-    state, table = session.state(), page_state.table
-    row = page_state.images.index(image_id)
+    table, row = page_state.table, page_state.row
     keep_in_step(page_state.cards, in_step)
     layers = {}
     for card, column in beside(page_state.cards):
         position = table.models.index(card.digest)
         said = f"{table.class_name(int(table.predicted[row, position]))} {table.confidence[row, position]:.2f}"
-        words = f"{square(state.colour(card.digest))} **{card.name}** {said if card.classifies else ''}"
+        words = f"{session.square(card.digest)} **{card.name}** {said if card.classifies else ''}"
         with column:
             st.markdown(words, unsafe_allow_html=True)
             layers[card.digest] = choose_layer(card)
     return layers
 
 
-def show(shown: Shown, polled: bool) -> None:
+def show(page_state: PageState, layers: dict[str, str], options: ViewOptions, polled: bool) -> None:
     """Every model's units, and the one that was clicked; redrawn while maps are being computed."""
-    pick_navigation.progress([working.NOW], polled, READING)
-    for card, column in beside(shown.page.cards):
+    progress_line(session.state().jobs.get(NOW), "layers", polled, READING)
+    n_beside = min(len(page_state.cards), _BESIDE)
+    for card, column in beside(page_state.cards):
         with column:
-            one_model(card, shown, polled)
+            units = view.units_of(card, page_state, layers, options)
+            all_units(units, options, n_beside)
+            if not isinstance(units, str):
+                closer(units, page_state, options, polled)
 
 
-def one_model(card: ModelCard, shown: Shown, polled: bool) -> None:
-    """A model's units; below them a closer look at one."""
-    cards, look = shown.page.cards, shown.look
-    n_beside = min(len(cards), _BESIDE)
-    units = view.units_of(card, cards, shown.layers, shown.image_id, look)
+def all_units(units: Units | str, options: ViewOptions, n_beside: int) -> None:
+    """A model's units, or the words that stand in their place."""
     with st.container(height=view.height_for(n_beside), border=False):
         if isinstance(units, str):
             st.caption(units)
-        else:
-            chart(
-                view.figure(units, look, n_beside),
-                key=f"layers_chart_{card.digest}",
-                alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
-                on_click=take_unit(units),
-                toolbar=False,
-            )
-    if isinstance(units, str):
-        return
+            return
+        card = units.request.card
+        chart(
+            view.figure(units, options, n_beside),
+            key=f"layers_chart_{card.digest}",
+            alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
+            on_click=take_unit(units),
+            toolbar=False,
+        )
     with st.container(height=100, border=False, gap="xsmall"):
         if units.values.ndim == 3:
-            st.html(view.legend(units, look))
+            st.html(view.legend(units, options))
         st.caption("  \n".join(line for line in (view.about(units), units.remark) if line))
-    closer(units, shown, polled)
 
 
-def closer(units: Units, shown: Shown, polled: bool) -> None:
-    """One unit: its large map, its histogram over the data set, and the images that excite it most and least."""
-    card, unit, images, look = units.request.card, units.chosen, shown.page.images, shown.look
+def closer(units: Units, page_state: PageState, options: ViewOptions, polled: bool) -> None:
+    """One unit: its large map, its histogram over the data set, and the images of its highest and lowest activation."""
+    card, unit, images = units.request.card, units.chosen, page_state.images
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(units.name(unit).capitalize())
         to_maxout(units)
@@ -126,13 +105,15 @@ def closer(units: Units, shown: Shown, polled: bool) -> None:
         st.caption(view.about_unit(units))
     if units.values.ndim == 3:
         alt = f"Where {units.name(unit)} of {units.layer.name} in {card.name} responds to the image"
-        st.image(view.large_map(units, look, images), width="stretch" if len(shown.page.cards) > 1 else 560, alt=alt)
+        large = view.large_map(units, page_state, options)
+        st.image(large, width="stretch" if len(page_state.cards) > 1 else 560, alt=alt)
     with st.container(height=200, border=False):
         values = cache.unit_activations(card, images, units.layer.name)
         if values is not None:
-            row = images.index(shown.image_id)
             chart(
-                unit_histogram(values[:, unit], float(values[row, unit]), session.state().colour(card.digest)),
+                unit_histogram(
+                    values[:, unit], float(values[page_state.row, unit]), session.state().colour(card.digest)
+                ),
                 key=f"layers_histogram_{card.digest}",
                 toolbar=False,
                 alt=f"Activation of {units.name(unit)} on {len(images):,} images",
@@ -140,10 +121,9 @@ def closer(units: Units, shown: Shown, polled: bool) -> None:
     if values is not None or not polled:  # two parts of a page that look after jobs must not lie in each other
         top_images.show(card, units.layer.name, unit, f"layers_{card.digest}")
     with st.container(horizontal=True):
-        stem, icon = f"{shown.image_id}-{card.name}-{units.layer.name}", ":material/download:"
-        png, npz = lambda: view.to_png_file(units, look), lambda: view.to_npz_file(units)
-        st.download_button("PNG", png, f"{stem}.png", "image/png", key=f"layers_png_{card.digest}", icon=icon)
-        st.download_button("npz", npz, f"{stem}.npz", key=f"layers_npz_{card.digest}", icon=icon)
+        stem = f"{page_state.image_id}-{card.name}-{units.layer.name}"
+        png, npz = lambda: view.to_png_file(units, options), lambda: view.to_npz_file(units)
+        downloads(stem, f"layers_{card.digest}", png, npz)
 
 
 def first_kernels(page_state: PageState) -> None:
@@ -152,14 +132,15 @@ def first_kernels(page_state: PageState) -> None:
     with inside:
         if inside.open:
             st.caption("Each is scaled by its own largest weight; grey is zero, colours are those that it looks for.")
-            working.submit_kernels(page_state.cards, page_state.images)
-            busy = session_jobs.active(working.KERNELS) is not None
+            requests = [FactsRequest(card) for card in page_state.cards]
+            session_jobs.submit(KERNELS, "First kernels", page_state.images, requests)
+            busy = session_jobs.active(KERNELS) is not None
             st.fragment(kernels, run_every=0.3 if busy else None)(page_state.cards, busy)
 
 
 def kernels(cards: Sequence[ModelCard], polled: bool) -> None:
     """The first convolution's kernels of every model."""
-    if polled and session_jobs.active(working.KERNELS) is None:
+    if polled and session_jobs.active(KERNELS) is None:
         st.rerun()
     for card, column in beside(cards):
         with column:
@@ -172,8 +153,8 @@ def kernels(cards: Sequence[ModelCard], polled: bool) -> None:
                 st.caption(f"{card.name} has no convolution.")
                 continue
             n, channels, height, width = weights.shape
-            picture = to_webp(kernel_sheet(weights, 8))
-            st.image(picture, width="stretch", alt=f"The {n} kernels of {layer} in {card.name}")
+            alt = f"The {n} kernels of {layer} in {card.name}"
+            st.image(to_webp(kernel_sheet(weights, 8)), width="stretch", alt=alt)
             st.caption(f"{card.name}: {n} kernels of {layer}, {channels} × {height} × {width}")
 
 

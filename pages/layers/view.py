@@ -1,8 +1,7 @@
-"""From a person's choice to the tiles, bars, pictures and words of the layers page, for one model."""
+"""From a person's choice to the tiles, bars, images and words of the layers page, for one model."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +10,12 @@ import plotly.graph_objects as go
 
 from explainers.layers.maps import DIFFER, STRONGEST, UnitMapsRequest, comparable, difference, order, peak, strength
 from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
-from figures.maps import colour_map, grey, map_scale, over, scale_bar
-from images.image_set import ImageSet
+from figures.maps import colour_map, map_over, map_scale, scale_bar
 from models.card import Layer, ModelCard
 from pages.shared import cache, content, session
+from pages.shared.page_state import PageState
+from pages.shared.panels import IMAGE, OVERLAY
+from pages.shared.widgets import to_npz
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
 _SIDE_PX, _PAGE_PX = 640, 990
@@ -24,18 +25,18 @@ _SILENT = 1e-6
 
 
 @dataclass(frozen=True)
-class Look:
+class ViewOptions:
     """How ready maps are ordered and drawn; `against` is the digest of the model that others are compared with."""
 
     order: str = STRONGEST
     shared: bool = False
-    view: str = "overlay"
+    view: str = OVERLAY
     against: str = ""
 
 
 @dataclass(frozen=True)
 class Units:
-    """One model's units of one layer for the picture on show: their values in their order, and what is to be said."""
+    """One model's units of one layer for the image on show: their values in their order, and what is to be said."""
 
     request: UnitMapsRequest
     layer: Layer
@@ -57,21 +58,19 @@ class Units:
         return card.class_names[unit] if is_answer and card.classifies else f"unit {unit}"
 
 
-def units_of(
-    card: ModelCard, cards: Sequence[ModelCard], layers: dict[str, str], image_id: str, look: Look
-) -> Units | str:
-    """The model's units for one picture, with whatever is ready; or the words that stand in their place."""
-    request = UnitMapsRequest(card, image_id, layers[card.digest])
+def units_of(card: ModelCard, page_state: PageState, layers: dict[str, str], options: ViewOptions) -> Units | str:
+    """The model's units for one image, with whatever is ready; or the words that stand in their place."""
+    request = UnitMapsRequest(card, page_state.image_id, layers[card.digest])
     values = request.load(cache.store())
     if values is None:
         return session.state().failures.get(request.key, "waiting for the maps …")
     layer = card.layer(request.layer)
-    if look.order != DIFFER:
-        return Units(request, layer, values, order(values, look.order), look.order)
-    other = _other(card, cards, layers, look)
+    if options.order != DIFFER:
+        return Units(request, layer, values, order(values, options.order), options.order)
+    other = _other(card, page_state.cards, layers, options)
     if isinstance(other, str):
         return Units(request, layer, values, order(values), STRONGEST, f"{other} Ordered by strength.")
-    compared = UnitMapsRequest(other, image_id, request.layer).load(cache.store())
+    compared = UnitMapsRequest(other, page_state.image_id, request.layer).load(cache.store())
     if compared is None:
         return "waiting for the maps …"
     differs = difference(values, compared)
@@ -80,9 +79,11 @@ def units_of(
     return Units(request, layer, values, np.argsort(-differs, kind="stable"), f"{DIFFER} {other.digest}", remark)
 
 
-def _other(card: ModelCard, cards: Sequence[ModelCard], layers: dict[str, str], look: Look) -> ModelCard | str:
+def _other(
+    card: ModelCard, cards: Sequence[ModelCard], layers: dict[str, str], options: ViewOptions
+) -> ModelCard | str:
     """The model to compare with: the toolbar's, which itself takes the first that suits it; or why there is none."""
-    others = [one for one in cards if (one.digest == look.against) != (card.digest == look.against)]
+    others = [one for one in cards if (one.digest == options.against) != (card.digest == options.against)]
     reasons = []
     for other in others:
         if layers[other.digest] != layers[card.digest]:
@@ -104,7 +105,7 @@ def height_for(n_models: int) -> int:
     return max(280, min(560, round(width_for(n_models) * 1.15)))
 
 
-def figure(units: Units, look: Look, n_models: int) -> go.Figure:
+def figure(units: Units, options: ViewOptions, n_models: int) -> go.Figure:
     """The mosaic of a layer with a grid, bars for one without."""
     values, card = units.values, units.request.card
     if values.ndim == 1:
@@ -113,8 +114,8 @@ def figure(units: Units, look: Look, n_models: int) -> go.Figure:
     width_px = width_for(n_models)
     key = units.request.key if not units.by.startswith(DIFFER) else f"{units.request.key} {units.order.tobytes().hex()}"
     columns = columns_for(len(values), width_px)
-    tiles = cache.mosaic(key, units.by, columns, look.shared, values, units.order)
-    source = content.STORE.find(f"mosaic {key} {units.by} {columns} {look.shared}", tiles.to_png, "png")
+    tiles = cache.mosaic(key, units.by, columns, options.shared, values, units.order)
+    source = content.STORE.find(f"mosaic {key} {units.by} {columns} {options.shared}", tiles.to_png, "png")
     means, peaks = strength(values), peak(values)
     words = [f"unit {unit}<br>mean {means[unit]:.3g} · peak {peaks[unit]:.3g}" for unit in units.order.tolist()]
     return mosaic_figure(source, tiles, words, width_px, units.chosen)
@@ -130,11 +131,11 @@ def about(units: Units) -> str:
     return f"{len(values)} units of {layer.kind} · {grid} · {layer.n_parameters:,} parameters{silent}"
 
 
-def legend(units: Units, look: Look) -> str:
+def legend(units: Units, options: ViewOptions) -> str:
     """What the colours of the tiles mean, as HTML: a strip with its ends in words."""
     signed = bool(units.values.min() < 0)
     high = "own maximum"
-    if look.shared:
+    if options.shared:
         high = f"{map_scale([units.values.reshape(len(units.values), -1)]):.3g}"
     low = "−" if signed else "0"
     strip = f"<img src='{scale_bar(signed)}' style='width:110px;height:10px;border-radius:2px' alt='colours'>"
@@ -150,35 +151,32 @@ def about_unit(units: Units) -> str:
         return f"value {float(values):.3g}"
     largest = float(np.abs(values).max())
     if largest == 0:
-        return f"unit {unit} says nothing to this picture: zero everywhere"
+        return f"unit {unit} says nothing to this image: zero everywhere"
     span = f"{'±' if units.values.min() < 0 else '0 to '}{largest:.3g}"
     return f"mean {values.mean():.3g} · peak {values.max():.3g} · colours {span}"
 
 
-def large_map(units: Units, look: Look, images: ImageSet) -> bytes:
-    """The chosen unit's map over the picture, as a file."""
-    picture = cache.picture(images.digest, units.request.image_id, _SIDE_PX)
+def large_map(units: Units, page_state: PageState, options: ViewOptions) -> bytes:
+    """The chosen unit's map over the image, as a file."""
     values, signed = units.values[units.chosen], bool(units.values.min() < 0)
-    scale = float(np.abs(values).max())
 
     def draw() -> np.ndarray:
-        if look.view == "picture":
-            return picture
-        placed = units.request.card.preprocessing.to_image(values, *picture.shape[:2])
-        colours = colour_map(placed, signed, scale, overlay=look.view == "overlay")
-        return over(grey(picture), colours, 0.85) if look.view == "overlay" else colours
+        pixels, scale = page_state.pixels(_SIDE_PX), float(np.abs(values).max())
+        if options.view == IMAGE:
+            return pixels
+        placed = units.request.card.preprocessing.to_image(values, *pixels.shape[:2])
+        overlay = options.view == OVERLAY
+        return map_over(pixels, placed, signed, scale, 0.85) if overlay else colour_map(placed, signed, scale, False)
 
-    return cache.image_file(f"unit {units.request.key} {units.chosen} {look.view} {images.digest}", draw)
+    return cache.image_file(f"unit {units.request.key} {units.chosen} {options.view} {page_state.images.digest}", draw)
 
 
-def to_png_file(units: Units, look: Look) -> bytes:
+def to_png_file(units: Units, options: ViewOptions) -> bytes:
     """The mosaic as a file."""
     values = units.values.reshape(len(units.values), 1, 1) if units.values.ndim == 1 else units.values
-    return mosaic(values, units.order, columns_for(len(values), SHEET_PX), look.shared).to_png()
+    return mosaic(values, units.order, columns_for(len(values), SHEET_PX), options.shared).to_png()
 
 
 def to_npz_file(units: Units) -> bytes:
     """The raw maps, unit by unit."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, maps=units.values)
-    return buffer.getvalue()
+    return to_npz({"maps": units.values})

@@ -15,11 +15,12 @@ from explainers.maxout.parametrisation import PIXEL
 from explainers.maxout.request import MaxOutRequest
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from models.card import ModelCard
-from pages.maxout.jobs import Choice, Row
+from pages.maxout.jobs import Row, TargetGrid
 from pages.shared import layer_chooser, session
-from pages.shared.page_end import end_page
-from pages.shared.param_widgets import settings_of
-from pages.shared.target_picker import parse_place
+from pages.shared.page_state import end_page
+from pages.shared.pick_navigation import turn_buttons
+from pages.shared.target_picker import choose_place
+from pages.shared.widgets import KEPT, segments, settings_of, several
 
 CLASSES, UNITS = "classes", "units of a layer"
 ROBUST, BARE = "robust", "bare gradient"
@@ -27,7 +28,6 @@ ROBUST, BARE = "robust", "bare gradient"
 #: Units on show at once, of each model; and classes that are chosen without being asked to.
 _UNITS_AT_ONCE, _MOST_CLASSES, _FEW_CLASSES = 12, 8, 4
 
-_KEPT: dict[str, Any] = {"persist_state": "session"}
 _BARE: dict[str, Any] = {"parametrisation": PIXEL, "decorrelated": False, "jitter": 0.0, "scale": 0.0, "rotate": 0.0}
 
 
@@ -45,48 +45,35 @@ def take_target(cards: Sequence[ModelCard]) -> None:
     layer_chooser.choose_layer(card, "maxout", layer)
 
 
-def choose(cards: Sequence[ModelCard]) -> Choice:
+def choose(cards: Sequence[ModelCard]) -> TargetGrid:
     """Models and targets on top, the paper's settings below them, the modern ones folded.
 
-    Raises `InputError` for units or a place that are none.
+    Raises `InputError` for units or a position that are none.
     """
     by_digest = {card.digest: card for card in cards}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        what = st.segmented_control(
-            "Maximise", [CLASSES, UNITS], default=CLASSES, required=True, key="maxout_what", **_KEPT
+        what = segments("Maximise", [CLASSES, UNITS], "maxout_what")
+        names = {digest: card.name for digest, card in by_digest.items()}
+        models = several("Models", names, list(names), "maxout_models")
+        words = (
+            "Robust: forms that survive small moves, over frequencies; people see something in them. Bare gradient: "
+            "pixels without moves; the strongest answer, mostly noise to people, and just as true."
         )
-        models = st.multiselect(
-            "Models",
-            list(by_digest),
-            default=list(by_digest),
-            format_func=lambda digest: by_digest[digest].name,
-            key="maxout_models",
-            **_KEPT,
-        )
-        how = st.segmented_control(
-            "How",
-            [ROBUST, BARE],
-            default=ROBUST,
-            required=True,
-            key="maxout_how",
-            help="Robust: forms that survive small moves, over frequencies; people see something in them. Bare "
-            "gradient: pixels without moves; the strongest answer, mostly noise to people, and just as true.",
-            **_KEPT,
-        )
+        how = segments("How", [ROBUST, BARE], "maxout_how", help=words)
     chosen = tuple(by_digest[digest] for digest in models)
     if not chosen:
         st.info("Choose at least one model.")
         end_page()
     targets = _classes(chosen) if what == CLASSES else _units(chosen)
     params = _settings(how == BARE)
-    rows = []
-    for title, cells in targets:
-        requests = [cell if isinstance(cell, str) else MaxOutRequest(*cell, params) for cell in cells]
-        rows.append(Row(title, tuple(requests)))
-    if not rows:
+    if not targets:
         st.info("Choose at least one class.")
         end_page()
-    return Choice(chosen, tuple(rows))
+    rows = [
+        Row(title, tuple(cell if isinstance(cell, str) else MaxOutRequest(*cell, params) for cell in cells))
+        for title, cells in targets
+    ]
+    return TargetGrid(chosen, tuple(rows))
 
 
 _Targets = list[tuple[str, list[tuple[ModelCard, int, Output] | str]]]
@@ -96,24 +83,11 @@ def _classes(cards: Sequence[ModelCard]) -> _Targets:
     """Classes of any of the models; a regression model has one output, its only name."""
     known = list(dict.fromkeys(name for card in cards for name in card.class_names))
     shown = [name for name in known if name in session.images().classes] or known
+    default = known if len(known) <= _MOST_CLASSES else shown[:_FEW_CLASSES]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        names = st.multiselect(
-            "Class #",
-            known,
-            default=known if len(known) <= _MOST_CLASSES else shown[:_FEW_CLASSES],
-            key="maxout_classes",
-            help="Classes whose perfect picture you would like to see.",
-            **_KEPT,
-        )
-        value = st.segmented_control(
-            "By its",
-            [LOGIT, PROBABILITY],
-            default=LOGIT,
-            required=True,
-            key="maxout_value",
-            help="Logit: what speaks for the class itself. Probability: also what speaks against its rivals.",
-            **_KEPT,
-        )
+        names = several("Class #", known, default, "maxout_classes", help="Classes whose ideal image you want to see.")
+        words = "Logit: what speaks for the class itself. Probability: also what speaks against its rivals."
+        value = segments("By its", [LOGIT, PROBABILITY], "maxout_value", help=words)
     rows: _Targets = []
     for name in names:
         cells: list[tuple[ModelCard, int, Output] | str] = []
@@ -137,14 +111,11 @@ def _units(cards: Sequence[ModelCard]) -> _Targets:
                     key=f"maxout_units_{card.digest}",
                     placeholder=f"all of 0–{n_units - 1}",
                     help="Numbers and ranges, such as 0-5, 12; all units by default.",
-                    **_KEPT,
+                    **KEPT,
                 )
-                place = st.text_input(
-                    "Place (row, column)", key=f"maxout_place_{card.digest}", placeholder="mean over the grid", **_KEPT
-                )
-            wanted[card] = layer, parse_units(written, n_units), parse_place(place)
+                wanted[card] = layer, parse_units(written, n_units), choose_place(card, "maxout")
     longest = max(len(units) for _, units, _ in wanted.values())
-    first = _page(longest)
+    first = _first_unit(longest)
     rows: _Targets = []
     for position in range(first, min(first + _UNITS_AT_ONCE, longest)):
         cells: list[tuple[ModelCard, int, Output] | str] = []
@@ -162,23 +133,19 @@ def _units(cards: Sequence[ModelCard]) -> _Targets:
     return rows
 
 
-def _page(n_units: int) -> int:
+def _first_unit(n_units: int) -> int:
     """The first of the units on show, and the way to the others."""
     n_pages = -(-n_units // _UNITS_AT_ONCE)
-    if n_pages == 1:
-        return 0
     at = min(st.session_state.get("maxout_page", 0), n_pages - 1)
-
-    def turn(step: int) -> None:
-        st.session_state["maxout_page"] = at + step
-
-    first, last = at * _UNITS_AT_ONCE, min((at + 1) * _UNITS_AT_ONCE, n_units) - 1
-    with st.container(horizontal=True, vertical_alignment="center"):
-        icons = (":material/chevron_left:", ":material/chevron_right:")
-        st.button("Previous", icon=icons[0], key="maxout_back", disabled=at == 0, on_click=turn, args=[-1])
-        st.markdown(f"**{first + 1}–{last + 1} of {n_units} units**")
-        st.button("Next", icon=icons[1], key="maxout_on", disabled=at + 1 == n_pages, on_click=turn, args=[1])
+    first, end = at * _UNITS_AT_ONCE, min((at + 1) * _UNITS_AT_ONCE, n_units)
+    if n_pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            turn_buttons("maxout", at, n_pages, f"**{first + 1}–{end} of {n_units} units**", _turn_to)
     return first
+
+
+def _turn_to(page: int) -> None:
+    st.session_state["maxout_page"] = page
 
 
 def parse_units(written: str, n_units: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""MaxOut in the background: what is asked for, what is known of it, and the jobs that make and measure."""
+"""MaxOut in the background: what is asked for, and the jobs that make images and measure those of the data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from explainers.maxout.request import MaxOutImages, MaxOutRequest
+from explainers.maxout.request import MaxOutRequest
 from explainers.output import UNIT, Output
 from jobs.queue import Job
 from jobs.results import key_of
@@ -16,10 +16,10 @@ from models.card import ModelCard
 from pages.shared import cache, session, session_jobs
 from suggestion import activations
 
-#: This session's jobs: the pictures, and the measuring of the data set's own images beside them.
+#: This session's jobs: the images that are made, and the measuring of the data set's own images beside them.
 MAXOUT, IMAGES = "maxout", "maxout_images"
 
-#: Image sets up to this size are measured, and up to so many targets are begun, without being request to.
+#: Image sets up to this size are measured, and up to so many targets are begun, without being asked to.
 UNASKED_IMAGES, UNASKED_TARGETS = 2000, 30
 
 
@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TargetGrid:
     """What is on show: `rows` of the `cards`."""
 
     cards: tuple[ModelCard, ...]
@@ -41,9 +41,8 @@ class Choice:
     @property
     def requests(self) -> list[MaxOutRequest]:
         """Each once, in the order in which they are made."""
-        return list(
-            {cell.key: cell for row in self.rows for cell in row.cells if isinstance(cell, MaxOutRequest)}.values()
-        )
+        cells = [cell for row in self.rows for cell in row.cells if isinstance(cell, MaxOutRequest)]
+        return list({cell.key: cell for cell in cells}.values())
 
     @property
     def key(self) -> str:
@@ -51,15 +50,10 @@ class Choice:
         return "maxout " + key_of(keys=[request.key for request in self.requests])
 
 
-def known(request: MaxOutRequest) -> MaxOutImages | None:
-    """The images so far: from a job that is at it, else from the store."""
-    return session_jobs.known(request)
-
-
-def goal(choice: Choice) -> int | None:
+def goal(grid: TargetGrid) -> int | None:
     """Up to which step to go on: the iterations that are set, as many again once they are done; `None` for nowhere."""
     failures = session.state().failures
-    wanted = [request for request in choice.requests if request.key not in failures]
+    wanted = [request for request in grid.requests if request.key not in failures]
     if not wanted:
         return None
     found = {request.key: request.load(cache.store()) for request in wanted}
@@ -70,27 +64,17 @@ def goal(choice: Choice) -> int | None:
     return min(steps) + iterations if steps else None
 
 
-def begun(choice: Choice) -> bool:
-    """Whether there is a picture of any target."""
-    return any(request.key in cache.store() for request in choice.requests)
+def begun(grid: TargetGrid) -> bool:
+    """Whether there is an image of any target."""
+    return any(request.key in cache.store() for request in grid.requests)
 
 
-def running(choice: Choice) -> Job | None:
-    """The active job for this choice: this session's, or one that an earlier session left at work."""
-    return session_jobs.running(MAXOUT, choice.key)
-
-
-def submit(choice: Choice, until: int) -> None:
+def submit(grid: TargetGrid, until: int) -> None:
     """Take all targets up to step `until`; a job for an older choice is stopped."""
-    requests = [request.up_to(until) for request in choice.requests]
+    requests = [request.up_to(until) for request in grid.requests]
     title = f"MaxOut of {len(requests)} targets" if len(requests) > 1 else f"MaxOut of {requests[0].title}"
     session_jobs.retry(requests)
-    session_jobs.submit(MAXOUT, title, session.images(), requests, key=choice.key)
-
-
-def active() -> frozenset[str]:
-    """Which of this session's jobs of the page are at work."""
-    return frozenset(name for name in (MAXOUT, IMAGES) if session_jobs.active(name) is not None)
+    session_jobs.submit(MAXOUT, title, session.images(), requests, key=grid.key)
 
 
 def layer_of(output: Output) -> str | None:
@@ -104,10 +88,10 @@ def image_values(request: MaxOutRequest) -> np.ndarray | None:
     return None if values is None else values[:, request.target]
 
 
-def unmeasured(choice: Choice) -> list[tuple[ModelCard, str | None]]:
+def unmeasured(grid: TargetGrid) -> list[tuple[ModelCard, str | None]]:
     """Models and layers whose answers to the image set are not known yet."""
     images, store = session.images(), cache.store()
-    wanted = dict.fromkeys((request.card, layer_of(request.output)) for request in choice.requests)
+    wanted = dict.fromkeys((request.card, layer_of(request.output)) for request in grid.requests)
     return [(card, layer) for card, layer in wanted if not activations.through(card, images, layer, store)]
 
 
@@ -123,4 +107,4 @@ def measure(missing: Sequence[tuple[ModelCard, str | None]]) -> None:
             activations.measure(model_store, card, images, layer, store, partial(count, job, number * len(images)))
 
     key = f"maxout images {images.digest} " + " ".join(f"{card.digest} {layer}" for card, layer in missing)
-    session_jobs.submit_work(IMAGES, key, "Images that excite them", "images", work)
+    session_jobs.submit_work(IMAGES, key, "Activations of the images", "images", work)

@@ -9,7 +9,6 @@ from typing import Any
 from explainers.attribution import AttributionRequest
 from explainers.prediction_difference.request import EstimatedAttribution, PredictionDifferenceRequest
 from explainers.results import Request, missing
-from images.image_set import ImageSet
 from pages.shared import cache, session, session_jobs
 
 #: This session's jobs: the maps on top of the page, and one comparison at a time below them.
@@ -58,14 +57,8 @@ def exact(request: PredictionDifferenceRequest) -> PredictionDifferenceRequest:
     return replace(request, params=replace(request.settings, stride=1, samples=samples, converged=0.0))
 
 
-def submit(name: str, spec: JobSpec, images: ImageSet) -> None:
-    """Start a job as this session's job `name`, or resume it; another one of that name is stopped."""
-    session_jobs.retry([*spec.first, *spec.requests()])
-    session_jobs.submit(name, spec.title, images, spec.first, spec.requests, key=spec.key, unit="windows")
-
-
-def known(request: PredictionDifferenceRequest) -> EstimatedAttribution | None:
-    """The map so far: from a job that is at it, else from the store."""
-    found = session_jobs.known(request)
+def known(request: PredictionDifferenceRequest | str) -> EstimatedAttribution | None:
+    """The map so far, from a job that is at it, else from the store; `None` for a reason in a request's place."""
+    found = None if isinstance(request, str) else session_jobs.known(request)
     assert found is None or isinstance(found, EstimatedAttribution)
     return found

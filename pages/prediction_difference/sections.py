@@ -1,4 +1,4 @@
-"""The comparisons below the maps, after the paper's figures: each folded, and worked out when somebody asks for it."""
+"""The comparisons below the maps, after the paper's figures: each folded, and computed when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import streamlit as st
 
 from common.errors import InputError
 from explainers.attribution import AttributionRequest, request_for
-from explainers.output import LOGIT, PROBABILITY, Output
+from explainers.methods.multi_layer_cam import default_layers
+from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from explainers.prediction_difference.params import CONDITIONAL, MARGINAL
 from explainers.registry import METHODS
 from explainers.scores import ScoresRequest
 from figures.maps import has_evidence
 from figures.panel_grid import Band, Panel, Tile
 from figures.prediction_difference import difference_figure, spotlight, strongest
-from pages.prediction_difference import view as view
+from jobs.results import key_of
+from models.card import ModelCard
 from pages.prediction_difference.controls import start
-from pages.prediction_difference.hidden_maps import N_UNITS, hidden
 from pages.prediction_difference.jobs import MORE, JobSpec
-from pages.prediction_difference.page_state import Comparison, Scene, one_model
-from pages.prediction_difference.view import MapSpec
-from pages.shared import cache, pick_navigation, session, session_jobs
-from pages.shared.job_progress import resumable_progress
+from pages.prediction_difference.view import METHOD, SIDE_PX, MapRequests, MapSpec, band, requests_of
+from pages.shared import cache, panels, session, session_jobs
+from pages.shared.job_progress import progress_line
+from pages.shared.panels import ViewOptions
+from pages.shared.widgets import choose_model, several
 from suggestion.targets import ONE_CLASS, target_of
 
 READING = "Scroll over a panel to zoom, drag to pan: all panels move in step."
@@ -35,6 +37,18 @@ SIDES, _LARGEST_SHARE = (1, 2, 5, 10, 15, 20), 1 / 4
 #: What masks keep.
 _SHARE = 0.05
 
+#: Units shown of each hidden layer, and layers at most.
+N_UNITS, _MOST_LAYERS = 4, 4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one section computes, and how it draws what is known of it."""
+
+    job: JobSpec
+    bands: Callable[[], list[Band[Tile]]]
+    signed: bool = True
+
 
 @dataclass(frozen=True)
 class Section:
@@ -43,10 +57,10 @@ class Section:
     name: str
     title: str
     reading: str
-    compare: Callable[[Scene], Comparison]
+    compare: Callable[[MapRequests, ViewOptions], Comparison]
 
 
-def sections(scene: Scene) -> None:
+def sections(maps: MapRequests, options: ViewOptions) -> None:
     """All of them, folded."""
     for section in SECTIONS:
         box = st.expander(section.title, key=f"difference_{section.name}_box", on_change="rerun")
@@ -55,85 +69,89 @@ def sections(scene: Scene) -> None:
         with box:
             st.caption(section.reading)
             try:
-                _section(section, scene)
+                _section(section, maps, options)
             except InputError as error:
                 st.error(str(error), icon=":material/error:")
 
 
-def _section(section: Section, scene: Scene) -> None:
-    comparison = section.compare(scene)
+def _section(section: Section, maps: MapRequests, options: ViewOptions) -> None:
+    comparison = section.compare(maps, options)
     spec = comparison.job
     label = "Computed" if spec.finished else "Resume" if spec.begun else "Compute these"
-    start(MORE, f"difference_{section.name}_start", spec, scene.images, label)
+    start(MORE, f"difference_{section.name}_start", spec, maps.page_state.images, label)
     busy = session_jobs.running(MORE, spec.key) is not None
-    st.fragment(_show, run_every=0.6 if busy else None)(section, comparison, scene, busy)
+    strength = options.strength if comparison.signed else 1.0
+    st.fragment(_show, run_every=0.6 if busy else None)(section, comparison, maps, strength, busy)
 
 
-def _show(section: Section, comparison: Comparison, scene: Scene, polled: bool) -> None:
-    """The maps; while they are being worked out they are drawn anew as they get sharper."""
-    chart, size = f"difference_{section.name}_chart", view.size_of(*scene.place)
-    resumable_progress(MORE, [comparison.job.key], f"difference_{section.name}", polled, READING)
-    bands = comparison.bands()
+def _show(section: Section, comparison: Comparison, maps: MapRequests, strength: float, polled: bool) -> None:
+    """The maps; while they are computed they are redrawn as they get sharper."""
+    job, page_state = session.state().jobs.get(MORE), maps.page_state
+    job = job if job is not None and job.key == comparison.job.key else None
+    progress_line(job, f"difference_{section.name}", polled, READING, "resume whenever you like")
+    bands, size = comparison.bands(), page_state.size(SIDE_PX)
     if not bands:
         return
-    strength = scene.look.strength if comparison.signed else 1.0
     figure = difference_figure(bands, size, strength, legend=comparison.signed)
-    pick_navigation.panels(figure, chart, f"{section.title}: maps of {scene.image_id}", scene.image_id)
-    enlarge(bands, size, strength)
+    alt = f"{section.title}: maps of {page_state.image_id}"
+    clicked = panels.panels(figure, f"difference_{section.name}_chart", alt, page_state.image_id)
+    enlarge(clicked, bands, size, strength)
 
 
-def enlarge(bands: Sequence[Band], size: tuple[int, int], strength: float) -> None:
-    """After a click on a panel's corner: the panel at full width."""
-    state = session.state()
-    if state.expanded is not None:
-        (row, column), state.expanded = state.expanded, None
+def enlarge(clicked: Sequence[int] | None, bands: Sequence[Band[Tile]], size: tuple[int, int], strength: float) -> None:
+    """The panel whose corner was clicked, if one was, at full width."""
+    if clicked is not None:
+        row, column = clicked
         tile = bands[row].tiles[column]
         title = " · ".join(part for part in (bands[row].title, tile.title, tile.facts) if part)
-        pick_navigation.full_width(title, tile.panel, size, strength)
+        panels.full_width(title, tile.panel, size, strength)
 
 
-def windows(scene: Scene) -> Comparison:
+def _one_model(maps: MapRequests, name: str) -> ModelCard:
+    """Which model a comparison is about, of those that the method suits."""
+    suited = [card for card in maps.page_state.cards if not METHOD.applies(card)]
+    if not suited:
+        raise InputError("a model that suits prediction difference", "none", "Switch another one on in the sidebar.")
+    return choose_model(suited, f"difference_{name}_model", width=240)
+
+
+def windows(maps: MapRequests, options: ViewOptions) -> Comparison:
     """One model, several windows."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        card = one_model(scene, "windows")
+        card = _one_model(maps, "windows")
         most = max(1, int(min(card.input_size) * _LARGEST_SHARE))
-        sides = st.multiselect(
+        sides = several(
             "Windows, in pixels",
             range(1, min(most * 2, 64) + 1),
-            default=[side for side in SIDES if side <= most],
+            [side for side in SIDES if side <= most],
+            f"difference_windows_{card.digest}",
             max_selections=6,
-            key=f"difference_windows_{card.digest}",
-            persist_state="session",
         )
-    requests = {
-        side: view.request_of(scene.choice, card, *scene.place, scene.table, window=side, stride=None)
+    specs = [
+        MapSpec(f"{side} × {side} px", card.name, maps.of_target(card, window=side, stride=None))
         for side in sorted(sides)
-    }
-    specs = [MapSpec(f"{side} × {side} px", card.name, one) for side, one in requests.items()]
-    largest_first = view.requests_of(specs)[::-1]
+    ]
+    largest_first = requests_of(specs)[::-1]
     job = JobSpec.of(f"Windows of {card.name}", largest_first)
-    return Comparison(job, lambda: [view.band("", specs, scene.look, *scene.place)] if specs else [])
+    return Comparison(job, lambda: [band("", specs, maps.page_state, options)] if specs else [])
 
 
-def samplings(scene: Scene) -> Comparison:
+def samplings(maps: MapRequests, options: ViewOptions) -> Comparison:
     """Every model, both ways to draw what may have been in a window."""
     rows = {
-        sampling: view.per_model(scene.choice, scene.cards, *scene.place, scene.table, sampling=sampling)
-        for sampling in (CONDITIONAL, MARGINAL)
+        "Conditional: what fits the window's rim": maps.per_model(sampling=CONDITIONAL),
+        "Marginal: what other images show": maps.per_model(sampling=MARGINAL),
     }
-    titles = {CONDITIONAL: "Conditional: what fits the window's rim", MARGINAL: "Marginal: what other pictures show"}
-    job = JobSpec.of("Two samplings", [request for specs in rows.values() for request in view.requests_of(specs)])
-    return Comparison(
-        job, lambda: [view.band(titles[name], specs, scene.look, *scene.place) for name, specs in rows.items()]
-    )
+    job = JobSpec.of("Two samplings", [request for specs in rows.values() for request in requests_of(specs)])
+    return Comparison(job, lambda: [band(title, specs, maps.page_state, options) for title, specs in rows.items()])
 
 
-def classes(scene: Scene) -> Comparison:
+def classes(maps: MapRequests, options: ViewOptions) -> Comparison:
     """One model's three first answers, in the output layer and in the one before it."""
-    card = one_model(scene, "classes")
-    row, position = scene.images.index(scene.image_id), scene.table.models.index(card.digest)
-    names = [scene.table.class_name(int(number)) for number in scene.table.top[row, position, :3]]
-    found = [target_of(scene.table, row, card, ONE_CLASS, name) for name in names if name is not None]
+    card, page_state = _one_model(maps, "classes"), maps.page_state
+    table, row = page_state.table, page_state.row
+    names = [table.class_name(int(number)) for number in table.top[row, table.models.index(card.digest), :3]]
+    found = [target_of(table, row, card, ONE_CLASS, name) for name in names if name is not None]
     columns = [column for column in found if isinstance(column, int)]
     if not card.classifies or not columns:
         raise InputError("a model that chooses among classes", card.name, "Take another model.")
@@ -141,83 +159,120 @@ def classes(scene: Scene) -> Comparison:
         Output(PROBABILITY): "Output layer: weight of evidence, in bits",
         Output(LOGIT): "Penultimate layer: activation difference, in logits",
     }
-    requests = {
-        (output, column): view.request_for(scene.choice, card, *scene.place, column, output)
-        for output in titles
-        for column in columns
-    }
-    first = [ScoresRequest(card, scene.image_id, output) for output in titles]
+    scores = {output: ScoresRequest(card, page_state.image_id, output) for output in titles}
 
-    def bands() -> list[Band[Tile]]:
-        drawn = []
-        for (output, title), scores in zip(titles.items(), first, strict=True):
-            values = scores.load(cache.store())
-            specs = [
-                MapSpec(
-                    card.class_names[column],
-                    "" if values is None else f"{output.kind} {values[column]:.2f}",
-                    requests[output, column],
-                )
-                for column in columns
-            ]
-            drawn.append(view.band(title, specs, scene.look, *scene.place))
-        return drawn
+    def specs(output: Output) -> list[MapSpec]:
+        values = scores[output].load(cache.store())
+        facts = {column: "" if values is None else f"{output.kind} {values[column]:.2f}" for column in columns}
+        return [MapSpec(card.class_names[c], facts[c], maps.of_output(card, c, output)) for c in columns]
 
-    computable = [one for one in requests.values() if not isinstance(one, str)]
-    return Comparison(JobSpec.of(f"Three classes of {card.name}", computable, *first), bands)
+    requests = [request for output in titles for request in requests_of(specs(output))]
+    job = JobSpec.of(f"Three classes of {card.name}", requests, *scores.values())
+    return Comparison(job, lambda: [band(title, specs(o), page_state, options) for o, title in titles.items()])
 
 
-def masks(scene: Scene) -> Comparison:
+def masks(maps: MapRequests, _options: ViewOptions) -> Comparison:
     """Every model's strongest pixels, by prediction difference and by the gradient."""
-    specs = view.per_model(scene.choice, scene.cards, *scene.place, scene.table)
-    method = METHODS["saliency"]
+    specs, method, page_state = maps.per_model(), METHODS["saliency"], maps.page_state
     theirs: list[AttributionRequest | str] = []
-    for spec in specs:
-        ours = spec.request
+    for ours in (spec.request for spec in specs):
         if isinstance(ours, str):
             theirs.append(ours)
             continue
-        saliency = request_for(ours.card, scene.image_id, method, None, ours.target, ours.output, scene.images.digest)
+        data = page_state.images.digest
+        saliency = request_for(ours.card, ours.image_id, method, None, ours.target, ours.output, data)
         theirs.append(method.applies(ours.card) or saliency)
     quick = [one for one in theirs if isinstance(one, AttributionRequest)]
-    job = JobSpec.of("Strongest pixels", [*quick, *view.requests_of(specs)])
+
+    def row(title: str, requests: Sequence[AttributionRequest | str]) -> Band[Tile]:
+        found = [_mask_panel(maps, request) for request in requests]
+        return Band(
+            title,
+            tuple(Tile(spec.title, spec.facts, panel, spec.colour) for spec, panel in zip(specs, found, strict=True)),
+        )
 
     def bands() -> list[Band[Tile]]:
-        rows = {
-            "Prediction difference": [_mask_panel(scene, spec.request) for spec in specs],
-            "Sensitivity map: the gradient": [_mask_panel(scene, request) for request in theirs],
-        }
-        return [
-            Band(
-                title,
-                tuple(Tile(spec.title, spec.facts, panel, spec.colour) for spec, panel in zip(specs, row, strict=True)),
-            )
-            for title, row in rows.items()
-        ]
+        ours = row("Prediction difference", [spec.request for spec in specs])
+        return [ours, row("Sensitivity map: the gradient", theirs)]
 
-    return Comparison(job, bands, signed=False)
+    return Comparison(JobSpec.of("Strongest pixels", [*quick, *requests_of(specs)]), bands, signed=False)
 
 
-def _mask_panel(scene: Scene, request: AttributionRequest | str) -> Panel:
-    """The picture through the mask of a map's strongest pixels, or the words that stand for it."""
-    picture = cache.picture_uri(scene.images.digest, scene.image_id, view.SIDE_PX)
+def _mask_panel(maps: MapRequests, request: AttributionRequest | str) -> Panel:
+    """The image through the mask of a map's strongest pixels, or the words that stand for it."""
+    image = maps.page_state.address(SIDE_PX)
     if isinstance(request, str):
-        return Panel(picture, words=request)
+        return Panel(image, words=request)
     if failure := session.state().failures.get(request.key):
-        return Panel(picture, words=failure)
+        return Panel(image, words=failure)
     found = session_jobs.known(request)
     if found is None or np.isnan(found.maps).all():
-        return Panel(picture, words="not computed yet")
+        return Panel(image, words="not computed yet")
     values = found.maps[0]
     if not has_evidence(values):
-        return Panel(picture, words="The map is zero everywhere.")
-    size = view.size_of(*scene.place)
+        return Panel(image, words="The map is zero everywhere.")
+    size = maps.page_state.size(SIDE_PX)
 
     def draw() -> np.ndarray:
         return spotlight(strongest(request.card.preprocessing.to_image(values, *size), _SHARE))
 
     key = f"difference mask {request.key} {getattr(found, 'amount', 0)} {found.params}"
-    return Panel(picture, cache.drawn(key, draw), caption=f"strongest {_SHARE:.0%} of the pixels")
+    return Panel(image, cache.drawn(key, draw), caption=f"strongest {_SHARE:.0%} of the pixels")
+
+
+def hidden(maps: MapRequests, options: ViewOptions) -> Comparison:
+    """One model's most active units of an early, a middle and a late layer, or any by number."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        card = _one_model(maps, "hidden")
+        offered = {layer.name: f"{layer.name} · {layer.kind}" for layer in card.layers if layer.n_units}
+        spread = default_layers(card)
+        default = list(dict.fromkeys((spread[0], spread[(len(spread) - 1) // 2], spread[-1])))
+        key = f"difference_layers_{card.digest}"
+        chosen = several("Layers", offered, default, key, max_selections=_MOST_LAYERS)
+    outputs = [Output(UNIT, name) for name in sorted(chosen, key=lambda name: card.layer(name).order)]
+    numbers = _units_by_number(card, outputs)
+    scores = {output: ScoresRequest(card, maps.page_state.image_id, output) for output in outputs}
+
+    def rows() -> dict[str, list[MapSpec]]:
+        specs = {}
+        for output in outputs:
+            layer, values = card.layer(output.layer), scores[output].load(cache.store())
+            if values is not None:
+                specs[f"{layer.name} · {layer.kind} {'×'.join(map(str, layer.shape))}"] = [
+                    MapSpec(f"unit {unit}", f"activation {values[unit]:.2g}", maps.of_output(card, unit, output))
+                    for unit in numbers[output] or np.argsort(-values)[:N_UNITS].tolist()
+                ]
+        return specs
+
+    wanted = [(output.layer, some) for output, some in numbers.items()]
+    job = JobSpec(
+        "hidden units "
+        + key_of(card=card.digest, image=maps.page_state.image_id, settings=maps.settings, units=wanted),
+        f"Units of {card.name}",
+        lambda: [request for specs in rows().values() for request in requests_of(specs)],
+        tuple(scores.values()),
+        bool(outputs),
+    )
+    return Comparison(job, lambda: [band(title, specs, maps.page_state, options) for title, specs in rows().items()])
+
+
+def _units_by_number(card: ModelCard, outputs: Sequence[Output]) -> dict[Output, list[int]]:
+    """A chooser of units for each layer; what is left empty stands for the most active ones."""
+    chosen = {}
+    for output, column in zip(outputs, st.columns(_MOST_LAYERS) if outputs else (), strict=False):
+        layer = card.layer(output.layer)
+        with column:
+            units = several(
+                f"Units of {layer.name}",
+                range(layer.n_units),
+                (),
+                f"difference_units_{card.digest}_{layer.name}",
+                placeholder=f"the {min(N_UNITS, layer.n_units)} most active",
+                max_selections=N_UNITS,
+                help=f"By number, 0 to {layer.n_units - 1:,}: type it.",
+            )
+            chosen[output] = sorted(units)
+    return chosen
 
 
 SECTIONS = (
@@ -230,7 +285,7 @@ SECTIONS = (
     Section(
         "samplings",
         "Conditional or marginal",
-        "Conditional sampling keeps what the rim gives away; marginal sampling makes windows that no picture has.",
+        "Conditional sampling keeps what the rim gives away; marginal sampling makes windows that no image has.",
         samplings,
     ),
     Section(
@@ -249,8 +304,8 @@ SECTIONS = (
     Section(
         "hidden",
         "Hidden layers",
-        f"What excites (red) and what calms (blue) the {N_UNITS} units of each layer that the picture excites most, "
-        "or those that you number. Of a feature map, its mean.",
+        f"What speaks for (red) and against (blue) the activation of the {N_UNITS} most active units of each layer, or "
+        "of those that you number. Of a feature map, its mean.",
         hidden,
     ),
 )

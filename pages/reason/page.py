@@ -4,64 +4,47 @@ from dataclasses import replace
 
 import streamlit as st
 
-from common.errors import InputError
 from figures.reason import HEADER, reason_figure
 from pages.reason import view
-from pages.reason.controls import choose, choose_guided, look_at
-from pages.reason.view import Choice
-from pages.shared import pick_navigation, session
+from pages.reason.controls import choose, choose_guided, choose_options
+from pages.reason.view import JOB, LayerMaps
+from pages.shared import pick_navigation, session, session_jobs
+from pages.shared.job_progress import progress_line
 from pages.shared.page_state import PageState
+from pages.shared.panels import ZOOM_HINT, full_width, panels
+from pages.shared.widgets import downloads
 
 
 def page() -> None:
     """The toolbar, the selected image on show, and its maps."""
     st.title("Grad-CAM layer by layer")
-    table = pick_navigation.require_predictions("reason")
-    pick_navigation.require_picks(table, "reason")
-    page_state = PageState(session.cards(), session.images(), table)
-    try:
-        image_id, choice = pager(choose(page_state.cards))
-        for line in view.targets_of(choice, page_state.images, image_id, table)[1]:
-            st.caption(line)
-        view.submit(choice, page_state.images, table)
-        pace = view.pace()
-        st.fragment(show, run_every=pace)(page_state, choice, image_id, pace is not None)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
+    page_state = pick_navigation.require_picks("reason")
+    maps = choose(page_state.cards)
+    with pick_navigation.pager(page_state, "reason"):
+        maps = replace(maps, guided=choose_guided(maps.card))
+    for line in view.targets_of(maps, page_state)[1]:
+        st.caption(line)
+    view.submit(maps, page_state)
+    busy = session_jobs.active(JOB) is not None
+    st.fragment(show, run_every=0.4 if busy else None)(maps, page_state, busy)
 
 
-def pager(choice: Choice) -> tuple[str, Choice]:
-    """The selected image on show; beside it, whether to multiply by guided backprop."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        image_id = pick_navigation.pager("reason")
-        return image_id, replace(choice, guided=choose_guided(choice.card))
-
-
-def show(page_state: PageState, choice: Choice, image_id: str, polled: bool) -> None:
+def show(maps: LayerMaps, page_state: PageState, polled: bool) -> None:
     """The figure; redrawn as maps come."""
-    state = session.state()
-    look, opacity = look_at()
-    parts = choice, look, page_state.images, image_id, page_state.table
-    pick_navigation.progress(["reason"], polled)
-    shown = view.build(*parts)
-    strength = opacity if look.view == "overlay" else 1.0
-    pick_navigation.panels(
-        reason_figure(shown.picture, shown.marked, shown.size, shown.rows, look.threshold, strength),
-        "reason_chart",
-        f"What {len(choice.layers)} layers of {choice.card.name} found in {image_id}",
-        image_id,
-    )
+    options, image_id = choose_options(), page_state.image_id
+    progress_line(session.state().jobs.get(JOB), "reason", polled, ZOOM_HINT)
+    marked, rows = view.build(maps, page_state, options)
+    image, size = page_state.address(view.SIDE_PX), page_state.size(view.SIDE_PX)
+    figure = reason_figure(image, marked, size, rows, options.threshold, options.strength)
+    alt = f"What {len(maps.layers)} layers of {maps.card.name} found in {image_id}"
+    clicked = panels(figure, "reason_chart", alt, image_id)
     with st.container(horizontal=True):
-        png, npz = lambda: view.to_png_file(*parts, opacity), lambda: view.to_npz_file(*parts)
-        icon = ":material/download:"
-        st.download_button("Image (PNG)", png, f"{image_id}.png", "image/png", key="reason_png", icon=icon)
-        st.download_button("Raw maps (npz)", npz, f"{image_id}.npz", key="reason_npz", icon=icon)
-    if state.expanded is not None:
-        (row, column), state.expanded = state.expanded, None
-        if row == HEADER:
-            pick_navigation.full_width("regions of all targets", shown.marked, shown.size, strength)
-        else:
-            pick_navigation.full_width(shown.rows[row].title, shown.rows[row].panels[column], shown.size, strength)
+        parts = maps, page_state, options
+        downloads(image_id, "reason", lambda: view.to_png_file(*parts), lambda: view.to_npz_file(*parts))
+    if clicked is not None:
+        row, column = clicked
+        title = "regions of all targets" if row == HEADER else rows[row].title
+        full_width(title, marked if row == HEADER else rows[row].panels[column], size, options.strength)
 
 
 page()

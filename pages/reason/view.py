@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,24 @@ import numpy as np
 from explainers.methods.multi_layer_cam import BY_EVIDENCE, MEAN, NEGLIGIBLE, spatial_layers
 from explainers.multi_layer import MultiLayerMaps, MultiLayerRequest
 from explainers.output import UNIT, Output
-from figures.maps import colour_map, grey, map_scale, over, to_png
+from figures.maps import grey, map_over, map_scale, over, to_png
 from figures.panel_grid import Panel
 from figures.reason import TARGET_COLOURS, TargetRow, regions
 from figures.sheet import sheet
-from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, session, session_jobs
+from pages.shared.page_state import PageState
+from pages.shared.panels import ViewOptions
+from pages.shared.widgets import to_npz
 from suggestion import targets
-from suggestion.table import Predictions
 
-#: Longer side of a picture, in pixels: enough to zoom into a painting; and of the maps on it, which are smooth.
-_SIDE_PX, _MAP_PX = 1024, 512
+#: This session's job.
+JOB = "reason"
 
-#: Targets that a person can name without knowing the picture.
+#: Longer side of an image, in pixels: enough to zoom into a painting; and of the maps on it, which are smooth.
+SIDE_PX, _MAP_PX = 1024, 512
+
+#: Targets that a person can name without knowing the image.
 ROLES = {targets.TOP: "its answer", targets.RUNNER_UP: "its runner-up", targets.TRUE: "the true class"}
 
 
@@ -34,8 +37,8 @@ Unit = tuple[str, int, tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the maps are made of.
+class LayerMaps:
+    """Which maps to make.
 
     `wanted` are roles (see `ROLES`), classes by the model's own numbers, and units by layer, number and place.
     """
@@ -47,20 +50,22 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Look:
+class LayerOptions(ViewOptions):
     """How ready maps are put together and drawn."""
 
     how: str = MEAN
     weigh: str = BY_EVIDENCE
     smoothing: float = 0.0
     threshold: float = 0.5
-    shared: bool = False
-    view: str = "overlay"
+
+    def together(self, found: MultiLayerMaps) -> np.ndarray:
+        """(h, w) float32: the layers' maps as one."""
+        return found.aggregate(self.how, self.weigh, self.smoothing)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A class to explain: its number in the model, its colour, and how it came here."""
+    """A class or unit to explain, its colour, and how it came here."""
 
     request: MultiLayerRequest
     name: str
@@ -68,36 +73,29 @@ class Target:
     facts: str
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the figure draws."""
-
-    picture: str
-    marked: Panel
-    size: tuple[int, int]
-    rows: tuple[TargetRow, ...]
-
-
-def targets_of(choice: Choice, images: ImageSet, image_id: str, table: Predictions) -> tuple[list[Target], list[str]]:
-    """The targets for one picture, each class once; and the reasons why others have none."""
-    row, card = images.index(image_id), choice.card
+def targets_of(maps: LayerMaps, page_state: PageState) -> tuple[list[Target], list[str]]:
+    """The targets for the image on show, each class once; and the reasons why others have none."""
+    card, image_id = maps.card, page_state.image_id
     roles: dict[int | Unit, list[str]] = {}
     reasons = []
-    for wanted in choice.wanted:
-        found = targets.target_of(table, row, card, wanted) if isinstance(wanted, str) else wanted
+    for wanted in maps.wanted:
+        found = wanted
+        if isinstance(wanted, str):
+            found = targets.target_of(page_state.table, page_state.row, card, wanted)
         if isinstance(found, str):
             reasons.append(found)
         else:
             roles.setdefault(found, []).extend([ROLES[wanted]] if isinstance(wanted, str) else [])
     found_targets = []
-    for (target, names), colour in zip(roles.items(), TARGET_COLOURS, strict=False):
+    for (target, facts), colour in zip(roles.items(), TARGET_COLOURS, strict=False):
         if isinstance(target, int):
-            request = MultiLayerRequest(card, image_id, choice.layers, target, choice.guided)
-            facts = [*names, *_probability(card, table, row, target)]
+            request = MultiLayerRequest(card, image_id, maps.layers, target, maps.guided)
+            value = page_state.probability(card, target)
+            facts = facts if value is None else [*facts, f"probability {value:.2f}"]
         else:
             layer, unit, place = target
-            layers, facts = _up_to(card, layer, choice.layers), ["by the layers up to its own"]
-            request = MultiLayerRequest(card, image_id, layers, unit, choice.guided, Output(UNIT, layer, place))
+            layers, facts = _up_to(card, layer, maps.layers), ["by the layers up to its own"]
+            request = MultiLayerRequest(card, image_id, layers, unit, maps.guided, Output(UNIT, layer, place))
         found_targets.append(Target(request, title_of(card, target), colour, " · ".join(facts)))
     return found_targets, reasons
 
@@ -118,98 +116,76 @@ def _up_to(card: ModelCard, last: str, layers: tuple[str, ...]) -> tuple[str, ..
     return before or tuple(nearest[-1:]) or layers
 
 
-def _probability(card: ModelCard, table: Predictions, row: int, column: int) -> Iterator[str]:
-    """What the model gives the class, where the table knows: it keeps the top answers."""
-    position, numbers = table.models.index(card.digest), table.top[row, table.models.index(card.digest)]
-    names = [table.class_name(int(number)) for number in numbers]
-    if card.classifies and card.class_names[column] in names:
-        rank = names.index(card.class_names[column])
-        yield f"probability {table.probability[row, position, rank]:.2f}"
+def submit(maps: LayerMaps, page_state: PageState) -> None:
+    """Compute what the store lacks, the image on show first; a job for an older choice is stopped."""
+    picks = session.state().picks_ahead
+    wanted = [target.request for pick in picks for target in targets_of(maps, page_state.showing(pick))[0]]
+    session_jobs.submit(JOB, f"Layers of {maps.card.name}", page_state.images, wanted)
 
 
-def submit(choice: Choice, images: ImageSet, table: Predictions) -> None:
-    """Compute what the store lacks, the picture on show first; a job for an older choice is stopped."""
-    state = session.state()
-    picks = state.picks[state.position :] + state.picks[: state.position]
-    wanted = [target.request for pick in picks for target in targets_of(choice, images, pick, table)[0]]
-    session_jobs.submit("reason", f"Layers of {choice.card.name}", images, wanted)
-
-
-def pace() -> float | None:
-    """Seconds between two looks at the store: while the job runs, and never after."""
-    return 0.4 if session_jobs.active("reason") is not None else None
-
-
-def build(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Predictions) -> Shown:
-    """The figure's rows for one picture, with whatever maps are ready."""
-    picture = cache.picture(images.digest, image_id, _SIDE_PX)
-    size = picture.shape[0], picture.shape[1]
-    uri = cache.picture_uri(images.digest, image_id, _SIDE_PX)
-    pale = cache.picture_uri(images.digest, image_id, _SIDE_PX, in_grey=True)
-    chosen = targets_of(choice, images, image_id, table)[0]
-    found = {target.request.key: target.request.load(cache.store()) for target in chosen}
-    ready = {key: reason for key, reason in found.items() if reason is not None}
-    shared = _shared_scale(list(ready.values()), look) if look.shared else None
-    beneath = {"overlay": pale, "map": "", "picture": uri}[look.view]
+def build(maps: LayerMaps, page_state: PageState, options: LayerOptions) -> tuple[Panel, list[TargetRow]]:
+    """The panel of all regions, and each target's row, with whatever maps are ready."""
+    pale = page_state.address(SIDE_PX, in_grey=True)
+    chosen = targets_of(maps, page_state)[0]
+    found = [(target, target.request.load(cache.store())) for target in chosen]
+    ready = [(target, one) for target, one in found if one is not None]
+    shared = None
+    if options.shared:  # the value of full colour for all layers of all targets
+        layers = [one.density(name) for _, one in ready for name in one.layers]
+        shared = map_scale(layers + [options.together(one) for _, one in ready])
     rows = []
-    for target in chosen:
-        reason = ready.get(target.request.key)
-        if reason is not None:
-            facts = " · ".join(part for part in (target.facts, f"score {reason.score:.2f}") if part)
-            panels = tuple(_panels(target.request, reason, look, shared, size, beneath, pale))
+    for target, one in found:
+        if one is not None:
+            facts = " · ".join(part for part in (target.facts, f"score {one.score:.2f}") if part)
+            panels = tuple(_panels(target.request, one, options, shared, page_state))
             rows.append(TargetRow(target.name, target.colour, facts, panels))
             continue
         failure = session.state().failures.get(target.request.key, "")
-        empty = Panel(pale, words=" " if failure else "waiting for the map …")
-        names = [*_in_order(choice.card, target.request.layers), "aggregate"]
-        panels = tuple(Panel(empty.picture, words=empty.words, caption=f"{name}\n ") for name in names)
+        names = [*_in_order(maps.card, target.request.layers), "aggregate"]
+        words = " " if failure else "waiting for the map …"
+        panels = tuple(Panel(pale, words=words, caption=f"{name}\n ") for name in names)
         rows.append(TargetRow(target.name, target.colour, target.facts, panels, failure))
-    marked = _marked(chosen, ready, look, size, pale)
-    return Shown(uri, marked, size, tuple(rows))
+    return _marked(ready, options, page_state), rows
 
 
 def _in_order(card: ModelCard, layers: tuple[str, ...]) -> list[str]:
     return sorted(layers, key=lambda name: card.layer(name).order)
 
 
-def _shared_scale(reasons: list[MultiLayerMaps], look: Look) -> float:
-    """The value of full colour for all layers of all targets."""
-    layers = [found.density(name) for found in reasons for name in found.layers]
-    return map_scale(layers + [found.aggregate(look.how, look.weigh, look.smoothing) for found in reasons])
-
-
 def _panels(
     request: MultiLayerRequest,
     found: MultiLayerMaps,
-    look: Look,
+    options: LayerOptions,
     shared: float | None,
-    size: tuple[int, int],
-    beneath: str,
-    pale: str,
+    page_state: PageState,
 ) -> Iterator[Panel]:
     """A panel for each layer, and one for all together."""
+    pale, behind = page_state.address(SIDE_PX, in_grey=True), options.behind(page_state, SIDE_PX)
+    size = page_state.size(SIDE_PX)
+    small = [max(1, round(side * min(1.0, _MAP_PX / max(size)))) for side in size]
+
+    def overlay(what: str, values: np.ndarray, scale: float) -> str:
+        place = request.card.preprocessing.to_image
+        return options.in_front(f"{request.key} {what} {small}", lambda: place(values, *small), False, scale)
+
     strongest = max(found.evidence())
-    for name, evidence in zip(found.layers, found.evidence(), strict=True):
-        height, width = found.maps[found.layers.index(name)].shape
-        grid = f"{height}×{width}"
+    for name, values, evidence in zip(found.layers, found.maps, found.evidence(), strict=True):
+        facts = f"{name}\n{values.shape[0]}×{values.shape[1]} · found {_number(evidence)}"
         if evidence <= NEGLIGIBLE * strongest:
-            words = "found next to nothing" if evidence else "found nothing"
-            yield Panel(pale, words=words, caption=f"{name}\n{grid} · found {_number(evidence)}")
+            yield Panel(pale, words="found next to nothing" if evidence else "found nothing", caption=facts)
             continue
-        values = found.density(name)
-        scale = shared or map_scale([values])
+        density = found.density(name)
+        scale = shared or map_scale([density])
         kind = "guided · " if name in found.guided else ""
-        overlay = _overlay(request, name, values, scale, look.view, size)
-        yield Panel(beneath, overlay, caption=f"{name}\n{grid} · found {_number(evidence)}\n{kind}0–{_number(scale)}")
-    together = found.aggregate(look.how, look.weigh, look.smoothing)
-    title = f"{look.how} of {len(found.layers)} layers" if len(found.layers) > 1 else "this layer"
+        yield Panel(behind, overlay(name, density, scale), caption=f"{facts}\n{kind}0–{_number(scale)}")
+    together = options.together(found)
+    title = f"{options.how} of {len(found.layers)} layers" if len(found.layers) > 1 else "this layer"
     if not together.any():
         yield Panel(pale, words="no positive evidence for this class", caption=f"{title}\n ")
         return
     scale = shared or map_scale([together])
-    what = f"all {look.how} {look.weigh} {look.smoothing}"
-    overlay = _overlay(request, what, together, scale, look.view, size)
-    yield Panel(beneath, overlay, caption=f"{title}\nmean {_number(float(together.mean()))}\n0–{_number(scale)}")
+    drawn = overlay(f"all {options.how} {options.weigh} {options.smoothing}", together, scale)
+    yield Panel(behind, drawn, caption=f"{title}\nmean {_number(float(together.mean()))}\n0–{_number(scale)}")
 
 
 def _number(value: float) -> str:
@@ -217,80 +193,55 @@ def _number(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
-def _overlay(
-    request: MultiLayerRequest, what: str, values: np.ndarray, scale: float, view: str, size: tuple[int, int]
-) -> str:
-    """A map (h, w) over the model's input as a picture to lay over one of `size`."""
-    if view == "picture":
-        return ""
-    height, width = (max(1, round(side * min(1.0, _MAP_PX / max(size)))) for side in size)
-
-    def draw() -> np.ndarray:
-        placed = request.card.preprocessing.to_image(values, height, width)
-        return colour_map(placed, signed=False, scale=scale, overlay=view == "overlay")
-
-    return cache.drawn(f"{request.key} {what} {scale} {view} {height} {width}", draw)
-
-
-def _marked(
-    chosen: list[Target], ready: dict[str, MultiLayerMaps], look: Look, size: tuple[int, int], pale: str
-) -> Panel:
-    """The picture with each target's region in its colour."""
-    keys = [(target.request.key, target.colour) for target in chosen if target.request.key in ready]
-    if not keys:
+def _marked(ready: list[tuple[Target, MultiLayerMaps]], options: LayerOptions, page_state: PageState) -> Panel:
+    """The image with each target's region in its colour."""
+    pale, size = page_state.address(SIDE_PX, in_grey=True), page_state.size(SIDE_PX)
+    if not ready:
         return Panel(pale)
-    by_key = {target.request.key: target.request for target in chosen}
 
     def draw() -> np.ndarray:
-        masks = [_region(by_key[key], ready[key], look, size) for key, _ in keys]
-        return regions(masks, [colour for _, colour in keys])
+        masks = [_region(target, found, options, size) for target, found in ready]
+        return regions(masks, [target.colour for target, _ in ready])
 
-    return Panel(pale, cache.drawn(f"regions {keys} {look.how} {look.weigh} {look.smoothing} {look.threshold}", draw))
+    keys = [(target.request.key, target.colour) for target, _ in ready]
+    made = f"{options.how} {options.weigh} {options.smoothing} {options.threshold}"
+    return Panel(pale, cache.drawn(f"regions {keys} {made}", draw))
 
 
-def _region(request: MultiLayerRequest, found: MultiLayerMaps, look: Look, size: tuple[int, int]) -> np.ndarray:
+def _region(target: Target, found: MultiLayerMaps, options: LayerOptions, size: tuple[int, int]) -> np.ndarray:
     """(height, width) bool: where the aggregate exceeds the threshold; nowhere when nothing was found."""
-    placed = request.card.preprocessing.to_image(found.aggregate(look.how, look.weigh, look.smoothing), *size)
-    peak = float(np.nanmax(placed, initial=0.0))
-    return placed > look.threshold * peak
+    placed = target.request.card.preprocessing.to_image(options.together(found), *size)
+    return placed > options.threshold * float(np.nanmax(placed, initial=0.0))
 
 
-def to_npz_file(choice: Choice, look: Look, images: ImageSet, image_id: str, table: Predictions) -> bytes:
+def to_npz_file(maps: LayerMaps, page_state: PageState, options: LayerOptions) -> bytes:
     """The raw maps that are ready, as `TARGET/LAYER`, guided ones and the aggregate beside them."""
     arrays: dict[str, Any] = {}
-    for target in targets_of(choice, images, image_id, table)[0]:
-        found = target.request.load(cache.store())
-        if found is None:
-            continue
-        arrays |= {f"{target.name}/{name}": raw for name, raw in zip(found.layers, found.maps, strict=True)}
-        arrays |= {f"{target.name}/{name}/guided": fine for name, fine in found.guided.items()}
-        arrays[f"{target.name}/aggregate"] = found.aggregate(look.how, look.weigh, look.smoothing)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+    for target in targets_of(maps, page_state)[0]:
+        if (found := target.request.load(cache.store())) is not None:
+            arrays |= {f"{target.name}/{name}": raw for name, raw in zip(found.layers, found.maps, strict=True)}
+            arrays |= {f"{target.name}/{name}/guided": fine for name, fine in found.guided.items()}
+            arrays[f"{target.name}/aggregate"] = options.together(found)
+    return to_npz(arrays)
 
 
-def to_png_file(
-    choice: Choice, look: Look, images: ImageSet, image_id: str, table: Predictions, opacity: float
-) -> bytes:
-    """The figure as one picture: the regions, each layer's map and the aggregate, laid over the photograph."""
-    picture = cache.picture(images.digest, image_id, _SIDE_PX)
-    size, pale = (picture.shape[0], picture.shape[1]), grey(picture)
+def to_png_file(maps: LayerMaps, page_state: PageState, options: LayerOptions) -> bytes:
+    """The figure in one file: the regions, each layer's map and the aggregate, laid over the image."""
+    pixels = page_state.pixels(SIDE_PX)
+    size = page_state.size(SIDE_PX)
     lines: list[list[np.ndarray | str]] = []
-    titles = []
-    place = choice.card.preprocessing.to_image
-    for target in targets_of(choice, images, image_id, table)[0]:
-        titles.append(f"{target.name} · {target.facts}")
+    chosen = targets_of(maps, page_state)[0]
+    for target in chosen:
         found = target.request.load(cache.store())
         if found is None:
             lines.append([session.state().failures.get(target.request.key, "not ready")])
             continue
-        mask = regions([_region(target.request, found, look, size)], [target.colour])
-        line: list[np.ndarray | str] = [over(pale, mask, 1.0)]
-        together = found.aggregate(look.how, look.weigh, look.smoothing)
-        for values in [*(found.density(name) for name in found.layers), together]:
-            colours = colour_map(place(values, *size), signed=False, scale=map_scale([values]), overlay=True)
-            line.append(over(pale, colours, opacity) if values.any() else "found nothing")
+        mask = regions([_region(target, found, options, size)], [target.colour])
+        line: list[np.ndarray | str] = [over(grey(pixels), mask, 1.0)]
+        for values in [*(found.density(name) for name in found.layers), options.together(found)]:
+            placed = maps.card.preprocessing.to_image(values, *size)
+            drawn = map_over(pixels, placed, False, map_scale([values]), options.opacity)
+            line.append(drawn if values.any() else "found nothing")
         lines.append(line)
-    columns = ["regions", *_in_order(choice.card, choice.layers), f"{look.how} of the layers"]
-    return to_png(sheet(columns, titles, lines))
+    columns = ["regions", *_in_order(maps.card, maps.layers), f"{options.how} of the layers"]
+    return to_png(sheet(columns, [f"{target.name} · {target.facts}" for target in chosen], lines))

@@ -124,36 +124,36 @@ def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray 
 
 @st.cache_data(show_spinner=False, max_entries=5000)
 def thumbnail(images: str, index: int, side_px: int = 192) -> bytes:
-    """A small JPEG of one picture of the set with this digest."""
+    """A small JPEG of one image of the set with this digest."""
     return image_set(images).thumbnail(index, side_px)
 
 
 @st.cache_data(show_spinner=False, max_entries=200)
-def picture(images: str, image_id: str, side_px: int) -> np.ndarray:
-    """(h, w, 3) uint8: a picture shrunk for the screen."""
-    pictures = image_set(images)
-    return shrink(pictures.image(pictures.index(image_id)), side_px)
+def image(images: str, image_id: str, side_px: int) -> np.ndarray:
+    """(h, w, 3) uint8: an image shrunk for the screen."""
+    whole_set = image_set(images)
+    return shrink(whole_set.image(whole_set.index(image_id)), side_px)
 
 
-def picture_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -> str:
-    """The address of a shrunk picture."""
+def image_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -> str:
+    """The address of a shrunk image."""
 
     def draw() -> np.ndarray:
-        pixels = picture(images, image_id, side_px)
+        pixels = image(images, image_id, side_px)
         return grey(pixels) if in_grey else pixels
 
-    return drawn(f"picture {images} {image_id} {side_px} {in_grey}", draw)
+    return drawn(f"image {images} {image_id} {side_px} {in_grey}", draw)
 
 
 def thumbnail_uri(images: str, index: int, side_px: int) -> str:
-    """The address of a small JPEG of one picture of the set with this digest."""
+    """The address of a small JPEG of one image of the set with this digest."""
     key = f"thumbnail {images} {index} {side_px}"
     return content.STORE.find(key, lambda: thumbnail(images, index, side_px), "jpg")
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
 def placed_map(version: str, size: tuple[int, int], _request: AttributionRequest) -> np.ndarray | None:
-    """A raw map laid over a picture of `size` (height, width): float32, NaN where unseen."""
+    """A raw map laid over an image of `size` (height, width): float32, NaN where unseen."""
     attribution = _request.load(store())
     return None if attribution is None else _request.card.preprocessing.to_image(attribution.maps[0], *size)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from jobs.queue import Job, State
-from pages.shared import cache, session
+from pages.shared import cache
 
 
 def progress_words(job: Job) -> str:
     """`240 of 1,440 answers · 96/s · 12 s left`, or what is done beside that, such as learning from the images."""
     if job.note:
         return job.note
+    if not job.total:
+        return "getting ready …"
     words = [f"{int(job.done):,} of {job.total:,.0f} {job.unit}"]
     if job.rate >= 1:
         words.append(f"{job.rate:,.0f}/s")
@@ -27,6 +27,28 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def progress_line(
+    job: Job | None, key: str, polled: bool, hint: str = "", resume: str = "change any setting to continue"
+) -> None:
+    """How far a job is, and the way to stop it; runs the page again once when a job that was `polled` has ended.
+
+    The line keeps its place then, so that nothing below it jumps: it tells how the job failed, or how to `resume` it
+    once it was stopped, else the `hint`.
+    """
+    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
+        if job is not None and job.active:
+            st.progress(job.fraction, progress_words(job))
+            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=job.cancel, disabled=job.cancelling)
+        elif polled:
+            st.rerun()
+        elif job is not None and job.state is State.FAILED:
+            st.error(job.error, icon=":material/error:")
+        elif job is not None and job.state is State.CANCELLED:
+            st.caption(f"Stopped. What is finished is kept, also over a restart; {resume}.")
+        else:
+            st.caption(hint)
 
 
 def wait_for(job: Job, key: str) -> None:
@@ -59,24 +81,3 @@ def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
     if found.state in (State.CANCELLED, State.FAILED) and st.button("Resume", key=f"{key}_again"):
         cache.jobs().submit(job, lane)
         st.rerun()
-
-
-def resumable_progress(name: str, keys: Sequence[str], key: str, polled: bool, words: str) -> None:
-    """How far the job is that works on one of `keys`, and the way to stop it; draws the page anew once when it ends.
-
-    The line keeps its place when all is done, so that nothing below it jumps.
-    """
-    job = session.state().jobs.get(name)
-    job = job if job is not None and job.key in keys else None
-    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if job is not None and job.active:
-            st.progress(job.fraction, job.note or (progress_words(job) if job.done else "Getting ready …"))
-            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=job.cancel, disabled=job.cancelling)
-        elif polled:
-            st.rerun()
-        elif job is not None and job.state is State.FAILED:
-            st.error(job.error, icon=":material/error:")
-        elif job is not None and job.state is State.CANCELLED:
-            st.caption("Stopped. What is known is kept, also over a restart: resume whenever you like.")
-        else:
-            st.caption(words)

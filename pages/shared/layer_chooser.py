@@ -16,6 +16,7 @@ from models.card import Layer, ModelCard
 from pages.shared import cache, session
 from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.job_progress import run_and_wait
+from pages.shared.widgets import segments, select
 
 #: Height in pixels of the tree and of the part of the diagram on show.
 _HEIGHT_PX = 460
@@ -35,20 +36,12 @@ def choose(
     names = [layer.name for layer in card.layers if suits(layer)]
     if not names:
         raise InputError("a model with layers that can be looked at", card.name, "Take another model.")
-    words = {layer.name: _words(layer) for layer in card.layers}
+    words = {layer.name: f"{layer.name} · {layer.kind} {shape_words(layer)}" for layer in card.layers}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
-        chosen = st.selectbox(
-            label,
-            names,
-            index=names.index(chosen_layer(card, key, names)),
-            format_func=lambda name: words[name],
-            key=_key(card, key),
-            persist_state="session",
-        )
-        popover = st.popover(
-            "", icon=":material/account_tree:", help="Layer tree and network", key=f"{key}_inside_{card.digest}",
-            on_change="rerun",
-        )  # fmt: skip
+        at_first = names.index(chosen_layer(card, key, names))
+        chosen = select(label, {name: words[name] for name in names}, _key(card, key), index=at_first)
+        icon, words_on_it, name = ":material/account_tree:", "Layer tree and network", f"{key}_inside_{card.digest}"
+        popover = st.popover("", icon=icon, help=words_on_it, key=name, on_change="rerun")
         with popover:
             if popover.open:
                 _inside(card, key, names, chosen)
@@ -87,26 +80,11 @@ def _key(card: ModelCard, key: str) -> str:
     return f"{key}_layer_{card.digest}"
 
 
-def _words(layer: Layer) -> str:
-    return f"{layer.name} · {layer.kind} {shape_words(layer)}"
-
-
 def _inside(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
     """The tree, or the network, in one place of a fixed height."""
     st.markdown(f"**{card.name}** · {len(card.layers)} layers · {card.n_parameters:,} parameters")
-    shown = st.segmented_control(
-        "Show",
-        ["network", "tree"],
-        default="network",
-        required=True,
-        key=f"{key}_shown_{card.digest}",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    if shown == "tree":
-        _tree(card, key, names, chosen)
-    else:
-        _network(card, key, names, chosen)
+    shown = segments("Show", ["network", "tree"], f"{key}_shown_{card.digest}", label_visibility="collapsed")
+    (_tree if shown == "tree" else _network)(card, key, names, chosen)
 
 
 def _tree(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
@@ -137,7 +115,7 @@ def _tree(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
         selection_default={"selection": {"rows": [] if row is None else [row], "columns": [], "cells": []}},
         column_config={"parameters": st.column_config.NumberColumn(format="localized")},
     )
-    st.caption("Shapes are those of the output for one picture. Click the box of a row to choose it.")
+    st.caption("Shapes are those of the output for one image. Click the box of a row to choose it.")
 
 
 def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:

@@ -7,12 +7,13 @@ import streamlit as st
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import session, sidebar, site_map, theme  # noqa: E402
+from pages.shared import session, sidebar, site_map  # noqa: E402
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
-theme.disable_fade()
+# Streamlit fades what runs again, so that what is polled would blink.
+st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')
 session.update_address()
 with sidebar.around_page():
     page.run()

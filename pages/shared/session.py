@@ -7,6 +7,7 @@ of the address bar, a reload, a bookmark or a link opens the same models and ima
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import streamlit as st
 
@@ -24,10 +25,10 @@ MAX_PICKS = 60
 class SessionState:
     """Models and images by digest; the other dictionaries have a model's digest as key, too, where none is named.
 
-    - `position`: the picked image on show; `expanded`: row and column of the panel to show at full width
+    - `position`: the picked image on show; `clicked`: what the panel's corner carries that was clicked before this run
     - `jobs`: by name; `failures` and `unfinished` results: by the key of their request
     - `n_uploads`: part of the uploaders' keys, so that they are empty after each upload
-    - `maxout_target`: what MaxOut is to show next, as model, layer, unit; `clicked`: a corner clicked there
+    - `maxout_target`: what MaxOut is to show next, as model, layer, unit
     - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
     - `units`: layer and unit clicked last on the Layers page; `in_step`: layers of the models that move in step there
     - `unfolded`: the open blocks of the network diagram
@@ -42,10 +43,9 @@ class SessionState:
     position: int = 0
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    expanded: tuple[int, int] | None = None
+    clicked: tuple[Any, ...] | None = None
     n_uploads: int = 0
     maxout_target: tuple[str, str, int] | None = None
-    clicked: tuple[int, int, str] | None = None
     reason_units: dict[str, list[tuple[str, int, tuple[int, int] | None]]] = field(default_factory=dict)
     units: dict[str, tuple[str, int]] = field(default_factory=dict)
     in_step: dict[str, str] = field(default_factory=dict)
@@ -56,6 +56,11 @@ class SessionState:
     def active(self) -> list[str]:
         """The models that are switched on, in the order in which they were added."""
         return [digest for digest in self.models if digest not in self.switched_off]
+
+    @property
+    def picks_ahead(self) -> list[str]:
+        """All picks, the one on show first."""
+        return self.picks[self.position :] + self.picks[: self.position]
 
     def add_model(self, digest: str) -> None:
         """Add a model, or switch it on if it is there already."""
@@ -85,6 +90,11 @@ def state() -> SessionState:
     if "session" not in st.session_state:
         st.session_state["session"] = _from_url() or _demo()
     return st.session_state["session"]
+
+
+def square(digest: str) -> str:
+    """A model's mark in its colour, for markdown with HTML."""
+    return f"<span style='color:{state().colour(digest)}'>■</span>"
 
 
 def update_address() -> None:

@@ -80,8 +80,13 @@ def submit_work(name: str, key: str, title: str, unit: str, work: Callable[[Job]
 
 def active(*names: str) -> Job | None:
     """The first of this session's jobs of these names that still runs or waits."""
-    jobs = [session.state().jobs.get(name) for name in names]
-    return next((job for job in jobs if job is not None and job.active), None)
+    jobs = session.state().jobs
+    return next((jobs[name] for name in names if name in jobs and jobs[name].active), None)
+
+
+def active_names(*names: str) -> tuple[str, ...]:
+    """Which of this session's jobs of these names still run or wait."""
+    return tuple(name for name in names if active(name) is not None)
 
 
 def running(name: str, key: str) -> Job | None:

@@ -7,17 +7,20 @@ from contextlib import contextmanager, suppress
 
 import streamlit as st
 
+from common.errors import InputError
 from jobs.queue import Job, State
 from models.device import device_title
 from pages.shared import cache, session
 from pages.shared.job_progress import progress_words
-from pages.shared.page_end import PageEnd
-from pages.shared.preview import square
+from pages.shared.page_state import PageEnd
 
 
 @contextmanager
 def around_page() -> Iterator[None]:
-    """Draw it around the page that the block runs: the jobs come last, so that those the page starts are there."""
+    """Draw it around the page that the block runs: the jobs come last, so that those the page starts are there.
+
+    A mistake in somebody's input that the page raises gets its line at the page's end.
+    """
     state = session.state()
     with st.sidebar:
         _models(state)
@@ -29,6 +32,8 @@ def around_page() -> Iterator[None]:
     try:
         with suppress(PageEnd):
             yield
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
     finally:
         with jobs:
             _jobs()
@@ -40,7 +45,7 @@ def _models(state: session.SessionState) -> None:
         card = cache.card(digest)
         st.session_state[f"sidebar_{digest}"] = digest not in state.switched_off  # pages switch models as well
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
-            st.markdown(square(state.colour(digest)), unsafe_allow_html=True, width="content")
+            st.markdown(session.square(digest), unsafe_allow_html=True, width="content")
             st.checkbox(
                 card.name,
                 key=f"sidebar_{digest}",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
 from common.errors import InputError
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from models.card import ModelCard
-from pages.shared.param_widgets import layer_chooser
+from pages.shared.widgets import KEPT, known_classes, layer_chooser, segments, select
 from suggestion import targets
-from suggestion.table import Predictions, shared_classes
+from suggestion.table import Predictions
 
 TARGETS = {
     targets.TOP: "each model's predicted class",
@@ -56,31 +56,20 @@ class TargetSpec:
         return output, unit.number
 
 
+def choose_class_target(cards: Sequence[ModelCard], key: str, kinds: Sequence[str]) -> TargetSpec:
+    """One of these `kinds`, and the class if it is one for all, into the row of the caller."""
+    kind = select("Explain", {kind: TARGETS[kind] for kind in kinds}, f"{key}_target")
+    one_class = select("Class", known_classes(cards), f"{key}_class") if kind == targets.ONE_CLASS else None
+    return TargetSpec(kind, one_class)
+
+
 def choose_target(cards: Sequence[ModelCard], key: str) -> TargetSpec:
     """The widgets of one row; units are chosen by `choose_units`, which needs more room."""
-    kind = st.selectbox(
-        "Explain",
-        list(TARGETS),
-        format_func=lambda kind: TARGETS[kind],
-        key=f"{key}_target",
-        persist_state="session",
-    )
-    if kind == UNIT:
-        return TargetSpec(UNIT)
-    one_class = None
-    if kind == targets.ONE_CLASS:
-        known = shared_classes(cards) or tuple(dict.fromkeys(name for card in cards for name in card.class_names))
-        one_class = st.selectbox("Class", known, key=f"{key}_class", persist_state="session")
-    value = st.segmented_control(
-        "Output",
-        [LOGIT, PROBABILITY],
-        default=LOGIT,
-        required=True,
-        key=f"{key}_value",
-        persist_state="session",
-        help="Logit: evidence for the class itself. Probability: also evidence against the other classes.",
-    )
-    return TargetSpec(kind, one_class, value)
+    spec = choose_class_target(cards, key, list(TARGETS))
+    if spec.kind == UNIT:
+        return spec
+    words = "Logit: evidence for the class itself. Probability: also evidence against the other classes."
+    return replace(spec, value=segments("Output", [LOGIT, PROBABILITY], f"{key}_value", help=words))
 
 
 def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
@@ -91,17 +80,16 @@ def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
             with st.container():
                 layer = layer_chooser(card, f"{key}_unit_layer", spatial=False)
                 n_units = card.layer(layer).n_units
-                number = st.number_input(
-                    f"Unit (0 to {n_units - 1})", 0, None, 0, key=f"{key}_unit_{card.digest}", persist_state="session"
-                )
-                written = st.text_input(
-                    "Position (row, column)",
-                    key=f"{key}_place_{card.digest}",
-                    persist_state="session",
-                    placeholder="mean over the grid",
-                )
-                units[card.digest] = Unit(layer, int(number), parse_place(written))
+                label = f"Unit (0 to {n_units - 1})"
+                number = st.number_input(label, 0, None, 0, key=f"{key}_unit_{card.digest}", **KEPT)
+                units[card.digest] = Unit(layer, int(number), choose_place(card, key))
     return units
+
+
+def choose_place(card: ModelCard, key: str) -> tuple[int, int] | None:
+    """A position in a layer's grid, `None` for the mean over it; raises `InputError` for anything else."""
+    key = f"{key}_place_{card.digest}"
+    return parse_place(st.text_input("Position (row, column)", key=key, placeholder="mean over the grid", **KEPT))
 
 
 def parse_place(written: str) -> tuple[int, int] | None:

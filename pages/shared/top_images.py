@@ -1,4 +1,4 @@
-"""The data set's own images that excite a unit, or a class, most and least."""
+"""The data set's own images of the highest and the lowest activation of a unit, or logit of a class."""
 
 from __future__ import annotations
 
@@ -23,41 +23,42 @@ _HEIGHT_PX = 290
 #: Side of a thumbnail in pixels, where there is room for it, and how strips look: squares that share the width.
 _SIDE_PX = 96
 _FIGURE = f"flex:1 1 0;min-width:0;max-width:{_SIDE_PX}px"
-_PICTURE = "width:100%;aspect-ratio:1;object-fit:cover;border-radius:4px;display:block"
+_IMAGE = "width:100%;aspect-ratio:1;object-fit:cover;border-radius:4px;display:block"
 _SMALL = "font-size:0.8rem;opacity:0.75;overflow:hidden;text-overflow:ellipsis"
 
 
 def show(card: ModelCard, layer: str | None, unit: int, key: str, n: int = 4) -> None:
-    """The `n` images that excite unit `unit` of `layer` most, and the `n` that excite it least, with the values.
+    """The `n` images of the highest and the `n` of the lowest activation of unit `unit` of `layer`, with the values.
 
     A unit's value is its mean activation over space; for no layer, `unit` is a class and the value its logit. What is
-    not measured yet is measured in the background, in place of the pictures; large image sets only when asked for.
+    not measured yet is measured in the background, in place of the images; large image sets only when asked for.
     """
-    with st.container(height=_HEIGHT_PX, border=False, key=f"{key}_exciting"):
+    with st.container(height=_HEIGHT_PX, border=False, key=f"{key}_top_images"):
         values = measured(card, layer, key)
         if values is None:
             return
         images = session.images()
         most, least = activations.extremes(values[:, unit], n)
-        _strip("Excite it most", most, values[:, unit], images)
-        _strip("Least", least, values[:, unit], images)
+        _strip("Highest activation", most, values[:, unit], images)
+        _strip("Lowest activation", least, values[:, unit], images)
 
 
-def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
+def measured(card: ModelCard, layer: str | None, key: str, asked: bool = False) -> np.ndarray | None:
     """(N, units) float32 over the image set at work, as `cache.unit_activations`; draws the job until it is through.
 
-    The job that measures another layer of this model for this place of the page is stopped.
+    The job that measures another layer of this model for this place of the page is stopped. Large sets are
+    measured when a button is pressed, unless somebody has `asked` for it already.
     """
     images = session.images()
     values = cache.unit_activations(card, images, layer)
     if values is not None:
         return values
-    name, job_key = f"exciting {key} {card.digest}", f"activation {card.digest} {images.digest} {layer}"
+    name, job_key = f"top images {key} {card.digest}", f"activation {card.digest} {images.digest} {layer}"
     found = cache.jobs().find(job_key)
     jobs = session.state().jobs
     if found is None or not found.active:
         ended_here = found is not None and found is jobs.get(name) and found.state is not State.DONE
-        if (ended_here or len(images) > _UNASKED) and not st.button(
+        if (ended_here or (not asked and len(images) > _UNASKED)) and not st.button(
             f"Measure {len(images):,} images", key=f"{key}_measure", icon=":material/play_arrow:"
         ):
             if found is not None and found.error:
@@ -71,7 +72,7 @@ def measured(card: ModelCard, layer: str | None, key: str) -> np.ndarray | None:
         title = f"{layer or 'classes'} of {card.name}"
         session_jobs.submit_work(name, job_key, title, "images", work)
         found = jobs[name]
-    wait_for(found, f"{key}_exciting")
+    wait_for(found, f"{key}_top_images")
     return None
 
 
@@ -81,7 +82,7 @@ def _strip(title: str, rows: np.ndarray, values: np.ndarray, images: ImageSet) -
     for row in map(int, rows):
         name = html.escape(f"{images.names[row]} · {images.labels[row] or 'no label'}", quote=True)
         address = cache.thumbnail_uri(images.digest, row, _SIDE_PX)
-        picture = f"<img src='{address}' alt='{name}' title='{name}' style='{_PICTURE}'>"
-        figures.append(f"<div style='{_FIGURE}'>{picture}<div style='{_SMALL}'>{values[row]:.3g}</div></div>")
+        image = f"<img src='{address}' alt='{name}' title='{name}' style='{_IMAGE}'>"
+        figures.append(f"<div style='{_FIGURE}'>{image}<div style='{_SMALL}'>{values[row]:.3g}</div></div>")
     words = f"<div style='{_SMALL};font-weight:600'>{title}</div>"
     st.html(f"{words}<div style='display:flex;gap:6px'>{''.join(figures)}</div>")

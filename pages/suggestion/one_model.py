@@ -6,15 +6,12 @@ import numpy as np
 import streamlit as st
 
 from figures.suggestion import histogram_figure
-from images.image_set import ImageSet
-from jobs.queue import Job
 from models.card import ModelCard
-from pages.shared import cache, session
+from pages.shared import session, top_images
 from pages.shared.chart.component import ChartPoint, chart
-from pages.shared.job_progress import run_and_wait
 from pages.shared.page_state import PageState
+from pages.shared.widgets import choose_model, segments, select
 from pages.suggestion.selection import gallery
-from suggestion import activations
 from suggestion.table import Predictions
 from suggestion.views import histogram, label_difference
 
@@ -29,25 +26,16 @@ def one_model(page_state: PageState) -> None:
     """Choose a model and a quantity; a click on a bar of its histogram selects the bar's images."""
     table, cards = page_state.table, page_state.cards
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        model = 0
-        if len(cards) > 1:
-            model = st.selectbox(
-                "Model",
-                range(len(cards)),
-                format_func=lambda number: cards[number].name,
-                key="one_model_model",
-                persist_state="session",
-            )
+        card = choose_model(cards, "one_model_model") if len(cards) > 1 else cards[0]
         options = [_ERROR, _ACTIVATION] if table.labelled.any() else [_ACTIVATION]
-        quantity = st.segmented_control(
-            "Quantity", options, default=options[0], required=True, key="one_model_what", persist_state="session"
-        )
+        quantity = segments("Quantity", options, "one_model_what")
+    model = table.models.index(card.digest)
     bounds: tuple[float, float] | None = None
     if quantity == _ERROR:
         values, title, bounds = label_difference(table, model), "1 − probability of the true class", (0.0, 1.0)
         hint = "Left: the model is sure of the true class. Right: it is sure of another class."
     else:
-        measured = _activation(cards[model], page_state.images)
+        measured = _activation(card)
         if measured is None:
             return
         values, title = measured
@@ -80,32 +68,17 @@ def _groups(table: Predictions, model: int) -> dict[str, np.ndarray]:
     return {name: members for name, members in groups.items() if members.any()}
 
 
-def _activation(card: ModelCard, images: ImageSet) -> tuple[np.ndarray, str] | None:
+def _activation(card: ModelCard) -> tuple[np.ndarray, str] | None:
     """Mean activation (N,) of the chosen layer or unit, and its title; `None`, and the job, while it is measured."""
     layers = [layer.name for layer in card.layers if layer.n_units]
     start = layers.index(card.default_layer) if card.default_layer in layers else len(layers) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = st.selectbox(
-            "Layer", layers, index=start, key=f"one_model_layer_{card.digest}", persist_state="session"
-        )
-        n_units = card.layer(layer).n_units
-        unit = st.number_input(
-            "Unit",
-            0,
-            n_units - 1,
-            None,
-            placeholder="all (mean)",
-            key="one_model_unit",
-            help=f"0 to {n_units - 1}; empty: the mean over all units",
-        )
-    units = activations.measured(card, images, layer, cache.store())
-    if units is not None:
-        title = f"mean activation of {layer}" + (f", unit {unit}" if unit is not None else "")
-        return (units.mean(axis=1) if unit is None else units[:, unit]), title
-
-    def work(job: Job) -> None:
-        activations.measure(cache.model_store(), card, images, layer, cache.store(), job.report)
-
-    key = f"activation {card.digest} {images.digest} {layer}"
-    run_and_wait(Job(f"Activation of {layer}", work, unit="images", key=key), "one_model")
-    return None
+        layer = select("Layer", layers, f"one_model_layer_{card.digest}", index=start)
+        last = card.layer(layer).n_units - 1
+        words = f"0 to {last}; empty: the mean over all units"
+        unit = st.number_input("Unit", 0, last, None, placeholder="all (mean)", key="one_model_unit", help=words)
+    units = top_images.measured(card, layer, "one_model", asked=True)
+    if units is None:
+        return None
+    title = f"mean activation of {layer}" + (f", unit {unit}" if unit is not None else "")
+    return (units.mean(axis=1) if unit is None else units[:, unit]), title

@@ -8,9 +8,9 @@ from pages.shared import cache, scoring_job, session
 from pages.shared.chart.component import ChartPoint, Drawing, chart, drawing
 from pages.shared.job_progress import run_and_wait
 from pages.shared.page_state import PageState
-from pages.shared.preview import preview
 from pages.suggestion.controls import choose_filters, choose_view
 from pages.suggestion.one_model import one_model
+from pages.suggestion.preview import preview
 from pages.suggestion.selection import gallery, selection_bar
 from suggestion.table import shared_classes
 from suggestion.views import accuracy, agreement, keep, scatter, where_they_differ
@@ -99,7 +99,7 @@ def explore(page_state: PageState, figure: Drawing, rows: np.ndarray, picks: tup
             on_click=lambda point: select([point]),
             on_select=select,
             on_hover="rerun",
-        ).hover
+        )
         st.caption(
             f"{len(rows):,} of {len(page_state.table):,} images. Right: higher confidence. Up: more predicted classes "
             "(points are jittered). Hover to see an image; click or drag a box to select."

@@ -9,7 +9,7 @@ from explainers.registry import METHODS
 from images.image_set import ImageSet
 from pages.shared import session
 from pages.shared.page_state import PageState
-from pages.shared.param_widgets import about
+from pages.shared.widgets import KEPT, choose_model, segments, select, several, what_is_it
 from suggestion.targets import target_of
 
 _QUICK = ["grad-cam", "saliency", "input-x-gradient", "integrated-gradients", "guided-backprop", "occlusion"]
@@ -18,36 +18,19 @@ _FIRST, _SELECTED = "first images", "selected images"
 
 def choose_methods() -> list[str]:
     """The names of the methods to measure."""
-    return st.multiselect(
-        "Methods",
-        list(METHODS),
-        default=_QUICK,
-        format_func=lambda name: METHODS[name].title,
-        key="trust_methods",
-        persist_state="session",
-    )
+    titles = {name: method.title for name, method in METHODS.items()}
+    return several("Methods", titles, _QUICK, "trust_methods")
 
 
 def choose_images(images: ImageSet) -> list[str]:
     """The ids of the images to measure on, and the button that takes all methods, into the row of the caller."""
     picks = session.state().picks
     st.button("All methods", key="trust_all", on_click=_take_all_methods)
-    source = _FIRST
-    if picks:
-        source = st.segmented_control(
-            "Images", [_FIRST, _SELECTED], default=_FIRST, required=True, key="trust_source", persist_state="session"
-        )
-    if source == _SELECTED:
+    if picks and segments("Images", [_FIRST, _SELECTED], "trust_source") == _SELECTED:
         return list(picks)
+    most, words = len(images), "The first images of the set"
     count = st.number_input(
-        "Number of images",
-        1,
-        len(images),
-        min(24, len(images)),
-        key="trust_count",
-        persist_state="session",
-        width=160,
-        help="The first images of the set",
+        "Number of images", 1, most, min(24, most), key="trust_count", width=160, help=words, **KEPT
     )
     return list(images.ids[:count])
 
@@ -58,29 +41,19 @@ def _take_all_methods() -> None:
 
 def choose_map(page_state: PageState) -> tuple[AttributionRequest | str, bool]:
     """The map to test, or the reason why there is none; and whether the button was pressed."""
+    images = page_state.images
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        image_id = st.selectbox(
-            "Image",
-            session.state().picks or list(page_state.images.ids[:60]),
-            format_func=lambda one: page_state.images.names[page_state.images.index(one)],
-            key="trust_image",
-            persist_state="session",
-        )
-        card = st.selectbox(
-            "Model", page_state.cards, format_func=lambda one: one.name, key="trust_model", persist_state="session"
-        )
-        name = st.selectbox(
-            "Method",
-            [name for name in METHODS if METHODS[name].applies(card) is None],
-            format_func=lambda one: METHODS[one].title,
-            key="trust_method",
-            persist_state="session",
-        )
-        with st.popover("What is it?", icon=":material/info:", type="tertiary"):
-            st.markdown(about(METHODS[name]))
+        names = {
+            image_id: images.names[images.index(image_id)] for image_id in session.state().picks or images.ids[:60]
+        }
+        image_id = select("Image", names, "trust_image")
+        card = choose_model(page_state.cards, "trust_model")
+        titles = {name: method.title for name, method in METHODS.items() if method.applies(card) is None}
+        name = select("Method", titles, "trust_method")
+        what_is_it(METHODS[name])
         pressed = st.button("Randomise", key="trust_randomise")
     method = METHODS[name]
-    target = target_of(page_state.table, page_state.images.index(image_id), card) if method.uses_target else 0
+    target = target_of(page_state.table, images.index(image_id), card) if method.uses_target else 0
     if isinstance(target, str):
         return target, pressed
-    return request_for(card, image_id, method, target=target, data=page_state.images.digest), pressed
+    return request_for(card, image_id, method, target=target, data=images.digest), pressed

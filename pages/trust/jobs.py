@@ -29,7 +29,5 @@ def submit_table(page_state: PageState, methods: Sequence[str], image_ids: Seque
         return evaluate(sources, page_state.cards, chosen, image_ids, progress=job.report, show=show)
 
     names = " ".join([*(card.digest for card in page_state.cards), *methods, *image_ids])
-    job = Job(
-        f"Measuring {len(methods)} methods", work, unit="maps", key=f"trust table {page_state.images.digest} {names}"
-    )
-    session.state().jobs[TABLE] = cache.jobs().submit(job)
+    key = f"trust table {page_state.images.digest} {names}"
+    session.state().jobs[TABLE] = cache.jobs().submit(Job(f"Measuring {len(methods)} methods", work, "maps", key))

@@ -2,14 +2,12 @@
 
 import streamlit as st
 
-from common.errors import InputError
 from explainers.attribution import AttributionRequest
 from explainers.evaluation.cascades import CascadeRequest
 from explainers.registry import METHODS
 from images.image_set import ImageSet
-from jobs.queue import State
 from pages.shared import pick_navigation, session, session_jobs
-from pages.shared.job_progress import progress_words
+from pages.shared.job_progress import progress_line, progress_words
 from pages.shared.page_state import PageState
 from pages.trust import view
 from pages.trust.controls import choose_images, choose_map, choose_methods
@@ -19,13 +17,9 @@ from pages.trust.jobs import CASCADE, TABLE, submit_table
 def page() -> None:
     """The table of metrics, and beneath it one map under randomised weights."""
     st.title("Evaluate attribution methods")
-    table = pick_navigation.require_predictions("trust")
-    page_state = PageState(session.cards(), session.images(), table)
-    try:
-        metrics(page_state)
-        randomisation_test(page_state)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
+    page_state = pick_navigation.require_predictions("trust")
+    metrics(page_state)
+    randomisation_test(page_state)
 
 
 def metrics(page_state: PageState) -> None:
@@ -46,23 +40,13 @@ def metrics(page_state: PageState) -> None:
 
 
 def growing_table(polled: bool) -> None:
-    """The rows so far, beneath a line of fixed height, so that nothing jumps."""
+    """The rows so far."""
     job = session.state().jobs.get(TABLE)
-    if polled and job is not None and not job.active:
-        st.rerun()
     if job is None:
         st.info("Nothing is measured yet. Choose methods and images, then press Measure.")
         return
-    with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
-        if job.active:
-            st.progress(job.fraction, progress_words(job))
-            st.button("Stop", key="trust_cancel", type="tertiary", on_click=job.cancel)
-        elif job.state is State.FAILED:
-            st.error(job.error, icon=":material/error:")
-        elif job.state is State.CANCELLED:
-            st.caption("Stopped. Finished results are kept; press Measure to continue.")
-        else:
-            st.caption("Click a heading to sort, hover over it for its meaning. ↑ higher is better, ↓ lower is better.")
+    hint = "Click a heading to sort, hover over it for its meaning. ↑ higher is better, ↓ lower is better."
+    progress_line(job, "trust", polled, hint, "press Measure to continue")
     if job.result is None:
         return
     view.metrics_table(job.result)

@@ -10,7 +10,7 @@ from explainers.attribution import AttributionRequest
 from explainers.evaluation.cascades import CascadeRequest, likeness
 from explainers.evaluation.table import EXPOSING, LIFT, exposed
 from explainers.registry import METHODS
-from figures.maps import colour_map, grey, has_evidence, map_scale, over
+from figures.maps import grey, has_evidence, map_over, map_scale
 from images.image_set import ImageSet
 from pages.shared import cache
 
@@ -96,11 +96,11 @@ def stages(request: CascadeRequest, images: ImageSet) -> None:
     strip = request.load(cache.store())
     if strip is None:
         return
-    picture = cache.picture(images.digest, request.attribution.image_id, _SIDE_PX)
+    pixels = cache.image(images.digest, request.attribution.image_id, _SIDE_PX)
     pairs = list(zip(strip, likeness(strip), strict=True))
     for column, (stage, correlation) in zip(st.columns(len(pairs), gap="small"), pairs, strict=True):
         with column:
-            st.image(_overlay(request.attribution, stage.maps, picture), width="stretch")
+            st.image(_overlay(request.attribution, stage.maps, pixels), width="stretch")
             words = [f"random down to {stage.layer}" if stage.layer else "trained model"]
             if stage.maps is not None and not stage.maps.any():
                 words.append("empty map")
@@ -111,12 +111,9 @@ def stages(request: CascadeRequest, images: ImageSet) -> None:
             st.caption("  \n".join(words))
 
 
-def _overlay(request: AttributionRequest, maps: np.ndarray | None, picture: np.ndarray) -> np.ndarray:
+def _overlay(request: AttributionRequest, maps: np.ndarray | None, pixels: np.ndarray) -> np.ndarray:
     """The image in grey, with the map over it where it has evidence."""
-    base = grey(picture)
-    if maps is None:
-        return base
-    placed = request.card.preprocessing.to_image(maps[0], *picture.shape[:2])
-    if not has_evidence(placed):
-        return base
-    return over(base, colour_map(placed, request.method.signed, map_scale([placed]), overlay=True), 0.9)
+    placed = None if maps is None else request.card.preprocessing.to_image(maps[0], *pixels.shape[:2])
+    if placed is None or not has_evidence(placed):
+        return grey(pixels)
+    return map_over(pixels, placed, request.method.signed, map_scale([placed]), 0.9)

@@ -18,6 +18,7 @@ from models.loaders import checkpoint, zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
 from pages.shared import cache, demo_sets, session
+from pages.shared.widgets import KEPT, segments, select
 
 _ALL = "Choose, or type part of the name"
 
@@ -46,12 +47,8 @@ def recent_model() -> None:
     if not known:
         st.caption("Models that you add are kept on this server and listed here on your next visit.")
         return
-    digest = st.selectbox(
-        "Model",
-        list(known),
-        format_func=lambda d: f"{known[d].name} · {known[d].architecture}",
-        key="upload_recent",
-    )
+    names = {digest: f"{card.name} · {card.architecture}" for digest, card in known.items()}
+    digest = select("Model", names, "upload_recent")
     if st.button("Add model", key="upload_recent_add"):
         state.add_model(digest)
         st.rerun()
@@ -59,12 +56,8 @@ def recent_model() -> None:
 
 def zoo_model() -> Job | None:
     """Any architecture of timm or torchvision."""
-    architecture = st.selectbox(
-        "Architecture", zoo.architectures(), index=None, placeholder=_ALL, key="upload_zoo", persist_state="session"
-    )
-    weights = st.segmented_control(
-        "Weights", ["pretrained", "random"], default="pretrained", required=True, key="upload_zoo_weights"
-    )
+    architecture = select("Architecture", zoo.architectures(), "upload_zoo", index=None, placeholder=_ALL)
+    weights = segments("Weights", ["pretrained", "random"], "upload_zoo_weights")
     text = st.text_input("Creation arguments", key="upload_zoo_create", placeholder="num_classes=10, drop_rate=0.1")
     if not st.button("Add model", key="upload_zoo_add", disabled=architecture is None):
         return None
@@ -84,14 +77,9 @@ def model_files() -> Job | None:
         accept_multiple_files=True,
         key=f"upload_weights_{session.state().n_uploads}",
     )
-    architecture = st.selectbox(
-        "Architecture",
-        zoo.architectures(),
-        index=None,
-        placeholder=_ALL,
-        key="upload_architecture",
-        help="Not needed if config.json names it.",
-        persist_state="session",
+    words = "Not needed if config.json names it."
+    architecture = select(
+        "Architecture", zoo.architectures(), "upload_architecture", index=None, placeholder=_ALL, help=words
     )
     text = st.text_input("Creation arguments", key="upload_create", placeholder="pad_type=same, num_classes=10")
     names = st.file_uploader(
@@ -133,13 +121,7 @@ MODEL_TABS = {"Demo models": demo_models, "Zoo": zoo_model, FILE_TAB: model_file
 
 def demo_images() -> Job | None:
     """The demo's image sets, each with its models."""
-    name = st.selectbox(
-        "Image set",
-        list(demo_sets.DEMO_SETS),
-        format_func=lambda name: demo_sets.DEMO_SETS[name].title,
-        key="upload_set",
-        persist_state="session",
-    )
+    name = select("Image set", {name: one.title for name, one in demo_sets.DEMO_SETS.items()}, "upload_set")
     in_use = demo_sets.in_use(name)
     st.caption(demo_sets.DEMO_SETS[name].description + (" They are in use already." if in_use else ""))
     if not in_use and st.button("Use these images", key="upload_set_use"):
@@ -150,7 +132,7 @@ def demo_images() -> Job | None:
 def uploaded_images() -> Job | None:
     """Files, a zip, or a folder, from the visitor's computer."""
     kinds = [suffix[1:] for suffix in intake.SUFFIXES] + ["zip", "csv"]
-    whole_folder = st.toggle("A whole folder", key="upload_whole_folder", persist_state="session")
+    whole_folder = st.toggle("A whole folder", key="upload_whole_folder", **KEPT)
     files = st.file_uploader(
         "A folder from your computer" if whole_folder else "Images, or one zip",
         kinds,

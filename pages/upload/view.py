@@ -9,7 +9,6 @@ from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, scoring_job, session
-from pages.shared.preview import square
 
 _N_THUMBNAILS = 10
 
@@ -17,7 +16,7 @@ _N_THUMBNAILS = 10
 def model_card(card: ModelCard, images: ImageSet) -> None:
     """An image as the model sees it; source, input size, classes, parameters, notes; and the way to remove it."""
     state = session.state()
-    crop = card.preprocessing.crop(cache.picture(images.digest, images.ids[0], 512))
+    crop = card.preprocessing.crop(cache.image(images.digest, images.ids[0], 512))
     height, width = card.input_size
     rgb = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
     facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
@@ -26,7 +25,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(
-                    f"{square(state.colour(card.digest))} **{card.name}** :green[:material/check_circle:] "
+                    f"{session.square(card.digest)} **{card.name}** :green[:material/check_circle:] "
                     f":small[{card.family} · {card.source}]",
                     unsafe_allow_html=True,
                     width="content",

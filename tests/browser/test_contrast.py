@@ -34,8 +34,8 @@ def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):
     top = page.locator(".st-key-contrast_morph").bounding_box()["y"]
     page.wait_for_function(f"{PANELS} == 3 && {MORPH}?.length >= 8", timeout=90_000)
     with suppress(PlaywrightError):  # the other five picks may be through already
-        page.locator(".st-key-contrast_cancel button").click(timeout=1_000)
-    page.get_by_text(re.compile("Stopped. What is ready stays|Red is to be added")).wait_for(timeout=60_000)
+        page.locator(".st-key-contrast_stop button").click(timeout=1_000)
+    page.get_by_text(re.compile("Stopped. What is finished is kept|Red is to be added")).wait_for(timeout=60_000)
     assert page.locator(".st-key-contrast_morph").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"
     at_the_end = page.wait_for_function(MORPH).json_value()
     page.get_by_role("slider").focus()

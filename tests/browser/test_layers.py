@@ -51,7 +51,7 @@ def where_it_rests(page, node: str) -> list[float]:
 
 
 def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
-    page.get_by_text("Excite it most").nth(3).wait_for(timeout=90_000)
+    page.get_by_text("Highest activation").nth(3).wait_for(timeout=90_000)
     strongest = page.evaluate(FIRST)
     page.get_by_role("heading", name=f"Unit {strongest}", exact=True).first.wait_for()
     top = page.locator("h3").first.bounding_box()["y"]

@@ -31,12 +31,12 @@ def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     assert len(set(detail)) > 2, "pictures form"
     assert min(detail) > max(detail) / 2, "the chart blinks"
     page.locator(".st-key-maxout_stop button").click()
-    page.get_by_text("Stopped. The best images are kept").wait_for(timeout=60_000)
+    page.get_by_text("Stopped. What is finished is kept").wait_for(timeout=60_000)
     assert page.locator(".st-key-maxout_chart").bounding_box()["y"] == pytest.approx(top, abs=2), "nothing jumps"
     page.get_by_role("button", name="Resume").click()
-    page.get_by_text(re.compile(r"MaxOut of 24 targets: [\d,]+ of 6,144 steps")).first.wait_for(timeout=30_000)
+    page.get_by_text(re.compile(r"^[\d,]+ of 6,144 steps")).first.wait_for(timeout=30_000)
     page.locator(".st-key-maxout_stop button").click()
-    page.get_by_text("Stopped. The best images are kept").wait_for(timeout=60_000)
+    page.get_by_text("Stopped. What is finished is kept").wait_for(timeout=60_000)
     zoom(page, "maxout_chart", 2, 75)
     shown = ranges(page, "maxout_chart")
     assert len(shown) == N_PICTURES

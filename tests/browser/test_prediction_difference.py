@@ -43,7 +43,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     )
     page.wait_for_function(f"{WIDTH} < 220")  # a sharper map keeps the zoom
     stop.click()
-    page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
+    page.get_by_text("Stopped. What is finished is kept").wait_for(timeout=60_000)
 
     page.get_by_role("button", name="Reset zoom").click()
     page.wait_for_function(f"{WIDTH} == 224 && {CORNERS} == 4", timeout=30_000)
@@ -57,7 +57,7 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.get_by_role("button", name="Resume to exact").click()
     stop.wait_for(timeout=30_000)
     stop.click()
-    page.get_by_text("Stopped. What is known is kept").wait_for(timeout=60_000)
+    page.get_by_text("Stopped. What is finished is kept").wait_for(timeout=60_000)
 
 
 def test_a_comparison_is_worked_out_when_asked_for(page):

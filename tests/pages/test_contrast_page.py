@@ -10,7 +10,6 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
-import tests.pages.test_pages as shared
 from common import settings as settings_module
 from explainers.contrastive import generators, request, training
 from explainers.contrastive.method import GeneratorParams
@@ -23,9 +22,10 @@ from models.card import Recipe
 from models.loaders.base import Loaded
 from models.preprocessing import Preprocessing
 from pages.contrast import view
-from pages.contrast.jobs import Choice, Scene
+from pages.contrast.jobs import ContrastRequests, ContrastSpec
 from pages.shared import cache
-from tests.pages.charts import figures
+from pages.shared.page_state import PageState
+from tests.pages.apps import APP, drawn, figures, finish, words
 
 PAGE = "../contrast/page.py"
 
@@ -43,7 +43,7 @@ def start(digits_scored, monkeypatch):
     st.cache_data.clear()
 
     def open_page(n: int | None = None) -> AppTest:
-        app = AppTest.from_file(shared.APP, default_timeout=120)
+        app = AppTest.from_file(APP, default_timeout=120)
         images = digits_image_set(folder)
         if n is not None:
             images = images.take(range(n), f"{n} digits")
@@ -69,39 +69,25 @@ def page(start):
     return app
 
 
-def finish(app) -> None:
-    """Wait for the jobs that the page started, and draw it anew."""
-    for job in list(cache.jobs().jobs):
-        assert job.wait(120)
-    app.run()
-    assert not app.exception, app.exception
-
-
-def drawn(page, which: int = 0) -> str:
-    """All words of a figure."""
-    words = figures(page)[which]["layout"]["annotations"]
-    return " ".join(word["text"] for word in words).replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ")
-
-
 def curves(page) -> list[dict]:
     return [t for t in figures(page)[1]["data"] if t.get("name")]
 
 
-def scene_of(page) -> Scene:
+def requests_of(page) -> ContrastRequests:
     state = page.session_state["session"]
     cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
-    table = cache.predictions(cards, images)
-    return Scene(Choice(settings=SHORT), tuple(cards), images, table, ready_made(images.digest))
+    page_state = PageState(cards, images, cache.predictions(cards, images), state.picks[0])
+    return ContrastRequests(page_state, ContrastSpec(settings=SHORT), ready_made(images.digest))
 
 
 def test_each_model_tells_why_its_answer_and_not_its_strongest_rival(page):
-    words = drawn(page)
+    said = drawn(page)
     for part in ("lenet", "residual", "square", "input", "rebuilt", "rebuilt well", "to add", "to take away"):
-        assert part in words
-    assert words.count("why ") == words.count("and not ") == words.count("✓ constraints hold") == 3
-    assert "waiting" not in words
-    assert "1 / 2" in shared.words(page)
-    assert "comes with the app" in shared.words(page)
+        assert part in said
+    assert said.count("why ") == said.count("and not ") == said.count("✓ constraints hold") == 3
+    assert "waiting" not in said
+    assert "1 / 2" in words(page)
+    assert "comes with the app" in words(page)
     page.button(key="contrast_on").click().run()
     assert drawn(page).count("✓ constraints hold") == 3, "all picks are worked out ahead"
 
@@ -115,7 +101,7 @@ def test_the_way_is_walked_by_a_slider_without_working_anything_out_again(page):
     assert drawn(page, 1) != there
     page.segmented_control(key="contrast_along").set_value("the search").run()
     page.segmented_control(key="contrast_scale").set_value("shared").run()
-    page.segmented_control(key="contrast_view").set_value("change").run()
+    page.segmented_control(key="contrast_view").set_value("map").run()
     assert not page.exception
     assert len(cache.jobs().jobs) == n_jobs
 
@@ -125,16 +111,16 @@ def test_the_probe_may_be_what_another_model_answered_and_never_the_class_itself
     del page.session_state["session"].picks[1:]
     page.selectbox(key="contrast_probe").set_value(square).run()
     finish(page)
-    words = drawn(page)
-    assert words.count("✓ constraints hold") == 2, "lenet and residual say 8, square says 1"
-    assert "square is asked about 1 itself" in words
+    said = drawn(page)
+    assert said.count("✓ constraints hold") == 2, "lenet and residual say 8, square says 1"
+    assert "square is asked about 1 itself" in said
     page.selectbox(key="contrast_explain").set_value("true").run()
     page.selectbox(key="contrast_probe").set_value("true").run()
     assert drawn(page).count("Expected two different classes") == 3
     page.selectbox(key="contrast_explain").set_value("class").run()
     page.selectbox(key="contrast_explain_class").set_value("9").run()
     finish(page)
-    assert "likelier: this is the way to the boundary" in shared.words(page)
+    assert "likelier: this is the way to the boundary" in words(page)
     page.selectbox(key="contrast_probe").set_value(lenet).run()
     page.sidebar.checkbox[0].uncheck().run()
     finish(page)
@@ -153,22 +139,22 @@ def test_models_with_two_classes_and_of_another_size_get_their_contrast_as_well(
     page.run()  # the models' answers
     finish(page)
     finish(page)
-    words = drawn(page)
-    assert "pair" in words
-    assert "colour" in words
-    assert words.count("✓ constraints hold") == 4
-    assert words.count("✓ equally likely") == 1, "of two classes, no third one can win"
+    said = drawn(page)
+    assert "pair" in said
+    assert "colour" in said
+    assert said.count("✓ constraints hold") == 4
+    assert said.count("✓ equally likely") == 1, "of two classes, no third one can win"
 
 
 def test_xgems_and_other_methods_stand_beside_it_on_demand(page):
     del page.session_state["session"].picks[1:]
     page.pills(key="contrast_beside").set_value(["xGEMs", "other methods"]).run()
     finish(page)
-    words = drawn(page)
+    said = drawn(page)
     for part in ("xGEMs", "✓ equally likely", "Grad-CAM", "LIME", "Prediction difference", "of 400 weights kept"):
-        assert part in words
-    assert "waiting" not in words
-    assert words.count("residual</b>") == 5
+        assert part in said
+    assert "waiting" not in said
+    assert said.count("residual</b>") == 5
 
 
 def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatch):
@@ -182,28 +168,28 @@ def test_a_model_that_fails_gets_its_reason_and_the_others_stay(page, monkeypatc
     monkeypatch.setattr(request, "_contrasts", fail)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
     finish(page)
-    words = drawn(page)
-    assert "square is out of order" in words
-    assert words.count("there: ") == 2
-    assert "✗ no point found" in words, "one round does not do"
-    assert "off by" in shared.words(page)
+    said = drawn(page)
+    assert "square is out of order" in said
+    assert said.count("there: ") == 2
+    assert "✗ no point found" in said, "one round does not do"
+    assert "off by" in words(page)
     assert cache.jobs().jobs[-1].state is State.DONE
 
 
 def test_all_of_it_can_be_taken_away_raw_and_as_one_picture(page):
-    scene, image_id = scene_of(page), page.session_state["session"].picks[0]
-    with np.load(io.BytesIO(view.to_npz_file(scene, image_id))) as stored:
+    contrasts = requests_of(page)
+    with np.load(io.BytesIO(view.to_npz_file(contrasts))) as stored:
         assert stored["lenet/cdeepex/difference"].shape == (32, 32)
         made = stored["lenet/cdeepex/changed"] - stored["lenet/cdeepex/rebuilt"]
         np.testing.assert_allclose(stored["lenet/cdeepex/difference"], made.mean(2), atol=1e-6)
-    with Image.open(io.BytesIO(view.to_png_file(scene, image_id))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(contrasts))) as picture:
         assert picture.width > picture.height > 300
 
 
 def test_few_pictures_without_a_generator_lead_to_the_digits_in_one_click(start):
     page = start(40)
-    assert "has none yet" in shared.words(page)
-    assert "300 pictures or more" in page.info[0].value
+    assert "has none yet" in words(page)
+    assert "300 images or more" in page.info[0].value
     page.session_state["contrast_setting_contrast_rounds"] = 2
     page.button(key="contrast_digits").click().run()
     finish(page)
@@ -229,9 +215,9 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     page.session_state["session"].pick([images.ids[3]])
     page.session_state["contrast_setting_contrast_rounds"] = 2
     finish(page.run())
-    assert "Trained here, for 310 digits: 2 steps" in shared.words(page)
+    assert "Trained here, for 310 digits: 2 steps" in words(page)
     assert "off the data's manifold" in drawn(page)
-    assert "could not rebuild the picture" in shared.words(page)
+    assert "could not rebuild the picture" in words(page)
     for name, value in (("_LOOK_EVERY", 1), ("_FIRST_LOOK", 1), ("_SPREAD", 100.0)):
         monkeypatch.setattr(training, name, value)
     page.button(key="contrast_train").click().run()
@@ -250,7 +236,7 @@ def test_the_digits_are_chosen_on_the_upload_page_and_a_missing_network_gets_one
     assert cache.image_set(page.session_state["session"].images).name == "digits, every 8 marked"
     page.selectbox(key="upload_set").set_value("mnist").run()
     page.button(key="upload_set_use").click().run()
-    finish(page)
+    finish(page, failing=True)
     assert "does not answer" in page.error[0].value
     assert cache.image_set(page.session_state["session"].images).name == "digits, every 8 marked"
 
@@ -266,9 +252,9 @@ def test_a_training_that_was_stopped_does_not_take_the_ready_made_ones_place_by_
     with pytest.raises(Cancelled):
         compute(sources, generators.GeneratorRequest(images.digest, params), stop)
     page.run()
-    assert "comes with the app" in shared.words(page)
+    assert "comes with the app" in words(page)
     page.number_input(key="contrast_setting_contrast_rounds").set_value(1).run()
     page.segmented_control(key=f"contrast_which_{images.digest}").set_value("trained here").run()
     finish(page)
-    assert "Trained here, for digits: 1 steps" in shared.words(page)
+    assert "Trained here, for digits: 1 steps" in words(page)
     assert "off the data's manifold" in drawn(page)

@@ -6,36 +6,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tests.pages.test_pages as shared
 from explainers.layers import maps
 from explainers.layers.maps import difference, order
 from explainers.results import Sources, compute
 from pages.layers import controls, view
-from pages.layers.view import Look
+from pages.layers.view import ViewOptions
 from pages.shared import cache, layer_chooser, top_images
-from tests.pages.charts import figures
-
-app = shared.app  # a fixture
+from pages.shared.page_state import PageState
+from tests.pages.apps import figures, finish, words
 
 
 @pytest.fixture
 def page(app):
-    """The page with six pictures picked, the two VGGs on it, and everything worked out."""
-    app.run()
+    """The page with six images picked, the two VGGs on it, and everything computed."""
     state = app.session_state["session"]
     state.switched_off |= {state.models[1], state.models[2]}
     app.switch_page("../layers/page.py").run()
-    shared.wait_for_table(app)
     app.button(key="layers_six").click().run()
     finish(app)
-    assert not app.exception
     return app
-
-
-def finish(page) -> None:
-    """Until all jobs are through, also those that the last run started."""
-    shared.wait_for_table(page)
-    shared.wait_for_table(page)
 
 
 def tiles(page, model: int) -> list[int]:
@@ -50,12 +39,12 @@ def values_of(page, model: int, layer: str = "features.26") -> np.ndarray:
 
 
 def test_every_unit_is_on_the_page_the_strongest_first(page):
-    assert "1 / 6" in shared.words(page)
+    assert "1 / 6" in words(page)
     expected = order(values_of(page, 0)).tolist()
     assert tiles(page, 0) == expected
-    assert f"Unit {expected[0]}" in shared.words(page)
-    assert "96 units of ReLU · 8×8" in shared.words(page)
-    assert " ".join(block.proto.body for block in page.get("html")).count("Excite it most") == 2
+    assert f"Unit {expected[0]}" in words(page)
+    assert "96 units of ReLU · 8×8" in words(page)
+    assert " ".join(block.proto.body for block in page.get("html")).count("Highest activation") == 2
     page.segmented_control(key="layers_order").set_value("number").run()
     assert tiles(page, 0) == list(range(96))
     page.segmented_control(key="layers_scale").set_value("shared").run()
@@ -65,7 +54,7 @@ def test_every_unit_is_on_the_page_the_strongest_first(page):
 def test_other_picks_are_worked_out_ahead(page):
     n_jobs = len(cache.jobs().jobs)
     page.button(key="layers_on").click().run()
-    assert "2 / 6" in shared.words(page)
+    assert "2 / 6" in words(page)
     assert tiles(page, 0) == order(values_of(page, 0)).tolist()
     assert len(cache.jobs().jobs) == n_jobs
 
@@ -74,10 +63,10 @@ def test_a_clicked_unit_is_looked_at_until_the_layer_changes(page):
     vgg = page.session_state["session"].models[0]
     page.session_state["session"].units[vgg] = ("features.26", 7)
     page.run()
-    assert "Unit 7" in shared.words(page)
+    assert "Unit 7" in words(page)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.5").run()
     finish(page)
-    assert f"Unit {order(values_of(page, 0, 'features.5'))[0]}" in shared.words(page)
+    assert f"Unit {order(values_of(page, 0, 'features.5'))[0]}" in words(page)
     assert page.select_slider(key=f"layers_slider_{vgg}").value == "features.5"
 
 
@@ -92,18 +81,18 @@ def test_the_slider_moves_the_chooser_and_models_in_step(page):
     assert page.selectbox(key=f"layers_layer_{vgg}").value == "features.19"
     finish(page)
     assert not page.exception
-    assert "64 units of ReLU" in shared.words(page)
+    assert "64 units of ReLU" in words(page)
 
 
 def test_units_can_be_ordered_by_how_far_two_models_are_apart(page):
     page.segmented_control(key="layers_order").set_value("differ").run()
     expected = np.argsort(-difference(values_of(page, 0), values_of(page, 1)), kind="stable").tolist()
     assert tiles(page, 0) == tiles(page, 1) == expected
-    assert f"Against shortcut: most apart in unit {expected[0]}" in shared.words(page)
+    assert f"Against shortcut: most apart in unit {expected[0]}" in words(page)
     vgg = page.session_state["session"].models[0]
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.5").run()
     finish(page)
-    assert "shortcut shows features.26: choose the same layer. Ordered by strength." in shared.words(page)
+    assert "shortcut shows features.26: choose the same layer. Ordered by strength." in words(page)
 
 
 def test_models_that_do_not_match_are_told_why(page):
@@ -113,7 +102,7 @@ def test_models_that_do_not_match_are_told_why(page):
     page.segmented_control(key="layers_order").set_value("differ").run()
     finish(page)
     assert not page.exception
-    assert "Ordered by strength" in shared.words(page)
+    assert "Ordered by strength" in words(page)
 
 
 def test_neurons_without_a_grid_are_bars_and_answers_have_their_names(page):
@@ -123,7 +112,7 @@ def test_neurons_without_a_grid_are_bars_and_answers_have_their_names(page):
     assert not page.exception
     bars = next(chart for chart in figures(page) if chart["data"][0].get("orientation") == "h")
     assert "seascape" in bars["layout"]["yaxis"]["ticktext"]
-    assert "no grid" in shared.words(page)
+    assert "no grid" in words(page)
 
 
 def test_kernels_are_read_when_they_are_looked_for(page):
@@ -131,7 +120,7 @@ def test_kernels_are_read_when_they_are_looked_for(page):
     page.run()
     finish(page)
     assert not page.exception
-    assert "vgg: 16 kernels of features.0, 3 × 3 × 3" in shared.words(page)
+    assert "vgg: 16 kernels of features.0, 3 × 3 × 3" in words(page)
 
 
 def test_the_network_and_the_tree_open_on_demand(page):
@@ -165,33 +154,23 @@ def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.9").run()
     finish(page)
     assert not page.exception
-    assert "this layer is out of order" in shared.words(page)
+    assert "this layer is out of order" in words(page)
     assert len(tiles(page, 0)) == 96, "the other model's mosaic"
 
 
 def test_files_hold_the_raw_maps_and_the_mosaic(page):
     state = page.session_state["session"]
-    cards = [cache.card(digest) for digest in state.active]
-    layers = dict.fromkeys(state.active, "features.5")
-    sources = Sources(cache.model_store(), cache.store(), cache.image_set(state.images))
-    compute(sources, maps.UnitMapsRequest(cards[0], state.picks[0], "features.5"))
-    look = Look()
-    units = view.units_of(cards[0], cards, layers, state.picks[0], look)
-    # the chosen unit is session state, which the files do not need
+    cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
+    layers, options = dict.fromkeys(state.active, "features.5"), ViewOptions()
+    compute(
+        Sources(cache.model_store(), cache.store(), images),
+        maps.UnitMapsRequest(cards[0], state.picks[0], "features.5"),
+    )
+    units = view.units_of(cards[0], PageState(cards, images, None, state.picks[0]), layers, options)
     with np.load(io.BytesIO(view.to_npz_file(units))) as stored:
         assert stored["maps"].shape == (16, 64, 64)
-    with Image.open(io.BytesIO(view.to_png_file(units, look))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(units, options))) as picture:
         assert picture.width > 200
-
-
-def test_without_a_model_there_is_no_dead_end(app):
-    app.run()
-    for box in app.sidebar.checkbox:
-        box.uncheck()
-    app.run()
-    app.switch_page("../layers/page.py").run()
-    assert "No model is switched on" in app.info[0].value
-    assert not app.exception
 
 
 def test_the_same_depth_is_the_layer_of_that_name_or_as_far_from_the_input():
@@ -203,7 +182,6 @@ def test_the_same_depth_is_the_layer_of_that_name_or_as_far_from_the_input():
 
 
 def test_a_block_stands_in_front_of_what_is_inside_it(app):
-    app.run()
     resnet = cache.card(app.session_state["session"].models[1])
     names = [layer.name for layer in layer_chooser.in_tree_order(resnet.layers)]
     assert names.index("layer1") + 1 == names.index("layer1.0") == names.index("layer1.0.conv1") - 1
@@ -232,6 +210,6 @@ def test_a_unit_is_handed_to_maxout(page):
     page.run()
     page.button(key=f"layers_maxout_{vgg}").click().run()
     assert not page.exception
-    assert "What excites a class or unit most?" in shared.words(page)
+    assert "Which image maximises a class or unit?" in words(page)
     assert page.text_input(key=f"maxout_units_{vgg}").value == "7"
     assert page.selectbox(key=f"maxout_layer_{vgg}").value == "features.26"

@@ -6,7 +6,6 @@ import zipfile
 import numpy as np
 import pytest
 
-import tests.pages.test_pages as shared
 from common.errors import InputError
 from explainers.maxout import request
 from explainers.maxout.method import MaxOutParams
@@ -15,11 +14,9 @@ from explainers.output import Output
 from jobs.queue import State
 from pages.maxout import view
 from pages.maxout.controls import parse_units
-from pages.maxout.jobs import Choice, Row
+from pages.maxout.jobs import Row, TargetGrid
 from pages.shared import cache
-from tests.pages.charts import figures
-
-app = shared.app  # a fixture
+from tests.pages.apps import drawn, figures, finish, words
 
 PAGE, REASON = "../maxout/page.py", "../reason/page.py"
 
@@ -27,7 +24,6 @@ PAGE, REASON = "../maxout/page.py", "../reason/page.py"
 @pytest.fixture
 def page(app):
     """The page with two models and few steps, all of them taken."""
-    app.run()
     app.session_state["maxout_setting_maxout_iterations"] = 4
     for box in app.sidebar.checkbox[1:3]:
         box.uncheck()
@@ -36,24 +32,11 @@ def page(app):
     return app
 
 
-def finish(app):
-    """Wait for the jobs that the page started, and draw it anew."""
-    for job in list(cache.jobs().jobs):
-        assert job.wait(120)
-    app.run()
-    assert not app.exception, app.exception
-
-
-def drawn(page) -> str:
-    """All words of the figure of pictures."""
-    return " ".join(words["text"] for words in figures(page)[0]["layout"]["annotations"])
-
-
 def test_it_starts_by_itself_with_every_class_of_every_model(page):
-    words = drawn(page)
+    said = drawn(page)
     for part in ("portrait", "abstract", "vgg", "shortcut", "logit", "step 4", "images up to", "most", "least"):
-        assert part in words
-    assert "resnet" not in words
+        assert part in said
+    assert "resnet" not in said
     pictures = figures(page)[0]["layout"]["images"]
     assert len(pictures) == 12 * (1 + 8)
     curves = figures(page)[1]["data"]
@@ -77,7 +60,7 @@ def test_go_on_takes_as_many_steps_again_and_another_choice_waits_to_be_started(
 def test_units_are_chosen_by_layer_and_number_and_mistakes_get_one_line(page):
     vgg, shortcut = page.session_state["session"].active
     page.segmented_control(key="maxout_what").set_value("units of a layer").run()
-    assert "1–12 of 96 units" in shared.words(page)
+    assert "1–12 of 96 units" in words(page)
     page.button(key="maxout_on").click().run()
     assert "unit 12" in drawn(page)
     page.text_input(key=f"maxout_units_{vgg}").set_value("3").run()
@@ -107,7 +90,7 @@ def test_a_click_leads_to_reason_with_the_same_model_and_class_and_the_images_th
     page.run()
     assert page.title[0].value == "Grad-CAM layer by layer"
     page.switch_page(REASON).run()
-    shared.wait_for_table(page)
+    finish(page)
     shortcut = state.active[1]
     assert page.selectbox(key="reason_model").value == shortcut
     assert page.multiselect(key=f"reason_targets_{shortcut}").value == [0]
@@ -128,19 +111,18 @@ def test_a_unit_is_a_target_of_reason_by_the_layers_up_to_its_own(page):
     state.clicked = (0, 0, "reason")
     page.run()
     page.switch_page(REASON).run()
-    shared.wait_for_table(page)
     finish(page)
-    words = drawn(page)
-    assert "unit 7 of features.12" in words
-    assert "features.12<" in words
-    assert "features.26<" not in words
-    assert "waiting" not in words
+    said = drawn(page)
+    assert "unit 7 of features.12" in said
+    assert "features.12<" in said
+    assert "features.26<" not in said
+    assert "waiting" not in said
 
 
 def test_a_click_on_a_corner_shows_one_picture_at_full_resolution(page):
     page.session_state["session"].clicked = (0, 0, "enlarge")
     page.run()
-    assert "64 × 64 px" in shared.words(page)
+    assert "64 × 64 px" in words(page)
     assert page.button(key="maxout_reason").label == "See Reason for this target"
     assert not page.exception
 
@@ -154,32 +136,21 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
         return ascent(model, *rest)
 
     monkeypatch.setattr(request, "Ascent", fail)
-    app.run()
     app.session_state["maxout_setting_maxout_iterations"] = 2
     for box in app.sidebar.checkbox[1:3]:
         box.uncheck()
     app.switch_page(PAGE).run()
     finish(app)
-    assert "vgg is out of order" in drawn(app).replace("<br>", " ")
+    assert "vgg is out of order" in drawn(app)
     assert "step 2" in drawn(app)
     assert all(job.state is State.DONE for job in cache.jobs().jobs)
-
-
-def test_without_a_model_there_is_no_dead_end(app):
-    app.run()
-    for box in app.sidebar.checkbox:
-        box.uncheck()
-    app.run()
-    app.switch_page(PAGE).run()
-    assert "No model is switched on" in app.info[0].value
-    assert not app.exception
 
 
 def test_all_pictures_can_be_taken_away(page):
     state = page.session_state["session"]
     card = cache.card(state.active[0])
     cells = tuple(MaxOutRequest(card, 0, Output(), MaxOutParams(iterations=4)) for _ in range(1))
-    with zipfile.ZipFile(io.BytesIO(view.to_zip_file(Choice((card,), (Row("portrait", cells),))))) as archive:
+    with zipfile.ZipFile(io.BytesIO(view.to_zip_file(TargetGrid((card,), (Row("portrait", cells),))))) as archive:
         assert archive.namelist() == ["vgg-portrait.png"]
 
 
@@ -187,6 +158,6 @@ def test_units_are_written_as_numbers_and_ranges():
     assert parse_units("", 4) == [0, 1, 2, 3]
     assert parse_units("3, 0-1 3", 4) == [3, 0, 1]
     assert parse_units("1 – 2", 4) == [1, 2]
-    for wrong, words in (("a", "numbers and ranges"), ("4", "0 to 3"), ("2-1", "0 to 3")):
-        with pytest.raises(InputError, match=words):
+    for wrong, why in (("a", "numbers and ranges"), ("4", "0 to 3"), ("2-1", "0 to 3")):
+        with pytest.raises(InputError, match=why):
             parse_units(wrong, 4)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 
-import tests.pages.test_pages as shared
 from explainers import attribution
 from explainers.output import Output
 from explainers.prediction_difference import method
@@ -17,39 +17,31 @@ from explainers.prediction_difference.params import PredictionDifferenceParams
 from explainers.registry import METHODS
 from explainers.results import Request
 from jobs.queue import State
-from pages.prediction_difference import jobs as working
-from pages.prediction_difference import view as view
+from pages.prediction_difference import jobs, view
 from pages.prediction_difference.jobs import JobSpec
-from pages.prediction_difference.view import Choice, Look
+from pages.prediction_difference.view import MapRequests
 from pages.shared import cache
+from pages.shared.page_state import PageState
+from pages.shared.panels import ViewOptions
 from pages.shared.target_picker import TargetSpec
-from tests.pages.charts import figures
-
-app = shared.app  # a fixture
+from tests.pages.apps import drawn, figures, finish, words
 
 MAPS = "prediction_difference_start"
 EXACT = "prediction_difference_exact"
+SETTING = "prediction_difference_setting_prediction-difference"
 
 
 @pytest.fixture
 def page(app):
-    """The page with six pictures picked, two models and windows of eight pixels."""
-    app.run()
+    """The page with six images picked, two models and windows of eight pixels."""
     state = app.session_state["session"]
     state.switched_off |= set(state.models[1:3])
     app.switch_page("../prediction_difference/page.py").run()
-    shared.wait_for_table(app)
     app.button(key="prediction_difference_six").click().run()
-    app.number_input(key="prediction_difference_window").set_value(8).run()
-    app.number_input(key="prediction_difference_setting_prediction-difference_samples").set_value(4).run()
+    app.number_input(key=f"{SETTING}_window").set_value(8).run()
+    app.number_input(key=f"{SETTING}_samples").set_value(4).run()
     assert not app.exception
     return app
-
-
-def words_of(page) -> list[str]:
-    """All words of each figure."""
-    drawn = [" ".join(words["text"] for words in spec["layout"]["annotations"]) for spec in figures(page)]
-    return [words.replace("\N{NO-BREAK SPACE}", " ").replace("<br>", " ") for words in drawn]
 
 
 def n_maps(page) -> list[int]:
@@ -59,8 +51,7 @@ def n_maps(page) -> list[int]:
 
 def press(page, key):
     page.button(key=key).click().run()
-    shared.wait_for_table(page)
-    assert not page.exception
+    finish(page)
     assert not page.error
 
 
@@ -71,8 +62,8 @@ def open_box(page, name):
 
 
 def test_nothing_is_worked_out_before_somebody_asks(page):
-    assert "not computed yet" in words_of(page)[0]
-    assert "paintings" in shared.words(page)
+    assert "not computed yet" in drawn(page)
+    assert "paintings" in words(page)
     assert not [job for job in cache.jobs().jobs if job.unit == "windows"]
     assert page.button(key=MAPS).label == "Explain this image"
 
@@ -80,34 +71,34 @@ def test_nothing_is_worked_out_before_somebody_asks(page):
 def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
     press(page, MAPS)
     assert n_maps(page) == [2]
-    drawn = words_of(page)[0]
-    for words in ("vgg", "shortcut", "window 8 px of 64", "stride 4", "error ±", "bits", "against", "for"):
-        assert words in drawn
-    assert "→" not in drawn, "it is as far as was asked for"
+    said = drawn(page)
+    for part in ("vgg", "shortcut", "window 8 px of 64", "stride 4", "error ±", "bits", "against", "for"):
+        assert part in said
+    assert "→" not in said, "it is as far as was asked for"
     assert page.button(key=MAPS).disabled
     assert not page.button(key=EXACT).disabled
 
 
 def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page):
     press(page, MAPS)
-    shared.st.cache_resource.clear()  # a restart
+    st.cache_resource.clear()  # a restart
     page.run()
     assert n_maps(page) == [2]
     assert page.button(key=MAPS).disabled
-    page.number_input(key="prediction_difference_stride").set_value(2).run()
-    assert "stride 4 of 8 → 2" in words_of(page)[0]
+    page.number_input(key=f"{SETTING}_stride").set_value(2).run()
+    assert "stride 4 of 8 → 2" in drawn(page)
     assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
-    assert "→" not in words_of(page)[0]
+    assert "→" not in drawn(page)
 
 
 def test_exact_asks_about_every_window_with_all_samples(page):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
-    page.number_input(key="prediction_difference_window").set_value(52).run()
-    page.selectbox(key="prediction_difference_setting_prediction-difference_sampling").set_value("marginal").run()
+    page.number_input(key=f"{SETTING}_window").set_value(52).run()
+    page.selectbox(key=f"{SETTING}_sampling").set_value("marginal").run()
     assert page.button(key=EXACT).label == "Explain it exactly"
     press(page, EXACT)
-    assert "stride 1 " in words_of(page)[0]
+    assert "stride 1 " in drawn(page)
     assert page.button(key=EXACT).label == "Exact"
     assert page.button(key=EXACT).disabled
 
@@ -122,7 +113,7 @@ def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
 
     monkeypatch.setattr(request_module, "advance", slowly)
     monkeypatch.setattr(Request, "show_s", 0.0)
-    page.number_input(key="prediction_difference_stride").set_value(2).run()
+    page.number_input(key=f"{SETTING}_stride").set_value(2).run()
     page.button(key=MAPS).click().run()
     job = page.session_state["session"].jobs["prediction_difference"]
     while not job.result:
@@ -136,7 +127,7 @@ def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
     assert job.state is State.CANCELLED
     page.run()
     assert n_maps(page) == [1]
-    assert "Stopped. What is known is kept" in shared.words(page)
+    assert "Stopped. What is finished is kept" in words(page)
     assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
     assert n_maps(page) == [2]
@@ -147,8 +138,8 @@ def test_targets_and_measures_can_be_chosen(page):
     page.selectbox(key="prediction_difference_class").set_value("still life").run()
     page.segmented_control(key="prediction_difference_value").set_value("logit").run()
     press(page, MAPS)
-    assert "still life" in words_of(page)[0]
-    assert "logits" in words_of(page)[0]
+    assert "still life" in drawn(page)
+    assert "logits" in drawn(page)
 
 
 def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkeypatch):
@@ -163,10 +154,10 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
     monkeypatch.setattr(request_module, "sampler_for", fail)
     press(page, MAPS)
     assert n_maps(page) == [1]
-    assert "out of order" in words_of(page)[0]
+    assert "out of order" in drawn(page)
     assert not page.button(key=MAPS).disabled, "it may be tried again"
-    page.number_input(key="prediction_difference_stride").set_value(20).run()
-    assert "leaves gaps" in words_of(page)[0]
+    page.number_input(key=f"{SETTING}_stride").set_value(20).run()
+    assert "leaves gaps" in drawn(page)
     assert page.button(key=MAPS).disabled
     assert not page.exception
 
@@ -177,7 +168,7 @@ def test_several_windows_stand_side_by_side(page):
     page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
     press(page, "difference_windows_start")
     assert n_maps(page) == [1, 2], "the map on top is one of them"
-    assert "4 × 4 px" in words_of(page)[1]
+    assert "4 × 4 px" in drawn(page, 1)
     assert page.button(key="difference_windows_start").label == "Computed"
 
 
@@ -185,15 +176,15 @@ def test_conditional_and_marginal_sampling_stand_below_each_other(page):
     open_box(page, "samplings")
     press(page, "difference_samplings_start")
     assert n_maps(page) == [2, 4]
-    assert "Marginal: what other pictures show" in words_of(page)[1]
+    assert "Marginal: what other images show" in drawn(page, 1)
 
 
 def test_three_classes_are_explained_in_both_layers_with_their_values(page):
     open_box(page, "classes")
     press(page, "difference_classes_start")
     assert n_maps(page) == [1, 6], "the map on top is one of them"
-    assert "probability 0." in words_of(page)[1]
-    assert "logit " in words_of(page)[1]
+    assert "probability 0." in drawn(page, 1)
+    assert "logit " in drawn(page, 1)
     page.segmented_control(key="prediction_difference_scale").set_value("shared").run()
     assert not page.exception
 
@@ -202,17 +193,16 @@ def test_masks_of_the_strongest_pixels_stand_beside_those_of_the_gradient(page):
     open_box(page, "masks")
     press(page, "difference_masks_start")
     assert n_maps(page) == [2, 4]
-    assert "Sensitivity map" in words_of(page)[1]
-    assert "against" not in words_of(page)[1], "a mask has no scale of colours"
+    assert "Sensitivity map" in drawn(page, 1)
+    assert "against" not in drawn(page, 1), "a mask has no scale of colours"
 
 
 def test_hidden_units_of_three_layers_are_those_that_the_picture_excites_most(page):
     open_box(page, "hidden")
     press(page, "difference_hidden_start")
     assert n_maps(page) == [0, 12]
-    drawn = words_of(page)[1]
-    for words in ("features.5", "features.12", "features.26", "unit ", "activation"):
-        assert words in drawn
+    for part in ("features.5", "features.12", "features.26", "unit ", "activation"):
+        assert part in drawn(page, 1)
 
 
 def test_units_of_any_layer_can_be_chosen_by_number(page):
@@ -224,8 +214,8 @@ def test_units_of_any_layer_can_be_chosen_by_number(page):
     page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([7, 2]).run()
     press(page, "difference_hidden_start")
     assert n_maps(page) == [0, 2 + 4]
-    drawn = words_of(page)[1]
-    assert drawn.index("unit 2") < drawn.index("unit 7")
+    said = drawn(page, 1)
+    assert said.index("unit 2") < said.index("unit 7")
     page.multiselect(key=f"difference_units_{vgg.digest}_features.5").set_value([2, 5, 7]).run()
     assert not page.button(key="difference_hidden_start").disabled, "another unit is another question"
 
@@ -234,17 +224,17 @@ def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
     state = page.session_state["session"]
     state.switched_off = {state.models[1]}
     page.run()
-    shared.wait_for_table(page)
-    assert "whole model" not in shared.words(page)
+    finish(page)
+    assert "whole model" not in words(page)
     press(page, MAPS)
-    assert "vit: every window runs the whole model (attention joins the picture)." in shared.words(page)
+    assert "vit: every window runs the whole model (attention joins the image)." in words(page)
     for name in ("vgg", "shortcut"):
-        assert f"{name}: every window" not in shared.words(page)
+        assert f"{name}: every window" not in words(page)
 
 
 def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatch):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
-    page.number_input(key="prediction_difference_window").set_value(6).run()
+    page.number_input(key=f"{SETTING}_window").set_value(6).run()
     crop, started, may_go_on, seen = type(cache.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
 
     def slowly(self, picture):
@@ -275,33 +265,30 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
 
 
 def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
-    assert "Gaussian of the patches of the demo's **paintings**" in shared.words(page)
+    assert "Gaussian of the patches of the demo's **paintings**" in words(page)
     images = cache.image_set(page.session_state["session"].images)
     holiday = replace(images, name="holiday", table=images.table[:7])
-    assert "your **holiday** (7 pictures)" in view.drawn_from(holiday, "conditional")
-    assert "other pictures of your **holiday**" in view.drawn_from(holiday, "marginal")
+    assert "your **holiday** (7 images)" in view.drawn_from(holiday, "conditional")
+    assert "other images of your **holiday**" in view.drawn_from(holiday, "marginal")
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "why"),
     [
         ({"window": 64}, "Expected pictures of at least 68 × 68 pixels, the window and its rim"),
         ({"stride": 9}, "A longer stride leaves gaps between the windows"),
         ({"samples": 5}, "Expected an even number of samples"),
-        ({"samples": 20, "sampling": "marginal"}, "Bring a larger data set, or take fewer samples"),
+        ({"samples": 20, "sampling": "marginal"}, "take fewer samples or conditional sampling"),
     ],
 )
-def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, settings, words):
+def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, settings, why):
     monkeypatch.setattr(method, "_REFERENCES", 12)
     for name, value in settings.items():
-        key = f"prediction_difference_{name}"
-        if name in ("samples", "sampling"):
-            key = f"prediction_difference_setting_prediction-difference_{name}"
-        widget = page.selectbox(key=key) if name == "sampling" else page.number_input(key=key)
-        widget.set_value(value).run()
+        find = page.selectbox if name == "sampling" else page.number_input
+        find(key=f"{SETTING}_{name}").set_value(value).run()
     if not page.button(key=MAPS).disabled:
         press(page, MAPS)
-    assert words in words_of(page)[0]
+    assert why in drawn(page)
     assert n_maps(page)[0] == 0
     assert not page.error
     for name in ("windows", "samplings", "classes", "masks", "hidden"):
@@ -311,42 +298,31 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
 def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     monkeypatch.setattr(attribution, "FIT_ON", 8)
-    page.number_input(key="prediction_difference_window").set_value(20).run()
-    assert "shrunk" not in shared.words(page)
+    page.number_input(key=f"{SETTING}_window").set_value(20).run()
+    assert "shrunk" not in words(page)
     press(page, MAPS)
-    assert "their Gaussian is shrunk 88% towards its diagonal" in shared.words(page)
-
-
-def test_without_a_model_there_is_no_dead_end(app):
-    app.run()
-    for box in app.sidebar.checkbox:
-        box.uncheck()
-    app.run()
-    app.switch_page("../prediction_difference/page.py").run()
-    assert "No model is switched on" in app.info[0].value
-    assert not app.exception
+    assert "their Gaussian is shrunk 88% towards its diagonal" in words(page)
 
 
 def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
     press(page, MAPS)
     state = page.session_state["session"]
     cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
-    table = cache.predictions(cards, images)
-    choice = Choice(TargetSpec(value="probability"), 8, None, {"samples": 4})
-    shots = view.per_model(choice, cards, images, state.picks[0], table)
-    with np.load(io.BytesIO(view.to_npz_file(shots))) as stored:
+    page_state = PageState(cards, images, cache.predictions(cards, images), state.picks[0])
+    specs = MapRequests(page_state, TargetSpec(value="probability"), {"window": 8, "samples": 4}).per_model()
+    with np.load(io.BytesIO(view.to_npz_file(specs))) as stored:
         assert set(stored.files) == {"vgg", "vgg/error", "shortcut", "shortcut/error"}
         assert stored["vgg"].shape == (64, 64)
         assert stored["vgg"].min() < 0 < stored["vgg"].max()
-    with Image.open(io.BytesIO(view.to_png_file(shots, Look(), images, state.picks[0]))) as picture:
+    with Image.open(io.BytesIO(view.to_png_file(specs, page_state, ViewOptions()))) as picture:
         assert picture.width > picture.height > 300
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.0, "0"), (2.84e-05, "0.000028"), (0.12, "0.12"), (1.26, "1.3"), (120.4, "120")]
+    ("value", "said"), [(0.0, "0"), (2.84e-05, "0.000028"), (0.12, "0.12"), (1.26, "1.3"), (120.4, "120")]
 )
-def test_numbers_have_two_digits_and_no_exponent(value, words):
-    assert view.number(value) == words
+def test_numbers_have_two_digits_and_no_exponent(value, said):
+    assert view.number(value) == said
 
 
 def test_an_exact_request_is_the_same_request(tiny_card):
@@ -354,7 +330,7 @@ def test_an_exact_request_is_the_same_request(tiny_card):
     request = attribution.request_for(
         tiny_card, "a", METHODS["prediction-difference"], params, 0, Output("logit"), "data"
     )
-    exact = working.exact(request)
+    exact = jobs.exact(request)
     assert exact.key == request.key
     assert (exact.settings.stride, exact.settings.converged) == (1, 0)
     assert JobSpec.of("", [exact]).key != JobSpec.of("", [request]).key
@@ -363,14 +339,14 @@ def test_an_exact_request_is_the_same_request(tiny_card):
 def test_compare_and_this_page_share_one_map_and_refine_it_for_each_other(page):
     state = page.session_state["session"]
     state.picks = state.picks[:1]
-    page.number_input(key="prediction_difference_window").set_value(None).run()
-    page.number_input(key="prediction_difference_setting_prediction-difference_samples").set_value(8).run()
+    page.number_input(key=f"{SETTING}_window").set_value(None).run()
+    page.number_input(key=f"{SETTING}_samples").set_value(8).run()
     page.segmented_control(key="prediction_difference_value").set_value("logit").run()
     press(page, MAPS)
     state.jobs.clear()
     page.session_state["compare_methods"] = ["prediction-difference"]
     page.switch_page("../compare/page.py").run()
-    shared.wait_for_table(page)
+    finish(page)
     assert not page.exception
     assert "compare" not in state.jobs, "nothing is left to compute"
     assert "so far" not in figures(page)[0]

@@ -40,13 +40,6 @@ class ChartPoint:
 
 
 @dataclass(frozen=True)
-class ChartEvents:
-    """What happened to a chart: the point of its figure that was last under the mouse, `None` before there was one."""
-
-    hover: ChartPoint | None = None
-
-
-@dataclass(frozen=True)
 class Drawing:
     """A figure ready to be shown, as JSON; its height in pixels."""
 
@@ -74,8 +67,10 @@ def chart(
     reset: str = "",
     toolbar: bool = True,
     wheel: bool = False,
-) -> ChartEvents:
+) -> ChartPoint | None:
     """Draw a figure, or what changed of it; events run the fragment that this is called in.
+
+    Returns the point of the figure that was last under the mouse, if that is listened to and there was one.
 
     Args:
         figure: it lets the page's theme choose its colours: `figures.colours.TEXT_COLOUR` stands for that of words.
@@ -83,7 +78,7 @@ def chart(
         alt: what the chart shows, for people who do not see it.
         on_click: gets the point that was clicked, before the run.
         on_select: gets the points in a box or a lasso, before the run.
-        on_hover: "rerun" to run whenever another point comes under the mouse; else `hover` stays `None`.
+        on_hover: "rerun" to run whenever another point comes under the mouse; else nothing is returned.
         revision: figures of one revision keep what a person has zoomed to.
         reset: the words on a button that takes the zoom back, as a double click does; none without words.
         toolbar: whether plotly's buttons show while the mouse is over the chart, or that for full screen only.
@@ -93,11 +88,11 @@ def chart(
 
     def clicked() -> None:
         if on_click is not None and (place := st.session_state[key].click) is not None:
-            on_click(_point(place))
+            on_click(ChartPoint(*place))
 
     def selected() -> None:
         if on_select is not None and (places := st.session_state[key].select) is not None:
-            on_select([_point(place) for place in places])
+            on_select([ChartPoint(*place) for place in places])
 
     address = content.STORE.put(shown.json, "json")
     result = _component(
@@ -117,8 +112,4 @@ def chart(
         on_hover_change=lambda: None,
     )
     hover = result.hover if on_hover is not None else None
-    return ChartEvents(_point(hover["point"]) if hover and hover["figure"] == address else None)
-
-
-def _point(place: list[Any]) -> ChartPoint:
-    return ChartPoint(*place)
+    return ChartPoint(*hover["point"]) if hover and hover["figure"] == address else None

@@ -36,7 +36,7 @@ def watch(cloud) -> None:
 
     now = chart(cloud, key="cloud", alt="Many points", on_click=note("click"), on_select=note("box"), on_hover="rerun")
     click, box = st.session_state.get("click"), st.session_state.get("box") or []
-    st.text(f"hover {now.hover and now.hover.data}, click {click and click.data}, box {len(box)}")
+    st.text(f"hover {now and now.data}, click {click and click.data}, box {len(box)}")
 
 
 st.navigation(

@@ -13,11 +13,6 @@ _HEIGHT_PX = 450
 _RIGHT, _WRONG = " :green[:material/check:]", " :red[:material/close:]"
 
 
-def square(colour: str) -> str:
-    """A model's mark in its colour, for markdown with HTML."""
-    return f"<span style='color:{colour}'>■</span>"
-
-
 def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None:
     """The image in `row` of the table, or a hint; the height never changes."""
     with st.container(height=_HEIGHT_PX, border=True, key="preview"):
@@ -34,9 +29,9 @@ def preview(predictions: Predictions, images: ImageSet, row: int | None) -> None
 
 def prediction_lines(predictions: Predictions, row: int) -> list[str]:
     """A line for each model: its colour, name, predicted class and confidence, and whether that is right."""
-    state, lines = session.state(), []
+    lines = []
     for m, (digest, name) in enumerate(zip(predictions.models, predictions.model_names, strict=True)):
         predicted = predictions.class_name(int(predictions.predicted[row, m]))
         mark = "" if not predictions.labelled[row] else _WRONG if predictions.errors[row, m] else _RIGHT
-        lines.append(f"{square(state.colour(digest))} {name}: {predicted} {predictions.confidence[row, m]:.2f}{mark}")
+        lines.append(f"{session.square(digest)} {name}: {predicted} {predictions.confidence[row, m]:.2f}{mark}")
     return lines
