@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class InputError(ValueError):
@@ -18,6 +18,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the closest known spellings of `name`, as a sentence; empty when nothing is near."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"Did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?" if near else ""
+
+
+def check_known(name: str, known: Collection[str], expected: str) -> None:
+    """Raise `InputError` with the nearest known names where `name` is none of them."""
+    if name not in known:
+        raise InputError(expected, repr(name), did_you_mean(name, known) or f"Known: {', '.join(known)}.")
 
 
 def first_line(error: BaseException, limit: int = 160) -> str:

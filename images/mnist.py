@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_known
 from common.hub import answers
 from images.arrays import nobody, write_image_set, written_once
 from images.image_set import ImageSet
@@ -41,7 +41,8 @@ def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] 
     `progress` counts images and may raise to stop. Raises `InputError` for another name, and where the files are
     neither under `data` nor to be had.
     """
-    source, folder = _source(name), data / name
+    check_known(name, SOURCES, "a set of torchvision")
+    source, folder = SOURCES[name], data / name
 
     def write() -> ImageSet:
         images, labels = arrays_of(name, data)
@@ -54,11 +55,11 @@ def mnist_image_set(name: str, data: Path, progress: Callable[[int, int], None] 
 def arrays_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 28, 28) uint8 and labels (N,) int64 of the test split, or of the training split.
 
-    From torchvision's files under `data`, else from the network. Raises `InputError` as `mnist_image_set` does.
+    From torchvision's files under `data`, else from the network; raises `InputError` where they are in neither.
     """
     from torchvision import datasets  # slow to import
 
-    source, root = _source(name), data / "torchvision"
+    source, root = SOURCES[name], data / "torchvision"
     dataset, missing = getattr(datasets, source.dataset), f"{source.url} does not answer"
     cure = f"Connect the server, or put torchvision's files into {root / source.dataset / 'raw'}."
     try:
@@ -71,10 +72,3 @@ def arrays_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray
         except (OSError, RuntimeError) as error:
             raise InputError(f"{source.title} from the network", "a download that broke off", cure) from error
     return found.data.numpy(), found.targets.numpy()
-
-
-def _source(name: str) -> _Source:
-    if name not in SOURCES:
-        cure = did_you_mean(name, SOURCES) or f"There are {', '.join(SOURCES)}."
-        raise InputError("a set of torchvision", repr(name), cure)
-    return SOURCES[name]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_known
 
 if TYPE_CHECKING:
     import torch
@@ -65,10 +65,7 @@ class Preprocessing:
             cure = "Give three values of each for colour, one for grey; std above zero."
             raise InputError("mean and std of each channel, in [0, 1]", received, cure)
         for name, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
-            if (value := getattr(self, name)) not in known:
-                raise InputError(
-                    f"{name} to be one of {', '.join(known)}", repr(value), did_you_mean(str(value), known)
-                )
+            check_known(str(getattr(self, name)), known, f"{name} to be one of {', '.join(known)}")
 
     @property
     def channels(self) -> int:
@@ -90,9 +87,7 @@ class Preprocessing:
         """
         known = [field.name for field in fields(self)]
         for name in changes:
-            if name not in known:
-                cure = did_you_mean(name, known) or f"It has {', '.join(known)}."
-                raise InputError("a field of the preprocessing", repr(name), cure)
+            check_known(name, known, "a field of the preprocessing")
         plain: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()
         }

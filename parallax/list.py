@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_known
 from parallax import options
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def _print_parts(what: str, card: ModelCard) -> None:
 
 
 def _print_settings(name: str, known: dict[str, Described]) -> None:
-    if name not in known:
-        raise InputError("a method", repr(name), did_you_mean(name, known) or "See list methods.")
+    check_known(name, known, "a method")
     print(f"{name} · {known[name].title}: {known[name].question}")
     items = []
     for item in fields(known[name].Params):

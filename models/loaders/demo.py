@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import InputError, did_you_mean
+from common.errors import check_known
 from models.card import Recipe
 from models.demo.demo_models import DIGIT_MODELS, PAINTING_MODELS, DemoModel
 from models.loaders.base import Loaded, Loader
@@ -14,8 +14,7 @@ def _loader(source: str, models: Mapping[str, DemoModel], expected: str, words: 
     """A loader of `models`, each by its name, or all of them by the `source`."""
 
     def load(name: str) -> Loaded:
-        if name not in models:
-            raise InputError(expected, repr(name), did_you_mean(name, models) or f"There are {', '.join(models)}.")
+        check_known(name, models, expected)
         return Loaded(
             name=name,
             source=source,
