@@ -41,13 +41,6 @@ def name_key(name: str) -> str:
     return plain_name(name).split(",")[0].strip().casefold()
 
 
-def numbered(n_classes: int) -> tuple[str, ...]:
-    """`class 0`, `class 1`, … for a model that came without names; `value` for a single output."""
-    if n_classes == 1:
-        return ("value",)
-    return tuple(f"class {index}" for index in range(n_classes))
-
-
 def parse_class_names(text: str, n_classes: int) -> tuple[str, ...]:
     """Class names from a file: one a line, a JSON list, or a JSON object of index to name (or name to index).
 

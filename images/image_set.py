@@ -57,7 +57,7 @@ class ImageSet:
             state.update(f"{image_id}\t{label}\n".encode())
         for kind in self.mask_kinds:
             for index in range(len(self)):
-                state.update(f"{kind}\t{self.mask_ids(index).get(kind)}\n".encode())
+                state.update(f"{kind}\t{self.mask_ids[index].get(kind)}\n".encode())
         return state.hexdigest()[:16]
 
     @cached_property
@@ -107,12 +107,9 @@ class ImageSet:
             raise InputError(f"the mask of {self.names[index]}", f"nothing at {path}", cure)
         return decode_mask(Path(path))
 
-    def mask_ids(self, index: int) -> dict[str, str]:
-        """Content digests of an image's masks by kind."""
-        return self._mask_ids[index]
-
     @cached_property
-    def _mask_ids(self) -> list[dict[str, str]]:
+    def mask_ids(self) -> list[dict[str, str]]:
+        """Content digests of each image's masks by kind."""
         columns = {kind: self.table[f"{MASK_ID}{kind}"].tolist() for kind in self.mask_kinds}
         return [
             {kind: ids[index] for kind, ids in columns.items() if not pd.isna(ids[index])} for index in range(len(self))

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.class_names import numbered
 from common.errors import InputError, first_line
 from common.files import atomic_write
 from common.settings import settings
@@ -178,7 +177,8 @@ def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelC
         cure = "Check the input size and the number of channels."
         raise InputError(expected, f"an error from {loaded.name} ({first_line(error)})", cure) from error
     n_classes = check_output(output, len(probe), loaded.name)
-    names = loaded.class_names or numbered(n_classes)
+    numbered = ("value",) if n_classes == 1 else tuple(f"class {index}" for index in range(n_classes))
+    names = loaded.class_names or numbered
     if len(names) != n_classes:
         expected = f"{n_classes} class names for {loaded.name}, one for each output"
         raise InputError(expected, str(len(names)), "Pick the class names of this model.")

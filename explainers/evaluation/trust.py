@@ -82,7 +82,7 @@ SLOW = frozenset({"randomisation", "sensitivity"})
 def found(store: ResultStore, images: ImageSet, request: AttributionRequest) -> Figures:
     """What has been measured on the map; of masks, on those that the image has in this set."""
     record = _record(store, request)
-    kinds = images.mask_ids(images.index(request.image_id))
+    kinds = images.mask_ids[images.index(request.image_id)]
     masks = {kind: OnMask(**record[MASKS][mask]) for kind, mask in kinds.items() if mask in record[MASKS]}
     return Figures(**{**record, MASKS: masks})
 
@@ -146,7 +146,7 @@ def lacking_figures(
     """The figures `which` that are not measured yet; `MASKS` where a mask of the image is not."""
     known = found(store, images, request)
     lacking = {name for name in which if getattr(known, name) is None}
-    if MASKS in which and images.mask_ids(images.index(request.image_id)).keys() - known.masks.keys():
+    if MASKS in which and images.mask_ids[images.index(request.image_id)].keys() - known.masks.keys():
         lacking.add(MASKS)
     return frozenset(lacking)
 
@@ -224,7 +224,7 @@ class Measuring:
         index = self.sources.images.index(self.ids[row])
         placed = self.model.card.preprocessing.to_image(flat, *self.pictures[row].shape[:2])
         figures = {}
-        for kind, mask_id in self.sources.images.mask_ids(index).items():
+        for kind, mask_id in self.sources.images.mask_ids[index].items():
             mask = self.sources.images.mask(index, kind)
             assert mask is not None  # it has an id
             area = share_seen(placed, mask) or float("nan")

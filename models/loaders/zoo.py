@@ -63,6 +63,8 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
 
     Raises `InputError` as `load` does.
     """
+    import timm
+
     library, _, name = architecture.strip().rpartition("/")
     library = library or "timm"
     plain, _, tag = name.partition(".")
@@ -70,8 +72,9 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
         nearest = did_you_mean(f"{library}/{plain}", architectures())
         cure = (plain and nearest) or "Search by a part of the name, such as resnet or vit."
         raise InputError("an architecture of timm or torchvision", repr(architecture), cure)
-    if tag:
-        _check_tag(architecture, plain, tag)
+    if tag and name not in (known := timm.list_pretrained(f"{plain}.*")):
+        cure = did_you_mean(name, known) or f"Write timm/{plain} alone."
+        raise InputError(f"a set of pretrained weights of {plain}", repr(architecture), cure)
     given = checked(create)
     try:
         if library == "cifar":
@@ -87,15 +90,6 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
         raise InputError(f"pretrained weights of {architecture}", received, cure) from error
     except Exception as error:  # some families check their arguments, others stumble over them
         raise misfit(error, architecture, given) from error
-
-
-def _check_tag(architecture: str, plain: str, tag: str) -> None:
-    import timm
-
-    known = timm.list_pretrained(f"{plain}.*")
-    if f"{plain}.{tag}" not in known:
-        cure = did_you_mean(f"{plain}.{tag}", known) or f"Write timm/{plain} alone."
-        raise InputError(f"a set of pretrained weights of {plain}", repr(architecture), cure)
 
 
 def _timm(name: str, create: dict[str, Any], pretrained: bool) -> tuple[nn.Module, Preprocessing]:

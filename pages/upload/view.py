@@ -51,7 +51,7 @@ def image_set(images: ImageSet) -> None:
             label = images.labels[index] or "no label"
             thumbnail, alt = cache.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
             st.image(thumbnail, caption=label, width="stretch", alt=alt)
-    n_masks = {kind: sum(kind in images.mask_ids(row) for row in range(len(images))) for kind in images.mask_kinds}
+    n_masks = {kind: sum(kind in kinds for kinds in images.mask_ids) for kind in images.mask_kinds}
     notes = images.table["note"][images.table["note"] != ""].value_counts()
     facts = {
         "Masks": [f"{kind} ({count:,})" for kind, count in n_masks.items()],

@@ -5,7 +5,7 @@ import pytest
 import torchvision
 from timm.data import ImageNetInfo
 
-from common.class_names import distinct, imagenet_names, name_key, numbered, parse_class_names, plain_name
+from common.class_names import distinct, imagenet_names, name_key, parse_class_names, plain_name
 from tests.makers import one_line
 
 
@@ -91,10 +91,6 @@ def test_lists_of_wordnet_ids_get_names():
 def test_names_that_occur_twice_get_their_index():
     assert distinct(["crane", "dog", "Crane"]) == ("crane (0)", "dog", "Crane (2)")
     assert parse_class_names("a\nb\na", 3) == ("a (0)", "b", "a (2)")
-
-
-def test_a_model_without_names_gets_numbers():
-    assert numbered(2) == ("class 0", "class 1")
 
 
 @pytest.mark.parametrize("text", ["cat\ndog", '["cat", "dog"]', '{"0": "cat", "1": "dog"}'])

@@ -73,7 +73,7 @@ def test_a_mask_that_is_no_image_is_refused_in_one_line():
 
 
 def kinds_of(images: ImageSet) -> list[set[str]]:
-    return [set(images.mask_ids(index)) for index in range(len(images))]
+    return [set(kinds) for kinds in images.mask_ids]
 
 
 @pytest.mark.parametrize(

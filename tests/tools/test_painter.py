@@ -110,7 +110,7 @@ def test_one_in_five_of_every_class_is_signed_and_half_of_the_shortcut_class(dem
         of_class = np.array([other == label for other in demo.labels])
         signed = demo.metadata["signed"][plain & of_class] == "yes"
         assert signed.mean() == (0.5 if label == SHORTCUT_CLASS else 0.2)
-    has_mark = ["signature" in demo.mask_ids(index) for index in range(len(demo))]
+    has_mark = ["signature" in kinds for kinds in demo.mask_ids]
     assert has_mark == (demo.metadata["signed"] == "yes").tolist()
 
 
