@@ -1,8 +1,6 @@
 """How all subcommands behave: help, mistakes, exit status, and what Ctrl-C leaves behind."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -17,21 +15,6 @@ def refused(ran) -> str:
     """The one line that a mistake gets, with exit status 2."""
     assert (ran.status, ran.out, ran.err.count("\n")) == (2, "", 1)
     return ran.err
-
-
-def test_help_is_there_without_torch():
-    """Help of all subcommands in a process of its own; torch and pandas would take seconds."""
-    lines = [
-        "import sys",
-        "from parallax.__main__ import COMMANDS, main",
-        "assert all(main([*name, '--help']) == 0 for name in ([], *([name] for name in COMMANDS)))",
-        "assert not {'torch', 'pandas', 'plotly', 'timm'} & set(sys.modules)",
-    ]
-    printed = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True
-    ).stdout
-    assert "Exit status:" in printed
-    assert printed.count("Example:") == len(COMMANDS) + 1
 
 
 @pytest.mark.parametrize("name", COMMANDS)
