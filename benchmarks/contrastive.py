@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from explainers.contrastive.generators import ready_made
 from explainers.contrastive.method import ContrastParams
-from explainers.contrastive.ready_made import ready_made
 from explainers.contrastive.request import Contrast, ContrastRequest
 from explainers.results import Sources, compute_missing
 from images.digits import held_out

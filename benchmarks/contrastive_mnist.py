@@ -30,7 +30,7 @@ from benchmarks.contrastive import CDEEPEX, XGEMS, contrasts, orders, third_wins
 from benchmarks.contrastive_square import compared, controls
 from common.errors import InputError
 from common.settings import settings
-from explainers.contrastive.generator import Trained, from_arrays
+from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.request import ContrastRequest
 from explainers.contrastive.training import STATUS_NOTES, Training
@@ -96,7 +96,7 @@ def generator_of(images: ImageSet, pictures: np.ndarray, params: GeneratorParams
             print(f"generator, step {training.step}: distance {training.losses[-100:].mean():.2f}", flush=True)
     print(STATUS_NOTES.get(training.status, "generator is done"), flush=True)
     key = key_of(what="benchmark", of=images.digest, step=training.step)
-    return from_arrays(key, images.digest, training.step, training.shape, training.arrays())
+    return Trained.of(key, images.digest, training.step, training.shape, training.arrays())
 
 
 def asked_of_runners_up(model_store: ModelStore, card: ModelCard, images: ImageSet, trained: Trained) -> dict[str, Any]:

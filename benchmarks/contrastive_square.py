@@ -27,8 +27,8 @@ from benchmarks.contrastive import contrasts, orders
 from explainers.attribution import ready
 from explainers.base import Explainer
 from explainers.contrastive.generator import Trained
+from explainers.contrastive.generators import ready_made
 from explainers.contrastive.method import ContrastParams
-from explainers.contrastive.ready_made import ready_made
 from explainers.contrastive.request import ContrastRequest
 from explainers.contrastive.rule import contrast
 from explainers.prediction_difference.method import PredictionDifference

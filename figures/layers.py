@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from figures.colours import TEXT_COLOUR, colour_table, translucent
-from figures.maps import map_scale
+from figures.maps import map_scale, tiled
 from suggestion.views import histogram
 
 #: Width in pixels that a mosaic is laid out for where it is a file.
@@ -93,13 +93,8 @@ def mosaic(values: np.ndarray, order: np.ndarray, n_columns: int, shared: bool =
     share = (share.clip(-1, 1) + 1) / 2 if signed else share.clip(0, 1)
     steps = (share * (_STEPS - 1)).round().astype(np.uint8)[order]
     height, width = steps.shape[1:]
-    n_rows = -(-len(order) // n_columns)
-    sheet = np.full((n_rows * n_columns, height + _gap_px(height), width + _gap_px(width)), _NOTHING, np.uint8)
-    sheet[: len(order)] = _GAP
-    sheet[: len(order), :height, :width] = steps
-    sheet = sheet.reshape(n_rows, n_columns, *sheet.shape[1:]).swapaxes(1, 2)
-    picture = sheet.reshape(sheet.shape[0] * sheet.shape[1], -1)
-    return Mosaic(np.ascontiguousarray(picture), order, scales, n_columns, (height, width), signed)
+    steps = np.pad(steps, ((0, 0), (0, _gap_px(height)), (0, _gap_px(width))), constant_values=_GAP)
+    return Mosaic(tiled(steps, n_columns, _NOTHING), order, scales, n_columns, (height, width), signed)
 
 
 def _gap_px(side_px: int) -> int:
@@ -280,10 +275,6 @@ def kernel_sheet(weights: np.ndarray, n_columns: int = 16) -> np.ndarray:
         pixels = colour_table(True)[((share.mean(axis=1) + 1) * 127.5).round().astype(np.uint8)]
     factor = max(1, 48 // max(height, width))
     pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
-    height, width, n_columns = height * factor, width * factor, min(n, n_columns)
-    n_rows, gap = -(-n // n_columns), 4
-    sheet = np.zeros((n_rows * n_columns, height + gap, width + gap, 4), np.uint8)
-    sheet[:n, :height, :width, :3] = pixels
-    sheet[:n, :height, :width, 3] = 255
-    sheet = sheet.reshape(n_rows, n_columns, height + gap, width + gap, 4).swapaxes(1, 2)
-    return sheet.reshape(n_rows * (height + gap), n_columns * (width + gap), 4)
+    opaque = np.full((*pixels.shape[:3], 1), 255, np.uint8)
+    kernels = np.pad(np.concatenate([pixels, opaque], axis=3), ((0, 0), (0, 4), (0, 4), (0, 0)))
+    return tiled(kernels, min(n, n_columns))

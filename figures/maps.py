@@ -60,6 +60,15 @@ def map_over(
     return over(grey(image), colour_map(attribution, signed, scale, overlay=True), opacity)
 
 
+def tiled(tiles: np.ndarray, n_columns: int, empty: int = 0) -> np.ndarray:
+    """Tiles (N, h, w, ...) row by row on one image, `n_columns` in a row; `empty` is what ends the last row."""
+    n, height, width = tiles.shape[:3]
+    n_rows = -(-n // n_columns)
+    missing = np.full((n_rows * n_columns - n, *tiles.shape[1:]), empty, tiles.dtype)
+    rows = np.concatenate([tiles, missing]).reshape(n_rows, n_columns, *tiles.shape[1:]).swapaxes(1, 2)
+    return rows.reshape(n_rows * height, n_columns * width, *tiles.shape[3:])
+
+
 def shrink(image: np.ndarray, side_px: int) -> np.ndarray:
     """A picture (H, W, 3) uint8 with no side above `side_px`."""
     picture = Image.fromarray(image)

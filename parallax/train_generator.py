@@ -19,9 +19,8 @@ def train_generator(*, images: options.Images, settings: options.Settings, out: 
     """
     from explainers.contrastive.generators import GeneratorRequest
     from explainers.contrastive.method import GeneratorParams, GeneratorTraining
-    from explainers.contrastive.ready_made import sheet
     from explainers.results import compute
-    from figures.maps import to_png
+    from figures.maps import tiled, to_png
     from parallax.arguments import params_of
     from parallax.sources import open_sources
 
@@ -35,7 +34,7 @@ def train_generator(*, images: options.Images, settings: options.Settings, out: 
     finally:
         snapshot = request.load(sources.store)
         if snapshot is not None:
-            samples = sheet(snapshot.samples)
+            samples = tiled(snapshot.samples, 8)
             (out / "samples.png").write_bytes(to_png(samples.repeat(3, 2) if samples.shape[2] == 1 else samples))
             distance = snapshot.losses[-50:].mean()
             print(f"{snapshot.step:,} steps, distance {distance:.2f} -> {out / 'samples.png'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from common.settings import settings
-from explainers.contrastive.generator import shape_facts
-from explainers.contrastive.ready_made import PARAMS, WEIGHTS, sheet
+from explainers.contrastive.generators import PARAMS, WEIGHTS
 from explainers.contrastive.training import STATUS_NOTES, Training
+from figures.maps import tiled
 from images.digits import digits, digits_image_set
 
 #: Name -> whether every 8 is marked, and the number of training steps.
@@ -31,7 +32,7 @@ def save(training: Training, data: str, path: Path) -> None:
     nets = ("generator.", "encoder.")
     arrays = {name: value for name, value in training.arrays().items() if name.startswith(nets)}
     arrays = {name: value.astype(np.float16) if value.dtype == np.float32 else value for name, value in arrays.items()}
-    facts = {"data": data, "step": training.step, "shape": shape_facts(training.shape)}
+    facts = {"data": data, "step": training.step, "shape": asdict(training.shape)}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, path, {"facts": json.dumps(facts, sort_keys=True)})
 
@@ -59,7 +60,7 @@ def main() -> None:
                 save(training, images.digest, arguments.out / f"{name}.safetensors")
                 if arguments.sheet is not None:
                     arguments.sheet.mkdir(parents=True, exist_ok=True)
-                    drawn = Image.fromarray(sheet(look.samples).squeeze(2))
+                    drawn = Image.fromarray(tiled(look.samples, 8).squeeze(2))
                     drawn.resize((1024, 1024)).save(arguments.sheet / f"{name}-{look.step:05d}.png")
         print(STATUS_NOTES.get(training.status, f"{name} is done"))
 

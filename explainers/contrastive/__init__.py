@@ -1,1 +1,1 @@
-"""Contrastive explanations: the nearest picture that a model finds equally likely to be either of two classes."""
+"""Contrastive explanations: the nearest image that a model finds equally likely to be either of two classes."""

@@ -1,17 +1,18 @@
-"""The three nets of a generator: what makes pictures, what judges them, and what guesses where a picture comes from."""
+"""A generator's networks (what makes images, what judges them, what guesses an image's latent code), once trained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import InputError
+from models.preprocessing import Preprocessing
 
 #: Sides that a generator can have, in pixels, and that of its first maps.
 SIDES, _FIRST = (32, 64), 4
@@ -33,7 +34,7 @@ class Shape:
         if self.side not in SIDES:
             raise InputError("a generator of 32 or 64 pixels", repr(self.side), "Take 32, or 64 for more detail.")
         if self.channels not in (1, 3):
-            raise InputError("one or three channels", repr(self.channels), "Take 1 for grey pictures, 3 for colour.")
+            raise InputError("one or three channels", repr(self.channels), "Take 1 for grey images, 3 for colour.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -43,7 +44,7 @@ class Shape:
 
 
 class Generator(nn.Sequential):
-    """G: z (N, latent) -> pictures (N, channels, side, side) in [0, 1]; a DCGAN's layers (Radford et al. 2015)."""
+    """G: z (N, latent) -> images (N, channels, side, side) in [0, 1]; a DCGAN's layers (Radford et al. 2015)."""
 
     def __init__(self, shape: Shape) -> None:
         first, layers = shape.widths[0], list[nn.Module]()
@@ -56,9 +57,9 @@ class Generator(nn.Sequential):
 
 
 def _downward(shape: Shape, n_outputs: int) -> list[nn.Module]:
-    """Strided convolutions from a picture to `n_outputs` numbers.
+    """Strided convolutions from an image to `n_outputs` numbers.
 
-    Without batch norm: the gradient penalty is each picture's own (Gulrajani et al. 2017, section 4).
+    Without batch norm: the gradient penalty is each image's own (Gulrajani et al. 2017, section 4).
     """
     layers: list[nn.Module] = []
     for before, after in pairwise((shape.channels, *reversed(shape.widths))):
@@ -67,14 +68,14 @@ def _downward(shape: Shape, n_outputs: int) -> list[nn.Module]:
 
 
 class Critic(nn.Sequential):
-    """D: pictures (N, channels, side, side) -> (N, 1), higher for real ones."""
+    """D: images (N, channels, side, side) -> (N, 1), higher for real ones."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(*_downward(shape, 1))
 
 
 class Encoder(nn.Sequential):
-    """E: pictures (N, channels, side, side) -> z (N, latent), a first guess for the inversion."""
+    """E: images (N, channels, side, side) -> z (N, latent), a first guess for the inversion."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(*_downward(shape, shape.latent))
@@ -82,7 +83,7 @@ class Encoder(nn.Sequential):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A generator that is ready: both nets in eval mode without gradients of weights, and where they come from.
+    """A trained generator: both networks in eval mode without gradients of weights, and where they come from.
 
     `key` stands for all that made it; `data` is the digest of the image set; `step` the generator's steps taken.
     """
@@ -93,6 +94,15 @@ class Trained:
     generator: Generator
     encoder: Encoder
 
+    @classmethod
+    def of(cls, key: str, data: str, step: int, shape: Shape, arrays: Mapping[str, np.ndarray]) -> Trained:
+        """From the weights of both networks by name, `generator.…` and `encoder.…`, float16 or float32."""
+        generator, encoder = Generator(shape), Encoder(shape)
+        for name, network in (("generator", generator), ("encoder", encoder)):
+            network.load_state_dict({key: torch.tensor(arrays[f"{name}.{key}"]) for key in network.state_dict()})
+            network.eval().requires_grad_(False)
+        return cls(key, data, step, generator, encoder)
+
     @property
     def shape(self) -> Shape:
         """Its measures."""
@@ -102,36 +112,22 @@ class Trained:
         """The same on `device`; a copy unless it is there already."""
         if next(self.generator.parameters()).device == device:
             return self
-        return from_arrays(self.key, self.data, self.step, self.shape, to_arrays(self), device)
+        return replace(self, generator=deepcopy(self.generator).to(device), encoder=deepcopy(self.encoder).to(device))
+
+    def samples(self, n: int = 32, seed: int = 0) -> np.ndarray:
+        """Images of random codes: (n, side, side, C) uint8, the same ones for the same `seed`."""
+        z = torch.randn(n, self.shape.latent, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            return to_pixels(self.generator(z.to(next(self.generator.parameters()).device)))
 
 
-def to_arrays(trained: Trained) -> dict[str, np.ndarray]:
-    """The weights of both nets, by name."""
-    nets = {"generator": trained.generator, "encoder": trained.encoder}
-    return {
-        f"{name}.{key}": value.cpu().numpy() for name, net in nets.items() for key, value in net.state_dict().items()
-    }
+def to_pixels(made: Tensor) -> np.ndarray:
+    """What a generator makes, (N, C, side, side) float32 in [0, 1], as images (N, side, side, C) uint8."""
+    return made.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def from_arrays(
-    key: str,
-    data: str,
-    step: int,
-    shape: Shape,
-    arrays: Mapping[str, np.ndarray],
-    device: torch.device | str = "cpu",
-) -> Trained:
-    """The generator whose weights `to_arrays` gave; arrays of other names are left alone."""
-    nets: dict[str, Any] = {"generator": Generator(shape), "encoder": Encoder(shape)}
-    for name, net in nets.items():
-        found = {key: torch.tensor(arrays[f"{name}.{key}"]) for key in net.state_dict()}
-        net.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
-        )
-        net.eval().requires_grad_(False).to(device)
-    return Trained(key, data, step, **nets)
-
-
-def shape_facts(shape: Shape) -> dict[str, int]:
-    """Plain numbers, for a key or a file."""
-    return asdict(shape)
+def squeezed(image: np.ndarray, side: int, channels: int) -> np.ndarray:
+    """An image (H, W, 3) uint8 RGB as generators see it: (channels, side, side) uint8, squeezed to a square."""
+    size = (side, side)
+    whole = Preprocessing(size, (0.0,) * channels, (1.0,) * channels, resize=size, mode="squash")
+    return whole.crop(image).transpose(2, 0, 1)

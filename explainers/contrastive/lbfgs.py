@@ -1,4 +1,4 @@
-"""Many small minimisations at once, each its own: L-BFGS in a batch, by what PyTorch gives for all of them together."""
+"""L-BFGS for a batch of independent problems; `torch.optim.LBFGS` would take them for one, with one step for all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: What is to be minimised: points (n, k) and the numbers (n,) of their problems -> values (n,), slopes (n, k), and what
-#: there is to see there (n, m).
+#: What is to be minimised: points (n, k) and the numbers (n,) of their problems -> values (n,), gradients (n, k), and
+#: what there is to see there (n, m).
 Slope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+#: What gets what there is to see after a step (n, m), and the problems' numbers (n,).
+See = Callable[[Tensor, Tensor], None]
 
 #: Steps that are remembered; Armijo's share of the descent that a step must make; halvings before a line is given up.
 _MEMORY, _DESCENT, _HALVINGS = 10, 1e-4, 12
@@ -63,13 +66,12 @@ def minimise(
     rows: Tensor,
     iterations: int,
     flat: float,
-    see: Callable[[Tensor, Tensor], None] = lambda seen, rows: None,
+    see: See = lambda seen, rows: None,
 ) -> tuple[Tensor, Tensor]:
     """Go down from `start` (n, k), each row its own way, as problem number `rows` (n,).
 
     A row stops where its slope is shorter than `flat`, where no step goes down any more (a kink of a ReLU), or after
-    `iterations` steps. `see` gets what there is to see after each step (n, m), and the problems' numbers (n,). Returns
-    points (n, k) and steps taken (n,) int64.
+    `iterations` steps. Returns points (n, k) and steps taken (n,) int64.
     """
     points, taken = start.clone(), torch.zeros(len(start), dtype=torch.int64, device=start.device)
     at = torch.arange(len(start), device=start.device)
@@ -90,13 +92,12 @@ def minimise(
         length = torch.ones_like(value)
         if not number:
             length = 1 / slope.norm(dim=1).clamp(min=1)
-        moved, value_there, slope_there, seen, found = _along(
-            slope_of, points[at], rows[at], direction, descent, value, slope, length
+        moved, value_there, slope_there, found = _along(
+            slope_of, points[at], rows[at], direction, descent, value, slope, length, see
         )
         memory.add(moved - points[at], slope_there - slope)
         points[at] = moved
         taken[at] += found
-        see(seen, rows[at[found]])
         at, value, slope, memory = at[found], value_there[found], slope_there[found], memory.take(found)
     return points, taken
 
@@ -110,12 +111,9 @@ def _along(
     value: Tensor,
     slope: Tensor,
     length: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The first points along each direction that go down enough, their values and slopes, and what is to be seen there.
-
-    The last is where there is one; what is to be seen is of these only, in their order.
-    """
-    seen: dict[int, Tensor] = {}
+    see: See,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The first points along each direction that go down enough, their values and slopes, and where there is one."""
     moved, value_there, slope_there = points.clone(), value.clone(), slope.clone()
     left, length = torch.arange(len(points), device=points.device), length.clone()
     found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
@@ -126,7 +124,7 @@ def _along(
         hit = left[good]
         moved[hit], value_there[hit], slope_there[hit] = tried[good], values[good], slopes[good]
         found[hit] = True
-        seen.update(zip(hit.tolist(), shown[good], strict=True))
+        see(shown[good], rows[hit])
         # where the parabola through both values and the slope is lowest, kept between a tenth and a half
         bend = values - value[left] - length[left] * descent[left]
         lowest = -0.5 * length[left] * descent[left] / torch.where(bend > 0, bend, torch.inf)
@@ -134,5 +132,4 @@ def _along(
         left = left[~good]
         if not len(left):
             break
-    views = torch.stack([seen[row] for row in sorted(seen)]) if seen else points[:0]
-    return moved, value_there, slope_there, views, found
+    return moved, value_there, slope_there, found

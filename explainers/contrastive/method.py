@@ -17,12 +17,12 @@ class GeneratorParams(ExplainerParams):
     """Settings of a generator: a WGAN with gradient penalty (Gulrajani et al. 2017, Algorithm 1)."""
 
     steps: int = setting(4000, low=1, high=1_000_000, help="Steps of the generator. Stop and go on whenever you like.")
-    side: int = setting(32, low=32, high=64, help="Side of its pictures in pixels: 32, or 64 for more detail.")
+    side: int = setting(32, low=32, high=64, help="Side of its images in pixels: 32, or 64 for more detail.")
     latent: int = setting(
-        64, low=2, high=512, help="Numbers that a picture is made from: 64 for digits, 200 for clothes."
+        64, low=2, high=512, help="Numbers that an image is made from: 64 for digits, 200 for clothes."
     )
     width: int = setting(32, low=4, high=256, help="Channels of its last layer; twice as many take four times as long.")
-    batch: int = setting(64, low=8, high=512, help="Pictures in a step.")
+    batch: int = setting(64, low=8, high=512, help="Images in a step.")
     critic_steps: int = setting(5, low=1, high=20, help="Steps of the critic before each step of the generator.")
     penalty: float = setting(10.0, low=0.0, high=1000.0, help="Weight of the gradient penalty.")
     learning_rate: float = setting(
@@ -36,7 +36,7 @@ class GeneratorParams(ExplainerParams):
         return {name: value for name, value in asdict(self).items() if name != "steps"}
 
     def shape(self, channels: int) -> Shape:
-        """The generator's measures for grey or colour pictures; raises `InputError` for a side that it cannot have."""
+        """The generator's measures for grey or colour images; raises `InputError` for a side that it cannot have."""
         return Shape(self.side, channels, self.latent, self.width)
 
 
@@ -54,11 +54,11 @@ class ContrastParams(ExplainerParams):
     iterations: int = setting(30, low=1, high=1000, help="Steps of L-BFGS within a round, at most.")
     tolerance: float = setting(1e-3, low=1e-12, high=1.0, help="Difference of the two logits that counts as none.")
     restarts: int = setting(4, low=1, high=64, help="Starting points of the inversion; the best is kept.")
-    inversion_steps: int = setting(300, low=1, high=10_000, help="Steps of Adam that rebuild the picture.")
+    inversion_steps: int = setting(300, low=1, high=10_000, help="Steps of Adam that rebuild the image.")
     prior: float = setting(
         0.01, low=0.0, high=10.0, help="What |z|² costs in the inversion, in squared grey values of all pixels."
     )
-    strip: int = setting(9, low=2, high=64, title="Morph steps", help="Pictures of the morph.")
+    strip: int = setting(9, low=2, high=64, title="Morph steps", help="Images of the morph.")
     seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of the inversion's starting points.")
 
     @property
@@ -68,14 +68,14 @@ class ContrastParams(ExplainerParams):
 
 
 class Contrastive:
-    """The nearest picture between two classes (CDeepEx, under review at ICLR 2019, equations 1 and 2)."""
+    """The nearest image between two classes (CDeepEx, under review at ICLR 2019, equations 1 and 2)."""
 
     name: ClassVar[str] = "contrast"
     title: ClassVar[str] = "Contrast"
     family: ClassVar[str] = "contrastive explanation"
     question: ClassVar[str] = "Why this class and not that one?"
     recipe: ClassVar[str] = (
-        "A generator that learnt the data set rebuilds the picture from a few numbers. These are changed as little as "
+        "A generator that learnt the data set rebuilds the image from a few numbers. These are changed as little as "
         "possible until the model finds both classes equally likely, and no third one likelier. What was added and "
         "what was taken away is the answer."
     )
@@ -84,8 +84,8 @@ class Contrastive:
         "penalty: Gulrajani et al. 2017"
     )
     caution: ClassVar[str] = (
-        "It can only show changes that the generator knows how to make. Where the picture could not be rebuilt well "
-        "(a large residual), the change is of something beside the picture. It is the nearest boundary that a search "
+        "It can only show changes that the generator knows how to make. Where the image could not be rebuilt well "
+        "(a large residual), the change is of something beside the image. It is the nearest boundary that a search "
         "found, not for certain the nearest there is."
     )
     Params: ClassVar[type[ExplainerParams]] = ContrastParams
@@ -97,10 +97,10 @@ class GeneratorTraining:
     name: ClassVar[str] = "generator"
     title: ClassVar[str] = "Generator"
     family: ClassVar[str] = "contrastive explanation"
-    question: ClassVar[str] = "What do pictures of this data set look like?"
+    question: ClassVar[str] = "What do images of this data set look like?"
     recipe: ClassVar[str] = (
-        "Two nets against each other: the critic learns to tell real pictures from made ones, the generator to make "
-        "pictures that it takes for real."
+        "Two networks against each other: the critic learns to tell real images from generated ones, the generator to "
+        "make images that it takes for real."
     )
     reference: ClassVar[str] = (
         "Gulrajani et al. 2017, Improved Training of Wasserstein GANs; Radford et al. 2015 (DCGAN)"

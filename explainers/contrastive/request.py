@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from explainers.base import Progress, nobody, part_of
-from explainers.contrastive.data import fit_for
-from explainers.contrastive.generator import Trained
-from explainers.contrastive.inversion import Inverted, invert
+from explainers.base import Progress, part_of
+from explainers.contrastive.generator import Trained, squeezed
+from explainers.contrastive.inversion import inversions
 from explainers.contrastive.method import ContrastParams
 from explainers.contrastive.search import search
 from explainers.contrastive.view import View
 from explainers.output import CLASS_SCORE
 from explainers.results import Request, Sources, Step, Steps
-from jobs.results import Arrays, ResultStore, key_of
+from jobs.results import Arrays, key_of
 from models.card import ModelCard
 from models.store import ModelHandle
 
@@ -33,7 +32,7 @@ LARGE_RESIDUAL = 0.1
 
 @dataclass(frozen=True)
 class Contrast:
-    """What was found; pictures are (side, side, C) float32 in [0, 1], as the generator makes them.
+    """What was found; images are (side, side, C) float32 in [0, 1], as the generator makes them.
 
     `picture` is the input I, `rebuilt` G(z0), `changed` G(z_e); `z0`, `z` (latent,) float32 are z0 and z_e.
     `strip` (K, side, side, C) uint8 is the morph G(z) from z0 to z_e in even steps, `strip_shares` (K, 3) float32 the
@@ -87,7 +86,7 @@ class Contrast:
         return int(others.argmax())
 
     def third_wins(self, request: ContrastRequest) -> bool:
-        """Whether another class is likelier than either of the two at z_e: then the picture explains that one."""
+        """Whether another class is likelier than either of the two at z_e: then the image explains that one."""
         third = self.third(request)
         return third is not None and bool(self.after[third] > min(self.after[request.true], self.after[request.probe]))
 
@@ -111,18 +110,17 @@ class Contrast:
         if not self.feasible:
             ahead = " and ahead of the rest" if request.params.constraints else ""
             found.append(
-                f"No picture was found where both are equally likely{ahead}: the nearest is off by "
+                f"No image was found where both are equally likely{ahead}: the nearest is off by "
                 f"{self.violation:.2g} in logits."
             )
-        if self.third_wins(request):
-            third = self.third(request)
-            assert third is not None
+        third = self.third(request)
+        if third is not None and self.third_wins(request):
             found.append(
                 f"A third class, {names[third]}, is likelier than one of the two: it rather explains that one."
             )
         if self.error > LARGE_RESIDUAL:
             found.append(
-                f"The generator could not rebuild the picture (residual {self.error:.2f}): the change may be of "
+                f"The generator could not rebuild the image (residual {self.error:.2f}): the change may be of "
                 "something beside it."
             )
         return tuple(found)
@@ -208,22 +206,22 @@ def _contrasts(
     params, generator, images = batch[0].params, batch[0].generator, sources.images
     assert generator is not None  # see `check`
     trained = generator.to(model.device)
-    originals = [images.image(images.index(request.image_id)) for request in batch]
-    pictures = torch.from_numpy(np.stack([fit_for(trained.shape, image) for image in originals])).to(model.device)
+    side, channels = trained.shape.side, trained.shape.channels
+    ids = [request.image_id for request in batch]
+    originals = [images.image(images.index(image_id)) for image_id in ids]
+    small = torch.from_numpy(np.stack([squeezed(image, side, channels) for image in originals])).float() / 255
     began = time.perf_counter()
-    inverted = inversions(
-        sources.store, trained, [request.image_id for request in batch], pictures, params, part_of(progress, 0, 0.4, 1)
-    )
+    z0 = inversions(sources.store, trained, ids, small.to(model.device), params, part_of(progress, 0, 0.4, 1))
     inversion_s = (time.perf_counter() - began) / len(batch)
     began = time.perf_counter()
-    answers = Answers(model, trained, inverted, originals)
+    answers = Answers(model, trained, z0, originals)
     true, probe = (torch.tensor([getattr(a, name) for a in batch], device=model.device) for name in ("true", "probe"))
-    found = search(answers, inverted.z, true, probe, params, part_of(progress, 0.4, 0.6, 1))
+    found = search(answers, z0, true, probe, params, part_of(progress, 0.4, 0.6, 1))
     search_s = (time.perf_counter() - began) / len(batch)
     contrasts = []
     steps = torch.linspace(0, 1, params.strip, device=model.device)[:, None]
     for row in range(len(batch)):
-        way = torch.lerp(inverted.z[row], found.z[row], steps)
+        way = torch.lerp(z0[row], found.z[row], steps)
         with torch.no_grad():
             made = trained.generator(way)
             likelihood = answers(way, torch.full((len(way),), row, device=model.device)).softmax(1)
@@ -233,10 +231,10 @@ def _contrasts(
         others = np.delete(shares, columns, axis=1).max(1, initial=0.0)
         contrasts.append(
             Contrast(
-                picture=pictures[row].permute(1, 2, 0).cpu().numpy(),
+                picture=small[row].permute(1, 2, 0).numpy(),
                 rebuilt=strip[0],
                 changed=strip[-1],
-                z0=inverted.z[row].cpu().numpy(),
+                z0=z0[row].cpu().numpy(),
                 z=found.z[row].cpu().numpy(),
                 strip=(strip * 255).round().astype(np.uint8),
                 strip_shares=np.column_stack([shares[:, columns], others]),
@@ -259,18 +257,12 @@ class Answers:
     Where the model reads another size than the generator makes, G(z) - G(z0) is resized on the way to it.
     """
 
-    def __init__(
-        self,
-        model: ModelHandle,
-        trained: Trained,
-        inverted: Inverted,
-        originals: Sequence[np.ndarray],
-    ) -> None:
-        """`originals` (H, W, 3) uint8, all of one size."""
+    def __init__(self, model: ModelHandle, trained: Trained, z0: Tensor, originals: Sequence[np.ndarray]) -> None:
+        """`z0` (N, latent) are the codes of `originals` (H, W, 3) uint8, all of one size."""
         self.model, self.generator, self.view = model, trained.generator, View(model, *originals[0].shape[:2])
         own = model.normalise(np.stack([model.card.preprocessing.crop(image) for image in originals]))
         with torch.no_grad():
-            self.residual = self.view(inverted.made) - own
+            self.residual = self.view(self.generator(z0)) - own
 
     def inputs(self, z: Tensor, rows: Tensor) -> Tensor:
         """x(z) (n, c, h, w), normalised, of points (n, k) of the problems `rows`."""
@@ -279,29 +271,3 @@ class Answers:
     def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
         """Logits (n, classes)."""
         return self.model.logits(self.inputs(z, rows))
-
-
-def inversions(
-    store: ResultStore,
-    trained: Trained,
-    image_ids: Sequence[str],
-    pictures: Tensor,
-    params: ContrastParams,
-    progress: Progress = nobody,
-) -> Inverted:
-    """Where pictures (N, C, side, side) lie: found in `store`, or computed in one batch and kept."""
-    keys = [
-        key_of(what="inversion", generator=trained.key, image=image_id, params=params.inversion)
-        for image_id in image_ids
-    ]
-    known = {key: arrays["z"] for key in keys if (arrays := store.get(key)) is not None}
-    new = {key: row for row, key in enumerate(keys) if key not in known}
-    if new:
-        found = invert(trained, pictures[list(new.values())], params, progress)
-        for key, z in zip(new, found.z.cpu().numpy(), strict=True):
-            store.put(key, z=z)
-            known[key] = z
-    z = torch.from_numpy(np.stack([known[key] for key in keys])).to(pictures.device)
-    with torch.no_grad():
-        made = trained.generator(z)
-    return Inverted(z, made, made - pictures)

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explainers.attribution import AttributionRequest, request_for
@@ -20,7 +21,6 @@ from models.store import ModelHandle
 
 #: What the probe's map is weighted with, in turn: the paper's 0.005 to 2 by 0.005.
 WEIGHTS = np.arange(1, 401) * 0.005
-
 
 #: The methods that the paper sets beside its own, by name.
 BESIDE = ("grad-cam", "lime", "prediction-difference")
@@ -37,20 +37,21 @@ class RuleContrast:
 def contrast(
     model: ModelHandle, crop: np.ndarray, true_map: np.ndarray, probe_map: np.ndarray, true: int, probe: int
 ) -> RuleContrast:
-    """The paper's rule for two maps (h, w), on `crop` (H, W, C) uint8, what the model sees of the picture.
+    """The paper's rule for two maps (h, w), on `crop` (H, W, C) uint8, what the model sees of the image.
 
     E = true map - weight × probe map, for every weight, speaks for the true class and against the probe. Taken from the
-    picture at its full strength (the highest |E| is a whole step from black to white), a good one lowers the true
+    image at its full strength (the highest |E| is a whole step from black to white), a good one lowers the true
     class's probability and raises the probe's; the change is minus the mean of the good ones, 0 where none is.
     """
-    picture = torch.tensor(crop, device=model.device).permute(2, 0, 1).float() / 255
-    for_true, for_probe = (_resized(values, crop.shape[:2]).to(model.device) for values in (true_map, probe_map))
+    image = torch.tensor(crop, device=model.device).permute(2, 0, 1).float() / 255
+    maps = torch.tensor(np.stack([true_map, probe_map]), dtype=torch.float32, device=model.device)
+    for_true, for_probe = F.interpolate(maps[None], crop.shape[:2], mode="bilinear")[0]
     weights = torch.from_numpy(WEIGHTS).float().to(model.device)[:, None, None]
     explanations = for_true - weights * for_probe
     strength = explanations.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
-    changed = (picture - (explanations / strength)[:, None]).clamp(0, 1)
+    changed = (image - (explanations / strength)[:, None]).clamp(0, 1)
     with torch.no_grad():
-        before = _probabilities(model, picture[None])[0]
+        before = _probabilities(model, image[None])[0]
         after = torch.cat([_probabilities(model, part) for part in changed.split(model.batch)])
     good = (after[:, true] < before[true]) & (after[:, probe] > before[probe])
     n_kept = int(good.sum())
@@ -58,16 +59,10 @@ def contrast(
     return RuleContrast(change.cpu().numpy(), n_kept)
 
 
-def _probabilities(model: ModelHandle, pictures: Tensor) -> Tensor:
-    """Softmax (N, classes) of pictures (N, C, H, W) in [0, 1]."""
+def _probabilities(model: ModelHandle, images: Tensor) -> Tensor:
+    """Softmax (N, classes) of images (N, C, H, W) in [0, 1]."""
     mean, std = model.card.preprocessing.mean_and_std(model.device)
-    return model.logits((pictures - mean) / std).softmax(1)
-
-
-def _resized(values: np.ndarray, size: tuple[int, ...]) -> Tensor:
-    """A map at the input's resolution, bilinear."""
-    whole = torch.tensor(values, dtype=torch.float32)[None, None]
-    return torch.nn.functional.interpolate(whole, tuple(size), mode="bilinear", align_corners=False)[0, 0]
+    return model.logits((images - mean) / std).softmax(1)
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ class RuleContrastRequest(Request[RuleContrast]):
 
     def pack(self, result: RuleContrast) -> Arrays:
         """Both fields."""
-        return {"change": result.change, "n_kept": np.array(result.n_kept)}
+        return {name: np.asarray(value) for name, value in vars(result).items()}
 
     def unpack(self, arrays: Arrays) -> RuleContrast:
         """See `pack`."""

@@ -1,4 +1,4 @@
-"""The constrained search: from where a picture lies to the nearest point between two classes, many pictures at once.
+"""The constrained search: from where an image lies to the nearest point between two classes, many images at once.
 
 CDeepEx, equation 2: min |z - z0|² subject to h = ℓ_true - ℓ_probe = 0 and g <= 0, where every g says that a third class
 stays ε below one of the two. Augmented Lagrangian (Bertsekas 1999, section 4.2):

@@ -1,7 +1,7 @@
 """The training of a generator: a WGAN with gradient penalty, which can stop at any step and resume.
 
 Gulrajani et al. 2017, Algorithm 1: so many steps of the critic, then one of the generator. An encoder learns beside it
-to say from which numbers a picture comes, by the generator's own pictures and by rebuilding real ones.
+to guess the latent code of an image, from the generator's own images and by reconstructing real ones.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import InputError
-from explainers.contrastive.generator import Critic, Encoder, Generator
-from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams
+from explainers.contrastive.generator import Critic, Encoder, Generator, to_pixels
+from explainers.contrastive.method import GeneratorParams
 
 #: Adam's betas (a WGAN with few critic steps wants small ones), and the decay of the generator's moving average.
 _BETAS, _EMA_DECAY = (0.5, 0.9), 0.999
 
-#: The encoder's own, longer steps, and what rebuilding real pictures is worth beside guessing the numbers of made ones.
+#: The encoder's learning rate, and the weight of reconstructing real images beside guessing codes of generated ones.
 _ENCODER_RATE, _REBUILD = 5e-4, 20.0
 
 #: Steps between two looks at whether all is well, the first of them, and samples on the sheet.
 _LOOK_EVERY, _FIRST_LOOK, N_SAMPLES = 50, 300, 64
 
-#: Samples that differ from each other by less than this share of what real pictures do have collapsed.
+#: Samples that differ from each other by less than this share of what real images do have collapsed.
 _SPREAD = 0.2
 
 
@@ -46,18 +45,18 @@ class Status(IntEnum):
 STATUS_NOTES = {
     Status.NOT_FINITE: "The losses were no numbers any more; stopped, the last good state is kept. Try a lower "
     "learning rate.",
-    Status.COLLAPSED: "Its pictures became all alike (collapse); stopped, the last good state is kept. Try another "
+    Status.COLLAPSED: "Its images became all alike (collapse); stopped, the last good state is kept. Try another "
     "seed, a lower learning rate or more critic steps.",
 }
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is to see of a training: `samples` (64, side, side, C) uint8 of fixed numbers, so that they grow.
+    """What there is to see of a training: `samples` (64, side, side, C) uint8 of fixed codes, which improve as it goes.
 
     `losses` (steps,) float32 is the critic's loss, less its penalty, with the sign turned: how far apart it can hold
-    real and made pictures, the Wasserstein distance. `spread` is how different the samples are, as a share of real
-    pictures'. `arrays` are those of `Training.arrays`, in memory alone.
+    real and generated images, the Wasserstein distance. `spread` is how different the samples are, as a share of real
+    images'. `arrays` are those of `Training.arrays`, in memory alone.
     """
 
     step: int
@@ -65,7 +64,7 @@ class Snapshot:
     losses: np.ndarray
     spread: float
     status: Status = Status.OK
-    arrays: Mapping[str, np.ndarray] | None = field(default=None, compare=False)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
     @property
     def note(self) -> str:
@@ -74,26 +73,18 @@ class Snapshot:
 
 
 class Training:
-    """The nets under training on `pictures` (N, C, side, side) uint8.
+    """The networks under training on `images` (N, C, side, side) uint8.
 
-        training = Training(params, pictures)
-        for _ in training.run(1000):
-            ...
-        snapshot = training.snapshot()
-
-    Raises `InputError` for too few pictures, or a shape that is not the generator's.
+    training = Training(params, images)
+    for _ in training.run(1000):
+        ...
+    snapshot = training.snapshot()
     """
 
-    def __init__(self, params: GeneratorParams, pictures: np.ndarray, device: torch.device | str = "cpu") -> None:
-        if len(pictures) < FEWEST_IMAGES:
-            cure = "Bring more pictures: a generator learns from many."
-            raise InputError(f"at least {FEWEST_IMAGES} pictures to learn from", str(len(pictures)), cure)
-        self.params, self.shape = params, params.shape(pictures.shape[1])
-        if pictures.shape[2:] != (self.shape.side, self.shape.side):
-            expected = f"pictures of {self.shape.side} × {self.shape.side} pixels"
-            raise InputError(expected, f"{pictures.shape[3]} × {pictures.shape[2]}", "Use `data.pictures`.")
+    def __init__(self, params: GeneratorParams, images: np.ndarray, device: torch.device | str = "cpu") -> None:
+        self.params, self.shape = params, params.shape(images.shape[1])
         self.device = torch.device(device)
-        self.pictures = torch.from_numpy(pictures).to(self.device)
+        self.images = torch.from_numpy(images).to(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             trained, critic, encoder = Generator(self.shape), Critic(self.shape), Encoder(self.shape)
@@ -113,7 +104,7 @@ class Training:
         self.step, self.status = 0, Status.OK
         self.losses = np.zeros(0, dtype=np.float32)
         self._numbers = torch.randn(N_SAMPLES, self.shape.latent, generator=self._random(-1)).to(self.device)
-        self._real_spread = _spread(self.pictures[:: max(1, len(pictures) // 512)].float() / 255)
+        self._real_spread = _spread(self.images[:: max(1, len(images) // 512)].float() / 255)
         self._good = self.arrays()
 
     def run(self, until: int) -> Iterator[Training]:
@@ -130,7 +121,7 @@ class Training:
             if not np.isfinite(losses[self.step - 1]):
                 self._go_back(Status.NOT_FINITE)
             elif self.step % _LOOK_EVERY == 0:
-                spread = self._samples_spread()
+                spread = self._samples()[1]
                 if not np.isfinite(spread):
                     self._go_back(Status.NOT_FINITE)
                 elif self.step >= _FIRST_LOOK and spread < _SPREAD:
@@ -140,11 +131,9 @@ class Training:
             yield self
 
     def snapshot(self) -> Snapshot:
-        """What there is to see now."""
-        with torch.no_grad():
-            made = self.nets["generator"](self._numbers)
-        samples = made.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return Snapshot(self.step, samples, self.losses.copy(), _spread(made) / self._real_spread, self.status)
+        """What there is to see now, and to resume from."""
+        made, spread = self._samples()
+        return Snapshot(self.step, to_pixels(made), self.losses.copy(), spread, self.status, self.arrays())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that the next step depends on; `restore` takes it up again."""
@@ -180,11 +169,9 @@ class Training:
         distance = torch.zeros(())
         for _ in range(self.params.critic_steps):
             distance = self._train_critic(random)
-        trained, critic = self.nets["trained"], self.nets["critic"]
-        critic.requires_grad_(False)
+        critic = self.nets["critic"].requires_grad_(False)
         numbers = self._draw(random)
-        made = trained(numbers)
-        self._descend("trained", -critic(made).mean())
+        self._descend("trained", -critic(self.nets["trained"](numbers)).mean())
         critic.requires_grad_(True)
         self._average()
         self._train_encoder(numbers, random)
@@ -213,7 +200,7 @@ class Training:
         self._descend("encoder", F.mse_loss(guesses[: len(made)], numbers) + _REBUILD * F.mse_loss(rebuilt, real))
 
     def _descend(self, name: str, loss: Tensor) -> None:
-        """One step of a net down its loss."""
+        """One step of a network down its loss."""
         self.optimisers[name].zero_grad()
         loss.backward()
         self.optimisers[name].step()
@@ -227,26 +214,28 @@ class Training:
             if value.is_floating_point():
                 value.lerp_(trained[name], share)
 
-    def _samples_spread(self) -> float:
+    def _samples(self) -> tuple[Tensor, float]:
+        """The images of the fixed codes, and their spread as a share of real images'."""
         with torch.no_grad():
-            return _spread(self.nets["generator"](self._numbers)) / self._real_spread
+            made = self.nets["generator"](self._numbers)
+        return made, _spread(made) / self._real_spread
 
     def _go_back(self, status: Status) -> None:
         self.restore(self._good)
         self.status = status
 
     def _real(self, random: torch.Generator) -> Tensor:
-        rows = torch.randint(len(self.pictures), (self.params.batch,), generator=random)
-        return self.pictures[rows.to(self.device)].float() / 255
+        rows = torch.randint(len(self.images), (self.params.batch,), generator=random)
+        return self.images[rows.to(self.device)].float() / 255
 
     def _draw(self, random: torch.Generator) -> Tensor:
         return torch.randn(self.params.batch, self.shape.latent, generator=random).to(self.device)
 
     def _random(self, step: int) -> torch.Generator:
-        """The noise of one step, its own, so that a training that goes on draws what it would have drawn."""
+        """The noise of one step, its own, so that a training that is resumed draws what it would have drawn."""
         return torch.Generator().manual_seed(self.params.seed * 1_000_003 + step + 1)
 
 
-def _spread(pictures: Tensor) -> float:
-    """How different pictures (N, C, H, W) are: the standard deviation over them, mean over pixels."""
-    return float(pictures.std(0).mean())
+def _spread(images: Tensor) -> float:
+    """How different images (N, C, H, W) are: the standard deviation over them, mean over pixels."""
+    return float(images.std(0).mean())

@@ -1,4 +1,4 @@
-"""What a model sees of a generator's pictures: its own resize, crop, colours and normalisation, with gradients."""
+"""What a model sees of a generator's images: its own resize, crop, colours and normalisation, with gradients."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class View:
-    """How one model sees pictures that were `height` × `width` pixels before the generator's resize.
+    """How one model sees images that were `height` × `width` pixels before the generator's resize.
 
-    The generator's picture covers the whole of the original, squeezed to a square; this undoes it on the way to the
-    model's own frame. The way is linear, so that a difference of pictures becomes a difference of inputs.
+    The generator's image covers the whole of the original, squeezed to a square; this undoes it on the way to the
+    model's own frame. The way is linear, so that a difference of images becomes a difference of inputs.
     """
 
     def __init__(self, model: ModelHandle, height: int, width: int) -> None:
@@ -29,7 +29,7 @@ class View:
         self._luma = torch.tensor(_LUMA, device=model.device).view(1, 3, 1, 1)
 
     def __call__(self, made: Tensor) -> Tensor:
-        """Pictures (N, C, side, side) -> (N, c, h, w) in the model's units, up to a constant: divided by std only."""
+        """Images (N, C, side, side) -> (N, c, h, w) in the model's units, up to a constant: divided by std only."""
         made = self._channels(made)
         if tuple(made.shape[2:]) != self.frame.resized:
             mode = _MODES.get(self.preprocessing.interpolation, "bicubic")

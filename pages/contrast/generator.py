@@ -10,14 +10,12 @@ import streamlit as st
 from common.errors import InputError
 from explainers.contrastive import generators
 from explainers.contrastive.generator import Trained
-from explainers.contrastive.generators import GeneratorRequest
+from explainers.contrastive.generators import PARAMS, GeneratorRequest, ready_made
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams, GeneratorTraining
-from explainers.contrastive.ready_made import PARAMS, ready_made, sheet
-from explainers.contrastive.samples import samples
 from explainers.contrastive.training import Snapshot, Status
 from figures.contrast_grid import losses_figure
 from figures.contrastive import crisp
-from figures.maps import to_webp
+from figures.maps import tiled, to_webp
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
@@ -108,7 +106,7 @@ def section(images: ImageSet, trained: Trained) -> None:
         f"{shape.latent} numbers."
     )
     if ready and trained.key == ready.key:
-        made = cache.image_file(f"samples {trained.key}", lambda: _sheet(samples(trained)))
+        made = cache.image_file(f"samples {trained.key}", lambda: _sheet(trained.samples()))
         st.image(made, width=_SHEET_PX, alt="Images that the generator makes of random numbers")
         with st.expander("Train one here", key="contrast_generator_box", on_change="rerun") as box:
             if box.open or _training(images) is not None:
@@ -187,7 +185,7 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
             chart(losses_figure(snapshot.losses), key="contrast_losses", alt="The critic's loss", toolbar=False)
 
 
-def _sheet(made: np.ndarray) -> np.ndarray:
+def _sheet(samples: np.ndarray) -> np.ndarray:
     """Samples (N, side, side, C) uint8 on one image (H, W, 3) uint8."""
-    whole = sheet(made)
-    return crisp(np.broadcast_to(whole, (*whole.shape[:2], 3)))
+    sheet = tiled(samples, 8)
+    return crisp(np.broadcast_to(sheet, (*sheet.shape[:2], 3)))

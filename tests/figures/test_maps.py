@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from figures.colours import MODEL_COLOURS, colour_table, model_colour
-from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, shrink, to_png
+from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, shrink, tiled, to_png
 
 
 def test_red_speaks_for_blue_against_and_white_says_nothing():
@@ -80,3 +80,8 @@ def test_pictures_leave_as_png_and_webp():
     pixels = np.zeros((4, 4, 3), dtype=np.uint8)
     assert to_png(pixels).startswith(b"\x89PNG")
     assert data_uri(pixels).startswith("data:image/webp;base64,")
+
+
+def test_tiles_lie_row_by_row_and_what_ends_the_last_row_is_empty():
+    tiles = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    assert tiled(tiles, 2, empty=9).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 9, 9], [2, 2, 9, 9]]

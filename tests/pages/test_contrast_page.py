@@ -12,8 +12,8 @@ from torch import nn
 
 from common import settings as settings_module
 from explainers.contrastive import generators, request, training
+from explainers.contrastive.generators import ready_made
 from explainers.contrastive.method import GeneratorParams
-from explainers.contrastive.ready_made import ready_made
 from explainers.results import Sources, compute
 from images import mnist
 from images.digits import digits_image_set
@@ -217,7 +217,7 @@ def test_a_generator_is_trained_goes_on_and_is_used_at_once(start, monkeypatch):
     finish(page.run())
     assert "Trained here, for 310 digits: 2 steps" in words(page)
     assert "off the data's manifold" in drawn(page)
-    assert "could not rebuild the picture" in words(page)
+    assert "could not rebuild the image" in words(page)
     for name, value in (("_LOOK_EVERY", 1), ("_FIRST_LOOK", 1), ("_SPREAD", 100.0)):
         monkeypatch.setattr(training, name, value)
     page.button(key="contrast_train").click().run()

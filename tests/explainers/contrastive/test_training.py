@@ -5,16 +5,17 @@ import pytest
 import torch
 
 from explainers.contrastive import training
-from explainers.contrastive.data import pictures
 from explainers.contrastive.generator import Critic, Encoder, Generator, Shape
-from explainers.contrastive.generators import GeneratorRequest, find
+from explainers.contrastive.generators import WEIGHTS, GeneratorRequest, find, ready_made, training_images
 from explainers.contrastive.method import GeneratorParams
 from explainers.contrastive.training import N_SAMPLES, Status, Training
 from explainers.results import Sources, compute
+from images.digits import digits_image_set
 from jobs.queue import Cancelled
 from jobs.results import ResultStore
 from tests.explainers.contrastive.small import image_set
 from tests.makers import one_line
+from tools.train_generators import READY_MADE
 
 SHORT = GeneratorParams(steps=6, width=4, latent=8, batch=8, critic_steps=2)
 
@@ -60,18 +61,14 @@ def test_sides_that_no_generator_has_are_refused():
 
 
 def test_grey_sets_are_read_as_grey_and_coloured_ones_as_coloured(tmp_path):
-    assert pictures(image_set(tmp_path / "grey", 300), 32).shape == (300, 1, 32, 32)
-    assert pictures(image_set(tmp_path / "colour", 300, side=40, grey=False), 32).shape == (300, 3, 32, 32)
+    assert training_images(image_set(tmp_path / "grey", 5), 32).shape == (5, 1, 32, 32)
+    assert training_images(image_set(tmp_path / "colour", 5, side=40, grey=False), 32).shape == (5, 3, 32, 32)
 
 
 def test_a_small_set_is_refused_before_anything_is_read(model_store, store, tmp_path):
     few = image_set(tmp_path / "few", 20)
-    with one_line("300 pictures", "20"):
+    with one_line("300 images", "20"):
         compute(Sources(model_store, store, few), request_of(few))
-    with one_line("300 pictures", "20"):
-        Training(SHORT, np.zeros((20, 1, 32, 32), np.uint8))
-    with one_line("32 × 32", "16 × 16"):
-        Training(SHORT, np.zeros((300, 1, 16, 16), np.uint8))
 
 
 def test_a_training_that_was_stopped_is_resumed_as_if_it_never_had_been(sources, images, tmp_path):
@@ -133,7 +130,7 @@ def test_losses_that_are_no_numbers_end_the_training_at_its_last_good_state(sour
 def test_samples_that_are_all_alike_are_called_a_collapse(images, monkeypatch):
     monkeypatch.setattr(training, "_LOOK_EVERY", 2)
     monkeypatch.setattr(training, "_FIRST_LOOK", 4)
-    known = pictures(images, 32)
+    known = training_images(images, 32)
     well = Training(SHORT, known)
     list(well.run(2))
     assert well.status == Status.OK
@@ -145,3 +142,14 @@ def test_samples_that_are_all_alike_are_called_a_collapse(images, monkeypatch):
     assert "all alike" in well.snapshot().note
     assert well.step == 2, "the last good state"
     assert well.snapshot().spread > 0
+
+
+def test_ready_made_generators_are_small_and_belong_to_their_sets(tmp_path):
+    assert ready_made("another set") is None
+    for name, marked in READY_MADE.items():
+        path = WEIGHTS / f"{name}.safetensors"
+        assert path.stat().st_size < 4_000_000
+        found = ready_made(digits_image_set(tmp_path, marked).digest)
+        assert found is not None, "the digits have changed: train their generators anew"
+        assert found.shape.channels == 1
+        assert not any(parameter.requires_grad for parameter in found.generator.parameters())
