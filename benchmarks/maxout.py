@@ -151,7 +151,7 @@ def batch_speedup(model: ModelHandle, n_steps: int) -> tuple[float, float]:
         for start in range(0, _BATCH * n_steps, n):
             part = slice(start % _BATCH, start % _BATCH + n)
             seen = inputs[part].requires_grad_()
-            torch.autograd.grad(objective(seen, targets[part]).values.sum(), seen)
+            torch.autograd.grad(objective(seen, targets[part])[0].sum(), seen)
 
     one, batch, bare_one, bare_batch = (
         timed(run) for run in (one_by_one, together, lambda: bare(1), lambda: bare(_BATCH))

@@ -1,1 +1,1 @@
-"""MaxOut: the picture that a class or a unit answers to most, found by gradient ascent."""
+"""MaxOut: the image that activates a class or a unit most, found by gradient ascent."""

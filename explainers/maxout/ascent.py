@@ -11,8 +11,7 @@ from torch import Tensor
 from explainers.base import out_of_memory
 from explainers.engines.fast_input_gradient import FastInputGradient
 from explainers.maxout.method import MaxOutParams
-from explainers.maxout.objective import Objective
-from explainers.maxout.penalties import norm, total_variation
+from explainers.maxout.objective import Objective, norm, total_variation
 from explainers.maxout.redirected_relu import RedirectedReLU
 from explainers.maxout.state import CONTRASTS, State, Status
 from explainers.maxout.transforms import moved, resized
@@ -22,13 +21,13 @@ from models.store import ModelHandle
 #: Adam's decay rates of its first and second moment, and its epsilon (Kingma and Ba 2015).
 _BETA, _BETA_SQUARE, _EPSILON = 0.9, 0.999, 1e-8
 
-#: With random moves, what a step reaches is not the picture's own value: that is asked for every so many steps.
+#: With random moves, what a step reaches is not the image's own value: that is asked for every so many steps.
 _JUDGE_EVERY = 16
 
 #: Steps that a target which the noise does not activate gets from one start, along gradients redirected past the ReLUs.
 REDIRECTED_STEPS = 32
 
-#: Steps in a row without any gradient after which a picture goes back to its best: at once where it stands still, later
+#: Steps in a row without any gradient after which an image goes back to its best: at once where it stands still, later
 #: where it moves and the next move may find one. It is given up when that has lowered its rate to less than this share.
 _PATIENCE, _PATIENCE_MOVED, _FAINT = 1, 8, 1e-3
 
@@ -37,23 +36,23 @@ _LOWER = 0.25
 
 
 def at_once(model: ModelHandle) -> int:
-    """Pictures that suit a pass there and back, which keeps the maps of all layers.
+    """Images that suit a pass there and back, which keeps the maps of all layers.
 
-    On a CPU 4 of 224 px and 16 of 64 px, as measured: in parts of 8, a step of 16 pictures took a tenth more in each of
-    the demo's nets.
+    On a CPU 4 of 224 px and 16 of 64 px, as measured: in parts of 8, a step of 16 images took a tenth more in each of
+    the demo's models.
     """
     return max(4, model.batch // 4) if model.device.type == "cpu" else model.batch // 2
 
 
 class Ascent:
-    """Gradient ascent of many pictures, each towards its own of `targets`, columns of `output`.
+    """Gradient ascent of many images, each towards its own of `targets`, columns of `output`.
 
         ascent = Ascent(model, Output("logit"), [0, 3], MaxOutParams())
         for state in ascent.climb(ascent.new(), 256):
             ...
-        pictures = ascent.pictures(state)
+        images = ascent.images(state)
 
-    Pictures do not depend on which others climb beside them, but for those of one target. The net sees `at_once` of
+    Images do not depend on which others climb beside them, but for those of one target. The model sees `at_once` of
     them, fewer when memory runs out. Raises `InputError` for a target that is none, and as `Objective` does.
     """
 
@@ -90,29 +89,29 @@ class Ascent:
         report(until, until)
 
     def pictures(self, state: State) -> Tensor:
-        """The best so far, at the net's input size: (N, C, H, W) float32 in [0, 1]."""
+        """The best so far, at the model's input size: (N, C, H, W) float32 in [0, 1]."""
         with torch.no_grad():
             made = self.parametrisation(state.best.to(self.model.device))
             return resized(made, self.model.card.input_size)
 
-    def values(self, pictures: Tensor) -> Tensor:
-        """What pictures (N, C, H, W) in [0, 1], in the order of the targets, reach: (N,) float32."""
+    def values(self, images: Tensor) -> Tensor:
+        """What images (N, C, H, W) in [0, 1], in the order of the targets, reach: (N,) float32."""
         with torch.no_grad():
-            return self._in_parts(self._reached, self._normalised(pictures), self.targets)[0]
+            return self._in_parts(self._reached, self._normalised(images), self.targets)[0]
 
-    def answers(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The class (N,) int64 that the net takes pictures (N, C, H, W) in [0, 1] for, and its probability (N,)."""
+    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The class (N,) int64 that the model takes images (N, C, H, W) in [0, 1] for, and its probability (N,)."""
 
         def likeliest(inputs: Tensor) -> tuple[Tensor, Tensor]:
             probability, answer = self.model.logits(inputs).softmax(1).max(1)
             return answer, probability
 
         with torch.no_grad():
-            answers, probabilities = self._in_parts(likeliest, self._normalised(pictures))
+            answers, probabilities = self._in_parts(likeliest, self._normalised(images))
         return answers, probabilities
 
     def judged(self, state: State) -> State:
-        """The state with the pictures as they stand kept where they are the best so far.
+        """The state with the images as they stand kept where they are the best so far.
 
         Without moves, each step does so itself with those that it starts from.
         """
@@ -127,12 +126,11 @@ class Ascent:
         with torch.no_grad():
             made = self.parametrisation(state.numbers[rows])
             inputs = self._normalised(resized(made, self.model.card.input_size))
-            scores, penalties = self._in_parts(self._reached, inputs, self.targets[rows])[1], self._penalties(made)
-            scores = scores if penalties is None else scores - penalties
+            scores = self._in_parts(self._reached, inputs, self.targets[rows])[1] - self._penalties(made)
         self._keep_best(state, rows, scores)
 
     def _advance(self, state: State) -> Tensor:
-        """One step of all active pictures; returns the values (N,) that it started from, NaN where there is none."""
+        """One step of all active images; returns the values (N,) that it started from, NaN where there is none."""
         moves = self.params.transforms
         if moves and state.step and state.step % _JUDGE_EVERY == 0:
             self._judge(state)
@@ -141,12 +139,8 @@ class Ascent:
         made, inputs = self._shown(numbers, state.step)
         penalties = self._penalties(made)
         values, scores, slopes = self._in_parts(self._climbable, inputs.detach(), self.targets[rows])
-        if penalties is None:
-            (gradient,) = torch.autograd.grad(inputs, numbers, slopes)
-        else:
-            along = [slopes, -torch.ones_like(penalties)]
-            (gradient,) = torch.autograd.grad([inputs, penalties], numbers, along)
-            scores = scores - penalties.detach()
+        (gradient,) = torch.autograd.grad((inputs * slopes).sum() - penalties.sum(), numbers)
+        scores = scores - penalties.detach()
         sound = torch.isfinite(scores) & torch.isfinite(gradient.flatten(1).sum(1))
         quiet = ~slopes.flatten(1).any(1)
         working = state.active[rows]
@@ -164,7 +158,7 @@ class Ascent:
         return reached
 
     def _shown(self, numbers: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures (n, C, h, w) of `numbers`, and the net's inputs (n, C, H, W) that they are in a step."""
+        """Images (n, C, h, w) of `numbers`, and the model's inputs (n, C, H, W) that they are in a step."""
         moves, size = self.params.transforms, self.model.card.input_size
         with torch.enable_grad():
             made = self.parametrisation(numbers)
@@ -172,12 +166,12 @@ class Ascent:
             return made, self._normalised(shown)
 
     def _at_work(self, state: State) -> Tensor:
-        """Rows of the pictures that still climb, and of those that they are compared with."""
+        """Rows of the images that still climb, and of those that they are compared with."""
         group = self.objective.group
         return state.active.view(-1, group).any(1).repeat_interleave(group).nonzero().squeeze(1)
 
     def _adam(self, state: State, rows: Tensor, gradient: Tensor) -> None:
-        """Kingma and Ba 2015, Algorithm 1, uphill, for each picture by itself."""
+        """Kingma and Ba 2015, Algorithm 1, uphill, for each image by itself."""
         all_climb = len(rows) == len(state.rate)
         part = slice(None) if all_climb else rows  # views where all climb, else copies
         mean, square, numbers = state.mean[part], state.square[part], state.numbers[part]
@@ -197,7 +191,7 @@ class Ascent:
         if not len(rows):
             return
         state.status[rows], state.score[rows] = Status.OK, -torch.inf
-        state.mean[rows], state.square[rows], state.age[rows] = 0.0, 0.0, 0
+        state.restart(rows)
         state.best[rows] = state.numbers[rows]
 
     def _seek(self, state: State, rows: Tensor) -> None:
@@ -219,56 +213,51 @@ class Ascent:
                 continue
             noise = self.parametrisation.start(self.params.seed, row % self.params.pictures, CONTRASTS[n_starts])
             state.numbers[row] = noise.to(state.numbers)
-            state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
+            state.restart(row)
             state.n_zero[row] = n_starts * REDIRECTED_STEPS
 
     def _take_back(self, state: State, rows: Tensor) -> None:
-        """Pictures that the target does not answer to at all: back to the best, or to be sought from where they are."""
-        for row in rows.tolist():
-            state.n_zero[row] += 1
-            if state.status[row] == Status.NO_SIGNAL:
-                continue
-            if state.age[row] > 0 or state.rate[row] < self.params.learning_rate:
-                self._return(state, row)
-            else:
+        """Images that do not activate their target at all: back to the best by shorter steps, or given up.
+
+        Where there is no best yet, the target has no signal and is sought from where they are.
+        """
+        patience = _PATIENCE_MOVED if self.params.transforms else _PATIENCE
+        state.n_zero[rows] += 1
+        for row in rows[state.status[rows] != Status.NO_SIGNAL]:
+            if state.age[row] == 0 and state.rate[row] >= self.params.learning_rate:
                 state.status[row] = Status.NO_SIGNAL
-
-    def _return(self, state: State, row: int) -> None:
-        """A picture that a step has led out of reach of its target: back to the best by shorter steps, or given up."""
-        if state.n_zero[row] < (_PATIENCE_MOVED if self.params.transforms else _PATIENCE):
-            return
-        self._to_best(state, row)
-        state.n_zero[row] = 0
-        if state.rate[row] < _FAINT * self.params.learning_rate:
-            state.status[row] = Status.ZERO_GRADIENT
-
-    def _to_best(self, state: State, row: int) -> None:
-        state.numbers[row] = state.best[row]
-        state.mean[row], state.square[row], state.age[row] = 0.0, 0.0, 0
-        state.rate[row] *= _LOWER
+            elif state.n_zero[row] >= patience:
+                self._to_best(state, row)
+                state.n_zero[row] = 0
+                if state.rate[row] < _FAINT * self.params.learning_rate:
+                    state.status[row] = Status.ZERO_GRADIENT
 
     def _step_back(self, state: State, rows: Tensor) -> None:
-        """Pictures whose value or gradient is no number: back to the best, at a lower rate; a second time, given up."""
-        for row in rows.tolist():
-            self._to_best(state, row)
-            state.status[row] = Status.NOT_FINITE if state.status[row] == Status.LOWERED_RATE else Status.LOWERED_RATE
+        """Images whose value or gradient is not finite: back to the best, at a lower rate; a second time, given up."""
+        self._to_best(state, rows)
+        again = state.status[rows] == Status.LOWERED_RATE
+        state.status[rows] = torch.where(again, Status.NOT_FINITE, Status.LOWERED_RATE)
+
+    def _to_best(self, state: State, rows: Tensor) -> None:
+        state.numbers[rows] = state.best[rows]
+        state.restart(rows)
+        state.rate[rows] *= _LOWER
 
     def _keep_best(self, state: State, rows: Tensor, scores: Tensor) -> None:
         better = scores > state.score[rows]
         state.score[rows[better]] = scores[better]
         state.best[rows[better]] = state.numbers[rows[better]]
 
-    def _penalties(self, made: Tensor) -> Tensor | None:
-        """What pictures (n, C, h, w) in [0, 1] cost (n,); what has no weight is not evaluated."""
-        costs = [
-            weight * penalty(made)
-            for weight, penalty in ((self.params.tv_weight, total_variation), (self.params.norm, norm))
-            if weight
-        ]
-        return sum(costs[1:], costs[0]) if costs else None
+    def _penalties(self, made: Tensor) -> Tensor:
+        """What images (n, C, h, w) in [0, 1] cost (n,); what has no weight is not evaluated."""
+        costs = made.new_zeros(len(made))
+        for weight, penalty in ((self.params.tv_weight, total_variation), (self.params.norm, norm)):
+            if weight:
+                costs = costs + weight * penalty(made)
+        return costs
 
-    def _normalised(self, pictures: Tensor) -> Tensor:
-        inputs = (pictures - self._mean) / self._std
+    def _normalised(self, images: Tensor) -> Tensor:
+        inputs = (images - self._mean) / self._std
         return inputs.contiguous(memory_format=torch.channels_last)
 
     def _reached(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,7 +268,7 @@ class Ascent:
         return values, values - self.params.apart * values.detach().abs() * likeness
 
     def _climbable(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Values (n,), scores (n,) and the scores' gradient (n, C, H, W) at the net's inputs."""
+        """Values (n,), scores (n,) and the scores' gradient (n, C, H, W) at the model's inputs."""
         with torch.enable_grad(), FastInputGradient():
             seen = inputs.detach().requires_grad_()
             values, scores = self._reached(seen, targets)
@@ -287,7 +276,7 @@ class Ascent:
         return values.detach(), scores.detach(), slopes
 
     def _redirected(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-        """The values' gradient (n, C, H, W) at the net's inputs, led past the ReLUs that let none through."""
+        """The values' gradient (n, C, H, W) at the model's inputs, led past the ReLUs that let none through."""
         with torch.enable_grad(), FastInputGradient():
             seen = inputs.detach().requires_grad_()
             with RedirectedReLU():
@@ -295,7 +284,7 @@ class Ascent:
             return torch.autograd.grad(values.sum(), seen)
 
     def _in_parts(self, work: Callable[..., tuple[Tensor, ...]], *batches: Tensor) -> tuple[Tensor, ...]:
-        """`work` over whole groups of pictures that the net can take at once; half as many when memory runs out."""
+        """`work` over whole groups of images that the model can take at once; half as many when memory runs out."""
         found, start, group = [], 0, self.objective.group
         while start < len(batches[0]):
             stop = start + self._at_once
@@ -311,5 +300,5 @@ class Ascent:
 
 
 def _groups(n: int, group: int) -> int:
-    """The most pictures up to `n` that are whole groups, at least one group."""
+    """The most images up to `n` that are whole groups, at least one group."""
     return max(1, n // group) * group

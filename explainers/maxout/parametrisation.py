@@ -1,13 +1,11 @@
-"""How a picture is written down: by its pixels or its frequencies, with the colours of photographs apart or not.
+"""How an image is parametrised: by its pixels or its frequencies, with decorrelated colours or not.
 
-Whatever the numbers, the picture lies in [0, 1]: a sigmoid ends every parametrisation.
+Whatever the numbers, the image lies in [0, 1]: a sigmoid ends every parametrisation.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -20,96 +18,58 @@ BASES = (FOURIER, PIXEL)
 _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 _LONGEST = math.sqrt(0.26**2 + 0.27**2 + 0.27**2)
 
-#: Keeps a spectrum's picture from saturating at once (Olah et al. 2017).
+#: Keeps a spectrum's image from saturating at once (Olah et al. 2017).
 _CALM = 4.0
 
 
-class Basis(ABC):
-    """Numbers that stand for a picture of `channels` × `height` × `width` before colours and sigmoid."""
+class Parametrisation:
+    """Numbers of a given `shape` that stand for an image of `channels` × `size` (height, width).
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        self.channels, self.height, self.width = channels, height, width
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Of one picture's numbers."""
-
-    @abstractmethod
-    def canvas(self, numbers: Tensor) -> Tensor:
-        """(N, *shape) float32 -> (N, channels, height, width) float32, unbounded."""
-
-
-class Pixels(Basis):
-    """Each pixel for itself: nothing is assumed about pictures."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the picture."""
-        return self.channels, self.height, self.width
-
-    def canvas(self, numbers: Tensor) -> Tensor:
-        """The numbers themselves."""
-        return numbers
-
-
-class Fourier(Basis):
-    """A spectrum, each frequency f scaled by 1 / f, as in photographs (Mordvintsev et al. 2018).
-
-    Steps of equal size then change large forms as much as fine grain, which gradients of nets favour.
+    `basis`: "pixel" takes each pixel by itself; "fourier" takes a spectrum, each frequency f scaled by 1 / f, as in
+    photographs (Mordvintsev et al. 2018): steps of equal size then change large forms as much as fine grain, which
+    gradients of networks favour. `decorrelated`: channels are independent axes of colour (grey images have none).
+    `smoothed`: by a Gaussian of one pixel.
     """
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        super().__init__(channels, height, width)
-        rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
-        frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
-        self._scale = (1 / frequency)[..., None].repeat(1, 1, 2) / _CALM  # whole, since multiplying is faster then
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Real and imaginary parts of the half of a spectrum that tells the other half."""
-        return self.channels, self.height, self.width // 2 + 1, 2
-
-    def canvas(self, numbers: Tensor) -> Tensor:
-        """The inverse Fourier transform of the scaled spectrum."""
-        spectrum = torch.view_as_complex((numbers * self._scale.to(numbers.device)).contiguous())
-        return torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
-
-
-@dataclass(frozen=True)
-class Parametrisation:
-    """A basis, whether colours are decorrelated, and whether the picture is smoothed by a Gaussian of one pixel."""
-
-    basis: Basis
-    decorrelated: bool
-    smoothed: bool = False
-
-    @classmethod
-    def of(
-        cls, channels: int, height: int, width: int, basis: str, decorrelated: bool, smoothed: bool
-    ) -> Parametrisation:
-        """By the basis' name; grey pictures have no colours to decorrelate."""
-        made = (Fourier if basis == FOURIER else Pixels)(channels, height, width)
-        return cls(made, decorrelated and channels == 3, smoothed)
+    def __init__(
+        self, channels: int, height: int, width: int, basis: str, decorrelated: bool = False, smoothed: bool = False
+    ) -> None:
+        self.size = height, width
+        self.shape: tuple[int, ...] = (channels, height, width)
+        self.decorrelated, self.smoothed = decorrelated and channels == 3, smoothed
+        self._scale: Tensor | None = None
+        if basis == FOURIER:
+            # real and imaginary parts of the half of a spectrum that tells the other half
+            self.shape = (channels, height, width // 2 + 1, 2)
+            rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
+            frequency = (rows**2 + columns**2).sqrt().clamp(min=1 / max(height, width))
+            self._scale = (1 / frequency)[..., None].repeat(1, 1, 2) / _CALM  # whole, since multiplying is faster then
 
     def start(self, seed: int, number: int, contrast: float) -> Tensor:
-        """Numbers of a picture's beginning, Gaussian noise of standard deviation `contrast`: (*shape) float32.
+        """Numbers to start from, Gaussian noise of standard deviation `contrast`: (*shape) float32.
 
-        They depend on `seed` and the picture's `number` among those of its target alone.
+        They depend on `seed` and the image's `number` among those of its target alone.
         """
         generator = torch.Generator().manual_seed(1_000_003 * seed + number)
-        return torch.randn(self.basis.shape, generator=generator) * contrast
+        return torch.randn(self.shape, generator=generator) * contrast
+
+    def canvas(self, numbers: Tensor) -> Tensor:
+        """(N, *shape) float32 -> (N, channels, height, width) float32, unbounded, before colours and sigmoid."""
+        if self._scale is None:
+            return numbers
+        spectrum = torch.view_as_complex((numbers * self._scale.to(numbers.device)).contiguous())
+        return torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
 
     def __call__(self, numbers: Tensor) -> Tensor:
-        """(N, *shape) float32 -> pictures (N, channels, height, width) float32 in [0, 1]."""
-        canvas = self.basis.canvas(numbers)
+        """(N, *shape) float32 -> images (N, channels, height, width) float32 in [0, 1]."""
+        canvas = self.canvas(numbers)
         if self.decorrelated:
             canvas = (_colours(canvas.device) @ canvas.flatten(2)).view_as(canvas)
-        pictures = canvas.sigmoid()
+        images = canvas.sigmoid()
         if not self.smoothed:
-            return pictures
-        rows, columns = (_gaussian(side, pictures.device) for side in pictures.shape[2:])
-        return rows @ pictures @ columns.T
+            return images
+        rows, columns = (_gaussian(side, images.device) for side in self.size)
+        return rows @ images @ columns.T
 
 
 @cache

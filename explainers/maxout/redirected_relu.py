@@ -1,7 +1,7 @@
-"""Redirected ReLU (Lucid, the code of Olah et al. 2017): a gradient for targets that a picture does not excite.
+"""Redirected ReLU (Lucid, the code of Olah et al. 2017): a gradient for targets that an image does not activate.
 
 A unit whose ReLU is off has no gradient, though what feeds it has one. Led past the ReLU, the gradient says how to come
-near, until the unit answers and can be climbed by its own gradient.
+near, until the unit is activated and can be climbed by its own gradient.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from explainers.engines.relu import RELUS, ceiling
 
 
 class RedirectedReLU(Interception):
-    """Inside the block, a ReLU that would let nothing of a picture's gradient through hands it on where it is off.
+    """Inside the block, a ReLU that would let nothing of an image's gradient through hands it on where it is off.
 
     Only what would switch it on is handed on: where the gradient wants less still, there is none. Values are what they
-    were. The first axis of all that ReLUs see are the pictures.
+    were. The first axis of all that ReLUs see are the images.
     """
 
     def _redirect(self, call: FunctionCall) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
@@ -153,8 +153,7 @@ class MaxOutRequest(Resumable[MaxOutImages]):
     def keep(self, store: ResultStore, result: MaxOutImages) -> None:
         """The images, and under a key of its own the state."""
         assert result.state is not None
-        values: dict[str, Any] = {item.name: getattr(result.state, item.name) for item in fields(State)}
-        store.put(self._state_key, **{name: np.asarray(value) for name, value in values.items()})
+        store.put(self._state_key, **{name: np.asarray(value) for name, value in vars(result.state).items()})
         super().keep(store, result)
 
     def _state(self, store: ResultStore) -> State | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Status(IntEnum):
 
 @dataclass
 class State:
-    """Where N pictures stand after `step` steps: all that the next step depends on, and the best so far.
+    """Where N images stand after `step` steps: all that the next step depends on, and the best so far.
 
     `numbers` (N, …) float32 are the parametrisation's, `mean` and `square` Adam's moments of them since `age` (N,)
     steps, `rate` (N,) its rates; `best` (N, …) had the highest `score` (N,), value less penalties. `curve` (step, N)
@@ -57,7 +58,7 @@ class State:
 
     @classmethod
     def new(cls, parametrisation: Parametrisation, n_targets: int, params: MaxOutParams) -> State:
-        """Noise, the same for every target: its `params.pictures` pictures follow one after another."""
+        """Noise, the same for every target: its `params.pictures` images follow one after another."""
         one = torch.stack([parametrisation.start(params.seed, n, CONTRASTS[0]) for n in range(params.pictures)])
         numbers = one.repeat(n_targets, *[1] * (one.ndim - 1))
         n = len(numbers)
@@ -77,20 +78,24 @@ class State:
     def to(self, device: torch.device) -> State:
         """A copy on `device`."""
         tensors = {name: value.to(device, copy=True) for name, value in self._tensors().items()}
-        return State(**tensors, curve=self.curve.copy(), step=self.step)
+        return replace(self, **tensors, curve=self.curve.copy())
 
     def rows(self, start: int, stop: int) -> State:
-        """The pictures from `start` to `stop` alone."""
+        """The images from `start` to `stop` alone."""
         tensors = {name: value[start:stop].clone() for name, value in self._tensors().items()}
-        return State(**tensors, curve=self.curve[:, start:stop].copy(), step=self.step)
+        return replace(self, **tensors, curve=self.curve[:, start:stop].copy())
 
     @classmethod
     def joined(cls, states: Sequence[State]) -> State:
-        """Pictures of several states that stand at the same step, in one batch."""
+        """Images of several states that stand at the same step, in one batch."""
         tensors = {name: torch.cat([getattr(state, name) for state in states]) for name in states[0]._tensors()}
         return cls(**tensors, curve=np.concatenate([state.curve for state in states], axis=1), step=states[0].step)
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def restart(self, rows: Tensor) -> None:
+        """Adam starts anew for these images."""
+        self.mean[rows], self.square[rows], self.age[rows] = 0.0, 0.0, 0
+
+    def _tensors(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     @property
