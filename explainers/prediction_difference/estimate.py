@@ -92,6 +92,11 @@ class Estimate:
         """One that can change by itself."""
         return Estimate(**{name: values.copy() for name, values in vars(self).items()})
 
+    @property
+    def amount(self) -> int:
+        """Grows with all that is learnt."""
+        return int(self.samples.sum() + np.isfinite(self.controls).sum())
+
     def make_room(self, n: int) -> None:
         """For `n` control variates of each window, where there are fewer."""
         more = np.full((max(0, n - len(self.controls)), *self.values.shape), np.nan, dtype=np.float32)
@@ -141,13 +146,11 @@ class Estimate:
         """The finest stride at which something is known of all windows; `None` before the first round is through."""
         known = (self.samples > 0) | np.isfinite(self.controls).any(0)
         strides = range(1, grid.size + 1)
-        return next(
-            (n for n in strides if known[np.ix_(grid.along(grid.height, n), grid.along(grid.width, n))].all()), None
-        )
+        return next((n for n in strides if known[grid.windows(n)].all()), None)
 
     def n_done(self, grid: Grid, effort: Effort) -> float:
         """Windows of the grid with samples enough to have converged; those with fewer, or a control, by their share."""
-        windows = np.ix_(grid.along(grid.height), grid.along(grid.width))
+        windows = grid.windows()
         shares = self.samples[windows].clip(0, effort.at_first) / effort.at_first
         if len(self.controls) > 1 and effort.shortens:
             shares = _CONTROL_SHARE * np.isfinite(self.controls).mean(0)[windows] + (1 - _CONTROL_SHARE) * shares
@@ -155,7 +158,7 @@ class Estimate:
 
     def complete(self, grid: Grid, effort: Effort) -> bool:
         """Whether each window of the grid has all the samples that it needs."""
-        windows = np.ix_(grid.along(grid.height), grid.along(grid.width))
+        windows = grid.windows()
         converged = (self.needed[windows] > 0) & (self.needed[windows] <= effort.at_first)
         needed = np.where(converged & (effort.at_first < effort.samples), effort.at_first, effort.samples)
         return bool((self.samples[windows] >= needed).all())
@@ -163,9 +166,8 @@ class Estimate:
     def decide(self, places: np.ndarray, grid: Grid, effort: Effort) -> None:
         """How many samples each window of a round that has its first ones is to have."""
         if np.isnan(self.scale):
-            stride = grid.strides[0]
-            rows, columns = np.ix_(grid.along(grid.height, stride), grid.along(grid.width, stride))
-            self.scale = np.sqrt(np.square(self.values[rows, columns], dtype=np.float64).mean())
+            coarsest = self.values[grid.windows(grid.strides[0])]
+            self.scale = np.sqrt(np.square(coarsest, dtype=np.float64).mean())
         open_ = ~(self.with_neighbours()[1] <= effort.converged * self.scale)
         rows, columns = places[self.needed[places[:, 0], places[:, 1]] == 0].T
         self.needed[rows, columns] = np.where(open_, effort.samples, effort.at_first)[rows, columns]
@@ -198,7 +200,8 @@ def advance(
     incremental = Incremental(model, inputs, (grid.size, grid.size))
     gradients = None
     if effort.shortens and not incremental.saves:
-        gradients = Gradients.worth_while(model, inputs, grid, sampler, measures, effort.samples)
+        gradients = Gradients(model, inputs, grid, sampler, measures, effort.samples)
+        gradients = gradients if gradients.here is not None else None
     for estimate in estimates:
         estimate.make_room(1 if gradients is None else gradients.n_pairs)
 

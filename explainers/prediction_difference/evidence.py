@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,33 +9,21 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Measure(ABC):
-    """A number read off the model's scores, for one `target`, a column of them.
+class Measure:
+    """A number read off the model's scores for one `target`, a column of them.
 
-    It is averaged over samples as `statistics` (which average without bias), of which `value` makes the number.
+    Here a unit's activation (eq. 9), in its own unit: a logit, a neuron, or the mean of a feature map. It is averaged
+    over samples as `statistics` (which average without bias), of which `value` makes the number.
     """
 
     target: int
 
-    @abstractmethod
     def statistics(self, scores: Tensor) -> Tensor:
         """Scores (..., K) -> (..., n) float64."""
-
-    @abstractmethod
-    def value(self, statistics: Tensor) -> Tensor:
-        """Mean statistics (..., n) -> (...)."""
-
-
-@dataclass(frozen=True)
-class ActivationDifference(Measure):
-    """A unit's activation (eq. 9): the logit, a neuron, or the mean of a feature map. In its own unit."""
-
-    def statistics(self, scores: Tensor) -> Tensor:
-        """(..., K) -> (..., 1)."""
         return scores[..., self.target, None].double()
 
     def value(self, statistics: Tensor) -> Tensor:
-        """(..., 1) -> (...)."""
+        """Mean statistics (..., n) -> (...)."""
         return statistics[..., 0]
 
 
@@ -46,7 +33,7 @@ class WeightOfEvidence(Measure):
 
     With the Laplace correction p <- (p N + 1) / (N + K), the odds are (p N + 1) / (q N + K - 1), where q is the summed
     probability of the other classes: 1 - p would lose its digits near p = 1. `n` is N, the number of training
-    pictures, which caps what can be said: at most log2((N + 1) / (K - 1)).
+    images, which caps what can be said: at most log2((N + 1) / (K - 1)).
     """
 
     n: float = 1e5
@@ -67,7 +54,7 @@ class WeightOfEvidence(Measure):
 def difference(measure: Measure, clean: Tensor, samples: Tensor, pairs: bool, jackknife: bool) -> tuple[Tensor, Tensor]:
     """How far the measure falls when a window is unknown, and the Monte Carlo error of that: (W,) each, float64.
 
-    `clean` (K,) scores of the picture, `samples` (W, S, K) of each window's samples; where `pairs`, samples 2 i and
+    `clean` (K,) scores of the image, `samples` (W, S, K) of each window's samples; where `pairs`, samples 2 i and
     2 i + 1 are one antithetic pair. A function of a mean is biased by the mean's variance; the `jackknife` takes the
     part of the bias that falls as 1 / S away. The error is the jackknife's as well (Efron & Stein 1981), which
     takes samples or pairs for independent: a bound from above where they are spread out. NaN for one sample or pair.

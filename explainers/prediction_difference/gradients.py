@@ -37,7 +37,8 @@ class Gradients:
     Its error is of third order in the change d. Where d changes many windows far apart at once, each window's part of
     the product is that window's estimate, but for what windows make of each other: a control variate of what single
     windows are worth, better by far than as many passes with one window each. `n_pairs` pairs of samples are worth
-    their passes.
+    their passes. `here` (T, 1, C, H, W) is the gradient at the image itself; `None`, and no estimates, where images
+    hold few windows that far apart, or the model's answer has no gradient.
     """
 
     def __init__(
@@ -55,15 +56,7 @@ class Gradients:
         n_together = (grid.height - grid.size + 1) * (grid.width - grid.size + 1) // self._apart**2
         # as many whichever other targets share the passes, so that a target's estimate is what it would be alone
         self.n_pairs = min(2 * _PAIRS, samples, _PASSES * n_together // 2) // 2
-        self._here = self._slopes(inputs[None]) if self.n_pairs else None
-
-    @classmethod
-    def worth_while(
-        cls, model: ModelHandle, inputs: Tensor, grid: Grid, sampler: Sampler, measures: Sequence[Measure], samples: int
-    ) -> Gradients | None:
-        """`None` where pictures hold few windows that far apart, or the model's answer has no gradient."""
-        found = cls(model, inputs, grid, sampler, measures, samples)
-        return found if found._here is not None else None
+        self.here = self._slopes(inputs[None]) if self.n_pairs else None
 
     def estimates(
         self, known: np.ndarray, picture: Tensor, mean: Tensor, std: Tensor, seed: int
@@ -73,7 +66,7 @@ class Gradients:
         `known` (pairs, h, w) says of which windows that is known already; `picture` (C, H, W) are pixels in [0, 1], of
         which `mean` and `std` make inputs.
         """
-        at_once = max(1, self._model.batch // 4)  # each has two pictures, there and back
+        at_once = max(1, self._model.batch // 4)  # each has two images, there and back
         for number in range(self.n_pairs):
             wanted = [places for places in self._groups(seed) if not known[number, places[:, 0], places[:, 1]].all()]
             for start in range(0, len(wanted), at_once):
@@ -99,15 +92,15 @@ class Gradients:
                 yield np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
 
     def _worth(self, places: np.ndarray, of: np.ndarray, contents: Tensor) -> np.ndarray:
-        """Means over a pair (T, W) float32: `places` (W, 2) get `contents` (W, 2, C, h, w) in pictures `of` (W,)."""
+        """Means over a pair (T, W) float32: `places` (W, 2) get `contents` (W, 2, C, h, w) in images `of` (W,)."""
         size = self._grid.size
         moved = self._inputs.repeat(int(of[-1]) + 1, 2, 1, 1, 1)
         for picture, (row, column), pair in zip(of, places, contents, strict=True):
             moved[picture, :, :, row : row + size, column : column + size] = pair
         there = self._slopes(moved.flatten(0, 1))
         assert there is not None
-        assert self._here is not None
-        rise = (there + self._here) / 2 * (moved.flatten(0, 1) - self._inputs)  # (T, pictures · 2, C, H, W)
+        assert self.here is not None
+        rise = (there + self.here) / 2 * (moved.flatten(0, 1) - self._inputs)  # (T, images · 2, C, H, W)
         each = F.avg_pool2d(rise.sum(2), size, 1) * size**2  # of the window that begins at each place
         each = each.unflatten(1, (-1, 2)).mean(2)
         return -each[:, of, places[:, 0], places[:, 1]].cpu().numpy()
@@ -121,9 +114,5 @@ class Gradients:
                 return None
             values = torch.stack([measure.value(measure.statistics(scores)) for measure in self._measures], 1)
             n = values.shape[1]
-            return torch.stack(
-                [
-                    torch.autograd.grad(values[:, target].sum(), seen, retain_graph=target < n - 1)[0]
-                    for target in range(n)
-                ]
-            )
+            rows = [values[:, target].sum() for target in range(n)]
+            return torch.stack([torch.autograd.grad(row, seen, retain_graph=row is not rows[-1])[0] for row in rows])

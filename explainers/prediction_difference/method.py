@@ -33,9 +33,9 @@ _REFERENCES = 256
 
 
 class PredictionDifference(Progressive, Fitted):
-    """How far the target falls when a window of the picture is unknown (Zintgraf et al. 2017, Algorithm 1).
+    """How far the target falls when a window of the image is unknown (Zintgraf et al. 2017, Algorithm 1).
 
-    A window's content is drawn S times, given its rim or from other pictures; the answer's mean over the samples stands
+    A window's content is drawn S times, given its rim or from other images; the answer's mean over the samples stands
     for the answer that knows nothing of the window. A pixel's value is the mean over the windows that hold it of
 
     - log2 odds(p) - log2 odds(mean p), the weight of evidence in bits (eq. 4), for a probability;
@@ -44,10 +44,10 @@ class PredictionDifference(Progressive, Fitted):
 
     name, title, family, signed = "prediction-difference", "Prediction difference", "perturbation", True
     needs = frozenset({Need.DATA})
-    question = "What would the answer lose if this part of the picture were not known?"
+    question = "What would the answer lose if this part of the image were not known?"
     recipe = (
         "A window's content is replaced, several times, by what might have been there: what fits its rim, or what "
-        "other pictures show. How far the answer falls on average is the window's value; pixels get the mean of the "
+        "other images show. How far the answer falls on average is the window's value; pixels get the mean of the "
         "windows that hold them."
     )
     reference = "Zintgraf et al. 2017, Visualizing Deep Neural Network Decisions: Prediction Difference Analysis"

@@ -11,7 +11,7 @@ from common.errors import InputError
 from explainers.base import ExplainerParams, setting
 from explainers.output import PROBABILITY, UNIT, Output
 from explainers.prediction_difference.estimate import Effort, pixels
-from explainers.prediction_difference.evidence import ActivationDifference, Measure, WeightOfEvidence
+from explainers.prediction_difference.evidence import Measure, WeightOfEvidence
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler
 from explainers.prediction_difference.windows import Grid
 from models.card import ModelCard
@@ -96,7 +96,7 @@ def measure_for(card: ModelCard, output: Output, target: int, laplace: float) ->
     """What is measured of a target: its weight of evidence for a probability, else its activation difference."""
     if output.kind == PROBABILITY:
         return WeightOfEvidence(target, laplace, card.n_classes)
-    return ActivationDifference(target)
+    return Measure(target)
 
 
 def scored(model: ModelHandle, output: Output) -> ModelHandle:

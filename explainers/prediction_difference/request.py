@@ -32,7 +32,7 @@ from jobs.results import Arrays, ResultStore, key_of
 HOW_FAR = ("stride", "samples", "converged")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EstimatedAttribution(Attribution):
     """The map of an `estimate`.
 
@@ -40,21 +40,21 @@ class EstimatedAttribution(Attribution):
     fewer operations a window takes than the whole image.
     """
 
-    estimate: Estimate | None = None
-    shrunk: float = 0.0
-    saving: float = 1.0
+    estimate: Estimate
+    shrunk: float
+    saving: float
 
     @property
     def stride(self) -> int | None:
         """The finest stride at which something is known of all windows; `None` before the first round is through."""
-        estimate, (height, width) = _estimate(self), self.maps.shape[1:]
-        size = height - len(estimate.samples) + 1
-        return estimate.stride(Grid(height, width, size, size))
+        height, width = self.maps.shape[1:]
+        size = height - len(self.estimate.samples) + 1
+        return self.estimate.stride(Grid(height, width, size, size))
 
     @property
     def amount(self) -> int:
         """Grows with all that is learnt."""
-        return _amount(_estimate(self))
+        return self.estimate.amount
 
 
 @dataclass(frozen=True)
@@ -116,30 +116,17 @@ class PredictionDifferenceRequest(AttributionRequest, Resumable[Attribution]):
 
     def complete(self, result: Attribution) -> bool:
         """Whether each window has all the samples that it needs."""
-        return self._complete(_estimate(result))
+        return _estimate(result).complete(*self._stage())
 
     def reached(self, result: Attribution) -> float:
         """Windows that are done; those half through by their share."""
         return _estimate(result).n_done(self.grid, self.settings.effort)
 
-    def finished(self, store: ResultStore) -> bool:
-        """Whether the stored estimate is complete; its map need not be made for that."""
-        arrays = store.get(self.key)
-        return arrays is not None and self._complete(_unpacked(arrays))
-
     def version(self, store: ResultStore) -> str:
         """Key, all that was learnt, and whether the map takes short cuts."""
-        arrays = store.get(self.key)
-        amount = 0 if arrays is None else _amount(_unpacked(arrays))
+        result = self.load(store)
+        amount = 0 if result is None else _estimate(result).amount
         return f"{self.key} {amount} {self.settings.effort.shortens}"
-
-    def done(self, store: ResultStore) -> float:
-        """Windows that are done."""
-        arrays = store.get(self.key)
-        return 0 if arrays is None else _unpacked(arrays).n_done(self.grid, self.settings.effort)
-
-    def _complete(self, estimate: Estimate) -> bool:
-        return estimate.complete(*self._stage())
 
     def _stage(self) -> tuple[Grid, Effort]:
         """How far to go now."""
@@ -166,7 +153,8 @@ class PredictionDifferenceRequest(AttributionRequest, Resumable[Attribution]):
         numbers = {name: float(arrays[name]) for name in ("seconds", "shrunk", "saving")}
         same = bool(arrays["shared"]) == self.settings.effort.shortens
         ready_made = (arrays["map"], arrays["error"]) if same else None
-        return self._attribution(_unpacked(arrays), ready_made, **numbers)
+        estimate = Estimate(**{item.name: arrays[item.name] for item in fields(Estimate)})
+        return self._attribution(estimate, ready_made, **numbers)
 
     def _attribution(
         self,
@@ -239,13 +227,4 @@ class PredictionDifferenceRequest(AttributionRequest, Resumable[Attribution]):
 
 def _estimate(result: Attribution) -> Estimate:
     assert isinstance(result, EstimatedAttribution)
-    assert result.estimate is not None
     return result.estimate
-
-
-def _amount(estimate: Estimate) -> int:
-    return int(estimate.samples.sum() + np.isfinite(estimate.controls).sum())
-
-
-def _unpacked(arrays: Arrays) -> Estimate:
-    return Estimate(**{item.name: arrays[item.name] for item in fields(Estimate)})

@@ -1,4 +1,4 @@
-"""What might have been in a window: other pictures' content there, or what a Gaussian makes of the window's rim."""
+"""What might have been in a window: other images' content there, or what a Gaussian makes of the window's rim."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from common.errors import InputError
 
-#: Random patches of each picture that a Gaussian is fitted on: those of 100 pictures are as many as the paper took.
+#: Random patches of each image that a Gaussian is fitted on: those of 100 images are as many as the paper took.
 _OF_EACH = 256
 
 #: Patches for each dimension of a patch that need no shrinking.
@@ -30,7 +30,7 @@ _LARGEST = 5000
 
 
 class Sampler(ABC):
-    """Draws contents of windows. Pictures are pixels (C, H, W) float32 in [0, 1]; `seed` and the place decide."""
+    """Draws contents of windows. Images are pixels (C, H, W) float32 in [0, 1]; `seed` and the place decide."""
 
     #: Whether samples 2 i and 2 i + 1 lie opposite each other.
     pairs: bool = False
@@ -49,13 +49,13 @@ class Sampler(ABC):
 
 @dataclass(frozen=True)
 class Marginal(Sampler):
-    """The window's content in `references` (R, C, H, W) uint8, other pictures of the data set, anew for each."""
+    """The window's content in `references` (R, C, H, W) uint8, other images of the data set, anew for each."""
 
     references: Tensor
 
     @classmethod
     def without(cls, references: Tensor, picture: Tensor) -> Marginal:
-        """All `references` but the picture itself (C, H, W) in [0, 1], which would say that nothing is unknown."""
+        """All `references` but the image itself (C, H, W) in [0, 1], which would say that nothing is unknown."""
         same = (references == (picture.cpu() * 255).round().to(torch.uint8)).flatten(1).all(1)
         return cls(references[~same])
 
@@ -64,7 +64,7 @@ class Marginal(Sampler):
         n = len(self.references)
         if n < numbers.stop:
             cure = "Bring a larger data set, or take fewer samples or conditional sampling."
-            raise InputError(f"{numbers.stop} other pictures, one for each sample", str(n), cure)
+            raise InputError(f"{numbers.stop} other images, one for each sample", str(n), cure)
         drawn, random = [], np.random.Generator(np.random.Philox())
         for row, column in places:
             _turn(random, seed, row, column)
@@ -94,10 +94,10 @@ class Gaussian:
 
     @classmethod
     def fit(cls, batches: Iterable[np.ndarray], side: int, per_channel: bool, seed: int = 0) -> Gaussian:
-        """From random patches, as many of each picture: `batches` of pictures (n, C, H, W) in [0, 1].
+        """From random patches, as many of each image: `batches` of images (n, C, H, W) in [0, 1].
 
         Where patches are few for the covariance's size, it is shrunk towards its diagonal. Raises `InputError` without
-        pictures, and when they are smaller than a patch.
+        images, and when they are smaller than a patch.
         """
         random = np.random.default_rng(seed)
         total, products = np.zeros(()), np.zeros(())
@@ -118,7 +118,7 @@ class Gaussian:
             products = products + groups.swapaxes(1, 2) @ groups
             n_patches += len(patches)
         if not n_patches:
-            raise InputError("pictures to fit a Gaussian on", "none", "Bring a data set first.")
+            raise InputError("images to fit a Gaussian on", "none", "Bring a data set first.")
         mean = total / n_patches
         covariance = products / n_patches - mean[:, :, None] * mean[:, None, :]
         shrink = shrinkage(n_patches, mean.shape[1])
@@ -132,11 +132,11 @@ def shrinkage(n_patches: int, dimension: int) -> float:
 
 
 def check_patch(side: int, height: int, width: int) -> None:
-    """Raise `InputError` when a picture is smaller than a patch, the window with its rim."""
+    """Raise `InputError` when an image is smaller than a patch, the window with its rim."""
     if min(height, width) < side:
         cure = "Take a smaller window, or less padding around it."
         raise InputError(
-            f"pictures of at least {side} × {side} pixels, the window and its rim", f"{height} × {width}", cure
+            f"images of at least {side} × {side} pixels, the window and its rim", f"{height} × {width}", cure
         )
 
 
@@ -145,7 +145,7 @@ class Conditional(Sampler):
     """The window given its rim, under a `Gaussian` of patches (section 3.1); samples come in antithetic pairs.
 
     With the patch split into window 1 and rim 2, the window is normal with mean mu1 + G (x2 - mu2) and covariance
-    S11 - G S21 = L L^T, where G = S12 S22^-1. Near the picture's edge the patch is shifted inward, and the window lies
+    S11 - G S21 = L L^T, where G = S12 S22^-1. Near the image's edge the patch is shifted inward, and the window lies
     elsewhere in it: each place in the patch has a G and an L of its own, worked out once. The columns of L are the
     window's principal axes, the longest first, so that `normal_pairs` spreads its samples where most of them vary.
     """

@@ -1,4 +1,4 @@
-"""Windows that slide over a picture, in an order that gives a whole map early, and the map that they make."""
+"""Windows that slide over an image, in an order that gives a whole map early, and the map that they make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Grid:
     """Places of a window of `size` × `size` pixels that slides over `height` × `width` by `stride`.
 
     The last place along each side touches the edge, so that no pixel is left out. Raises `InputError` for a window
-    that is larger than the picture, and for a stride above the window, which would leave gaps.
+    that is larger than the image, and for a stride above the window, which would leave gaps.
     """
 
     height: int
@@ -27,7 +27,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= min(self.height, self.width):
-            expected = f"a window of 1 to {min(self.height, self.width)} pixels, the picture's shorter side"
+            expected = f"a window of 1 to {min(self.height, self.width)} pixels, the image's shorter side"
             raise InputError(expected, str(self.size), "Take a smaller window.")
         if not 1 <= self.stride <= self.size:
             cure = "A longer stride leaves gaps between the windows: pixels that are never asked about."
@@ -37,6 +37,10 @@ class Grid:
         """Places along a side, ascending, int64."""
         last = side - self.size
         return np.union1d(np.arange(0, last + 1, stride or self.stride), [last])
+
+    def windows(self, stride: int | None = None) -> tuple[np.ndarray, ...]:
+        """Index of all places in an array of windows."""
+        return np.ix_(self.along(self.height, stride), self.along(self.width, stride))
 
     @property
     def strides(self) -> list[int]:
@@ -50,7 +54,7 @@ class Grid:
         seen = np.zeros((self.height - self.size + 1, self.width - self.size + 1), dtype=bool)
         for stride in self.strides:
             new = np.zeros_like(seen)
-            new[np.ix_(self.along(self.height, stride), self.along(self.width, stride))] = True
+            new[self.windows(stride)] = True
             places = np.argwhere(new & ~seen)
             seen |= new
             yield random.permutation(places)

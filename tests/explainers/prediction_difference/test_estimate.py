@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from explainers.prediction_difference.estimate import Effort, Estimate, advance
-from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence, difference
+from explainers.prediction_difference.evidence import Measure, WeightOfEvidence, difference
 from explainers.prediction_difference.samplers import (
     Conditional,
     Marginal,
@@ -55,7 +55,7 @@ def estimate_of(model_store, module, sampler, measure, *rest, **more):
 
 def test_a_linear_models_activation_difference_is_exact_with_one_antithetic_pair(model_store):
     known, module = gaussian(), linear()
-    estimates = estimates_of(model_store, module, Conditional(known), list(map(ActivationDifference, (2, 0))))
+    estimates = estimates_of(model_store, module, Conditional(known), list(map(Measure, (2, 0))))
     for estimate, target in zip(estimates, (2, 0), strict=True):
         weight = weight_of(module, target)
         for row, column in PLACES:
@@ -96,7 +96,7 @@ def test_a_logistic_models_weight_of_evidence_is_the_one_dimensional_integral(mo
 
 
 @pytest.mark.parametrize("net", ["plain", "resnet", "mobile", "densenet", "vit"])
-@pytest.mark.parametrize("evidence", [ActivationDifference(1), WeightOfEvidence(1, 1e5, 4)])
+@pytest.mark.parametrize("evidence", [Measure(1), WeightOfEvidence(1, 1e5, 4)])
 def test_what_the_model_ignores_gets_exactly_nothing(model_store, net, evidence):
     class Ignoring(nn.Module):
         def __init__(self):
@@ -239,7 +239,7 @@ def test_a_mark_that_decides_the_class_is_where_the_map_peaks(model_store):
     pixels = picture() * 0.5
     pixels[:, 3:9, 5:11] = 1
     references = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (20, 3, PX, PX), dtype=np.uint8))
-    for measure in (ActivationDifference(0), WeightOfEvidence(0, 1e5, 2)):
+    for measure in (Measure(0), WeightOfEvidence(0, 1e5, 2)):
         estimate = estimate_of(model_store, Marked(), Marginal(references), measure, Effort(8), pixels=pixels)
         relevance, _ = estimate.map(SIZE)
         row, column = np.unravel_index(relevance.argmax(), relevance.shape)

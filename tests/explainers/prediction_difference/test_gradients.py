@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from explainers.prediction_difference.estimate import Effort, Estimate, advance
-from explainers.prediction_difference.evidence import ActivationDifference, WeightOfEvidence
+from explainers.prediction_difference.evidence import Measure, WeightOfEvidence
 from explainers.prediction_difference.samplers import Conditional
 from explainers.prediction_difference.windows import Grid
 from tests.explainers.nets import add, seeded
@@ -15,7 +15,7 @@ from tests.explainers.prediction_difference.small import SIZE, gaussian
 PX, N = 24, 22  # the picture's side, and the windows along it
 GRID = Grid(PX, PX, SIZE, 1)
 SHORT, PLAIN = Effort(samples=6), Effort(samples=2, converged=0, jackknife=False)
-LOGIT = ActivationDifference(1)
+LOGIT = Measure(1)
 
 
 class Square(nn.Module):
@@ -53,7 +53,7 @@ def controlled(estimate):
 
 @pytest.mark.parametrize("target", [0, 1])
 def test_the_control_variate_of_a_quadratic_model_is_what_its_windows_are_worth(model_store, target):
-    module, measure = seeded(Square), ActivationDifference(target)
+    module, measure = seeded(Square), Measure(target)
     first = estimate_of(model_store, module, Effort(4), measure, until=controlled)
     exact = estimate_of(model_store, module, PLAIN, measure)
     assert first.controls.shape == (2, N, N)
