@@ -1,33 +1,23 @@
 """How far a map may be believed, measured on the map itself: what its pixels are worth to the model, whether it lies
-on what it should lie on, and whether it keeps still when the picture moves by a hair.
+on what it should lie on, and whether it keeps still when the image moves a little.
 
-Each figure is a pure function with its paper. None of them is the truth: pictures with pixels taken out are unlike any
-that the model was taught, and a map may be right where a mask says otherwise (a model that cheats looks elsewhere).
+Each figure is a pure function with its paper. None of them is the truth: images with pixels taken out are unlike any
+that the model was trained on, and a map may be right where a mask says otherwise (a model that cheats looks elsewhere).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory
+from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory, part_of
 from explainers.engines.baselines import baseline
 from explainers.output import CLASS_SCORE, Output
 from models.store import ModelHandle
-
-
-class Curves(NamedTuple):
-    """Areas under the insertion and deletion curves, (N,) float32 in [0, 1] each."""
-
-    insertion: np.ndarray
-    deletion: np.ndarray
 
 
 def insertion_deletion(
@@ -38,16 +28,17 @@ def insertion_deletion(
     steps: int = 16,
     deleted: str = "mean",
     progress: Progress = nobody,
-) -> Curves:
-    """Insertion and deletion areas of each map (Petsiuk et al. 2018, section 4.1) by the target's probability.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Areas under the insertion and deletion curves of each map, (N,) float32 in [0, 1] each.
 
-    Pixels go in `steps` (at least 2) equal parts, most relevant first: into the blurred picture (insertion, high is
-    good), or out of the picture, which turns "black" or "mean" grey there (deletion, low is good). The area is that of
-    the trapezoids under the probability against the share of pixels. The order of a signed map is that of its signed
-    values; equal values go in one fixed shuffled order, since pixels from the top down would favour a side.
+    Petsiuk et al. 2018, section 4.1: pixels go in `steps` (at least 2) equal parts, most relevant first, into the
+    blurred image (insertion, high is good), or out of the image, which turns "black" or "mean" grey there (deletion,
+    low is good). The area is that of the trapezoids under the target's probability against the share of pixels. The
+    order of a signed map is that of its signed values; equal values go in one fixed shuffled order, since pixels from
+    the top down would favour a side.
 
     `inputs` (N, C, H, W) float32, normalised; `maps` (N, h, w), brought to the input's size bilinearly; `targets` (N,)
-    classes. At most `model.batch` pictures per pass, halved when memory runs out.
+    classes. At most `model.batch` images per pass, halved when memory runs out.
     """
     height, width = inputs.shape[2:]
     ranks = _ranks(torch.from_numpy(np.array(maps, dtype=np.float32)).to(inputs.device), height, width)
@@ -55,13 +46,11 @@ def insertion_deletion(
     with torch.no_grad():
         blurred, empty = (baseline(kind, inputs, model.card.preprocessing) for kind in ("blurred", deleted))
         at_blurred, at_whole, at_empty = (_answers(model, x, targets)[:, None] for x in (blurred, inputs, empty))
-        inserted = _walk(model, inputs, blurred, ranks, bounds, targets, lambda done: progress(done, 2 * len(inputs)))
-        taken = _walk(
-            model, empty, inputs, ranks, bounds, targets, lambda done: progress(len(inputs) + done, 2 * len(inputs))
-        )
+        inserted = _walk(model, inputs, blurred, ranks, bounds, targets, part_of(progress, 0, 1, 2))
+        taken = _walk(model, empty, inputs, ranks, bounds, targets, part_of(progress, 1, 1, 2))
     curves = torch.stack([torch.cat([at_blurred, inserted, at_whole], 1), torch.cat([at_whole, taken, at_empty], 1)])
     insertion, deletion = torch.trapezoid(curves, dx=1 / steps).cpu().numpy()
-    return Curves(insertion, deletion)
+    return insertion, deletion
 
 
 def _ranks(maps: Tensor, height: int, width: int) -> Tensor:
@@ -80,7 +69,7 @@ def _walk(
     ranks: Tensor,
     bounds: Tensor,
     targets: Tensor,
-    at: Callable[[int], None],
+    progress: Progress,
 ) -> Tensor:
     """Probabilities (N, bounds): of `under` where the pixels of rank below each bound are those of `over`."""
     over, under = (x.permute(0, 2, 3, 1).contiguous() for x in (over, under))  # the mixture is channels-last at once
@@ -93,7 +82,7 @@ def _walk(
             wanted = targets[rows].repeat_interleave(len(part))
             parts.append(_answers(model, mixed.permute(0, 3, 1, 2), wanted).view(len(rows), -1))
         found.append(torch.cat(parts, 1))
-        at(int(rows[-1]) + 1)
+        progress(int(rows[-1]) + 1, len(ranks))
     return torch.cat(found)
 
 
@@ -111,25 +100,23 @@ def _answers(model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
             return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
 
 
-def pointing_game(attribution: np.ndarray, mask: np.ndarray, tolerance_px: float = 0.0) -> float:
+def pointing_game(attribution: np.ndarray, mask: np.ndarray) -> float:
     """Whether the map's maximum lies on the mask, 1 or 0 (Zhang et al. 2018, the pointing game).
 
-    `attribution` (H, W) float32 in the picture's pixels, NaN where the model never saw; `mask` (H, W) bool. A maximum
-    within `tolerance_px` of the mask is a hit too (the paper takes 15 for hand-drawn boxes; masks of drawn pictures
-    are exact). Of several equal maxima, the share that hits. NaN for a map without positive values, or where the model
-    saw nothing of the mask.
+    `attribution` (H, W) float32 in the image's pixels, NaN where the model never saw; `mask` (H, W) bool, exact: the
+    paper's tolerance of 15 pixels is for hand-drawn boxes. Of several equal maxima, the share that hits. NaN for a map
+    without positive values, or where the model saw nothing of the mask.
     """
     seen = np.isfinite(attribution)
     if not (mask & seen).any() or not (highest := np.nanmax(attribution, initial=-np.inf)) > 0:
         return float("nan")
-    near = distance_transform_edt(~mask) <= tolerance_px if tolerance_px > 0 else mask
-    return float(near[attribution == highest].mean())
+    return float(mask[attribution == highest].mean())
 
 
 def relevance_mass(attribution: np.ndarray, mask: np.ndarray) -> float:
     """Share of the positive relevance that lies on the mask, in [0, 1] (Arras et al. 2022, relevance mass accuracy).
 
-    `attribution` (H, W) float32 in the picture's pixels, NaN where the model never saw; `mask` (H, W) bool. NaN for a
+    `attribution` (H, W) float32 in the image's pixels, NaN where the model never saw; `mask` (H, W) bool. NaN for a
     map without positive values, or where the model saw nothing of the mask.
     """
     positive = np.where(attribution > 0, attribution, 0.0).astype(np.float64)  # NaN is not above 0
@@ -145,13 +132,6 @@ def share_seen(attribution: np.ndarray, mask: np.ndarray) -> float:
     return float((mask & seen).sum() / seen.sum())
 
 
-def identity(model: ModelHandle) -> ModelHandle:
-    """The model for pictures that are crops already: its preprocessing neither resizes nor cuts."""
-    preprocessing = model.card.preprocessing
-    whole = replace(preprocessing, resize=preprocessing.input_size, mode="squash")
-    return replace(model, card=replace(model.card, preprocessing=whole))
-
-
 def sensitivity(
     method: Explainer,
     model: ModelHandle,
@@ -163,23 +143,26 @@ def sensitivity(
     progress: Progress = nobody,
     output: Output = CLASS_SCORE,
 ) -> np.ndarray:
-    """How much each map changes when its picture moves by a hair (N,): 0 is the same, 1 is nothing alike, at most 2.
+    """How much each map changes when its image moves a little (N,): 0 is the same, 1 is nothing alike, at most 2.
 
-    Yeh et al. 2019 (max-sensitivity) take the map's largest change over small changes of the picture. Here the change
+    Yeh et al. 2019 (max-sensitivity) take the map's largest change over small changes of the image. Here the change
     is one that a person calls none: what the model sees moves `shift_px` of its own pixels down and to the right (the
     edge is repeated), is explained anew, and the map is moved back. The figure is 1 - r, with r Pearson's correlation
-    of both maps on the part that both pictures share. A single move, so no maximum; a correlation, so the map's scale
+    of both maps on the part that both images share. A single move, so no maximum; a correlation, so the map's scale
     plays no part. Two maps without any contrast are the same; one without and one with are nothing alike.
 
     `images` (H, W, 3) uint8 each; `maps` (N, h, w), what `method` said about them towards `targets`.
     """
-    crops = [model.card.preprocessing.crop(image) for image in images]
+    preprocessing = model.card.preprocessing
+    crops = [preprocessing.crop(image) for image in images]
     height, width = crops[0].shape[:2]
+    as_it_is = replace(preprocessing, resize=preprocessing.input_size, mode="squash")  # neither resizes nor cuts crops
+    uncropped = replace(model, card=replace(model.card, preprocessing=as_it_is))
     rows, columns = (np.maximum(np.arange(side) - shift_px, 0) for side in (height, width))
     moved = [crop[rows][:, columns] for crop in crops]
-    pictures = [np.repeat(crop, 3, 2) if crop.shape[2] == 1 else crop for crop in moved]
-    ids = [""] * len(pictures)
-    again = method.explain(identity(model), pictures, ids, targets, params, progress, output).maps
+    shown = [np.repeat(crop, 3, 2) if crop.shape[2] == 1 else crop for crop in moved]
+    ids = [""] * len(shown)
+    again = method.explain(uncropped, shown, ids, targets, params, progress, output).maps
     first, second = (_resized(part, height, width) for part in (maps, again))
     first = first[:, : height - shift_px, : width - shift_px]
     second = second[:, shift_px:, shift_px:]

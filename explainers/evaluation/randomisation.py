@@ -1,7 +1,7 @@
-"""Does a map depend on what the model has learnt? Randomise the model, and look whether the map notices.
+"""Does a map depend on what the model has learned? Randomise the model, and look whether the map notices.
 
 Low similarity is needed, not enough: noise differs from everything too (Binder et al. 2023 say what the check cannot
-tell). A map that stays as it was while the model forgets all it knew tells of the picture, not of the model.
+tell). A map that stays as it was while the model forgets all it knew tells of the image, not of the model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from explainers.evaluation.faithfulness import correlation
 from explainers.output import CLASS_SCORE, Output
 from models.store import ModelHandle
 
-#: From this rank correlation on, a map "keeps its picture although the model is random": more of the order of its
+#: From this rank correlation on, a map "keeps its image although the model is random": more of the order of its
 #: pixels is left than lost.
 KEEPS = 0.5
 
@@ -33,7 +33,7 @@ _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 @dataclass(frozen=True)
 class Stage:
-    """Maps (N, h, w) once all layers from the output down to `layer` are random; "" for the model as it was learnt.
+    """Maps (N, h, w) once all layers from the output down to `layer` are random; "" for the model as it was trained.
 
     `maps` is `None` where the random model could not be explained, and `reason` says why.
     """
@@ -41,11 +41,6 @@ class Stage:
     layer: str
     maps: np.ndarray | None
     reason: str = ""
-
-
-def _as_it_is(model: ModelHandle) -> ModelHandle:
-    """What a method has learnt from a data set is kept."""
-    return model
 
 
 def cascade(
@@ -58,16 +53,16 @@ def cascade(
     seed: int = 0,
     progress: Progress = nobody,
     output: Output = CLASS_SCORE,
-    prepare: Callable[[ModelHandle], ModelHandle] = _as_it_is,
+    prepare: Callable[[ModelHandle], ModelHandle] = lambda model: model,
     original: np.ndarray | None = None,
 ) -> list[Stage]:
     """Explain `images` while the model forgets, layer by layer from the output down (Adebayo et al. 2018, section 3).
 
-    The first stage is the model as it was learnt (or `original`, where these maps are at hand), the last one all
+    The first stage is the model as it was trained (or `original`, where these maps are at hand), the last one all
     random; a net with more layers than `stages` forgets several at once, as many each time. Works on a private copy:
     the borrowed model stays untouched. Targets stay what they were, as in the paper.
 
-    Layers start anew as if nobody had taught them: weights of convolutions and linear layers from a normal with
+    Layers start anew as if untrained: weights of convolutions and linear layers from a normal with
     standard deviation sqrt(2 / fan-in) (He et al. 2015, eq. 10), which keeps signals from dying on their way; their
     biases 0; normalisation at mean 0, variance 1, weight 1, bias 0; all else (tokens, positions, scales) shuffled in
     place. Drawn with `seed`.
@@ -140,7 +135,7 @@ def layers_from_output(module: nn.Module, probe: Tensor) -> list[str]:
 
 
 def _forget(module: nn.Module, generator: Generator) -> None:
-    """Give a module's own parameters values that nobody has taught it."""
+    """Give a module's own parameters untrained values."""
     if isinstance(module, _NORMS):
         module.reset_parameters()
         return
@@ -171,21 +166,13 @@ def _explain(
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation (N,) of |maps|, (N, h, w) each, in [-1, 1] (Adebayo et al. 2018, section 3.1).
 
-    NaN where the first map has no contrast, hence no picture to keep; 0 where only the second has none.
+    NaN where the first map has no contrast, hence no image to keep; 0 where only the second has none.
     """
     found = []
     for one, other in zip(np.abs(first), np.abs(second), strict=True):
         kept = correlation(rankdata(one), rankdata(other))
         found.append(kept if np.ptp(one) > 0 else float("nan"))
     return np.array(found)
-
-
-@dataclass(frozen=True)
-class Check:
-    """How like the map is to that of an all random model: rank correlation (N,), and why it is NaN where it is."""
-
-    similarity: np.ndarray
-    reason: str = ""
 
 
 def randomisation_check(
@@ -198,14 +185,15 @@ def randomisation_check(
     seed: int = 0,
     progress: Progress = nobody,
     output: Output = CLASS_SCORE,
-    prepare: Callable[[ModelHandle], ModelHandle] = _as_it_is,
-) -> Check:
-    """The last stage of the cascade alone: rank correlation of |`maps`| with those of the model all random.
+    prepare: Callable[[ModelHandle], ModelHandle] = lambda model: model,
+) -> tuple[np.ndarray, str]:
+    """Rank correlation (N,) of |`maps`| with those of the model all random, and why it is NaN where it is.
 
-    Low is good; from `KEEPS` on, the map keeps its picture although the model is random.
+    The last stage of the cascade alone. Low is good; from `KEEPS` on, the map keeps its image although the model is
+    random.
     """
     *_, last = cascade(model, images, targets, method, params, 1, seed, progress, output, prepare, original=maps)
     if last.maps is None:
-        return Check(np.full(len(maps), np.nan), f"The random model has no map: {last.reason}")
+        return np.full(len(maps), np.nan), f"The random model has no map: {last.reason}"
     similarity = rank_correlation(maps, last.maps)
-    return Check(similarity, "The map has no contrast." if np.isnan(similarity).any() else "")
+    return similarity, "The map has no contrast." if np.isnan(similarity).any() else ""

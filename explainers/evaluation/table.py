@@ -88,20 +88,26 @@ def evaluate(
     failures: dict[str, str] | None = None,
     show: Callable[[pd.DataFrame], None] = lambda rows: None,
 ) -> pd.DataFrame:
-    """Measure every method on every model and image that the store lacks, and give the `table`.
+    """Measure every method on every model and image that the store lacks, and give the table: a row per method × model.
 
     `targets` are classes by model digest, one per image; each model's own top class by default. `SLOW` figures are
     taken on the first `n_slow` images only. Images go through `BLOCK` by `BLOCK`; the figures of each are kept at once,
     so that a run that was cut short goes on where it stopped. Maps are not kept. What cannot be explained puts its
     reason into `failures` under "method model"; the rest goes on. `progress` counts maps and may raise to stop; `show`
     gets the complete rows each time there is one more.
+
+    Columns: `images`: how many were measured; each figure over the images that have it, as `IN_TABLE` says (mean or
+    median); `checked`: how many were explained again for the slow ones; for each kind of mask that the set has,
+    `pointing:KIND`, `mass:KIND` and `area:KIND` over the images with such a mask, and `lift:KIND`: how many times more
+    relevance the masks hold than a map that says the same everywhere would lay on them; `reason`: why the method does
+    not apply, or what failed.
     """
     check_names(which)
     store, images = sources.store, sources.images
     ids = list(images.ids if image_ids is None else image_ids)
     failures = {} if failures is None else failures
-    pairs = [(method, card) for method in methods for card in cards if method.applies(card) is None]
-    total = len(pairs) * len(ids)
+    pairs = [(method, card) for method in methods for card in cards]
+    total = sum(method.applies(card) is None for method, card in pairs) * len(ids)
     done, waiting_for = 0, part_of(progress, 0, 0, total)
     chosen = {
         card.digest: list(targets[card.digest]) if targets is not None else top_classes(sources, card, ids, waiting_for)
@@ -110,7 +116,8 @@ def evaluate(
     quick = [name for name in which if name not in SLOW]
     rows = []
     for method, card in pairs:
-        requests = requests_for(images, card, method, ids, chosen[card.digest])
+        reason = method.applies(card)
+        requests = [] if reason else requests_for(images, card, method, ids, chosen[card.digest])
         for start in range(0, len(requests), BLOCK):
             progress(done, total)
             block = requests[start : start + BLOCK]
@@ -122,10 +129,10 @@ def evaluate(
                 if lacking:
                     _work_through(sources, group, lacking, part_of(progress, done, 0, total), failures)
             done += len(block)
-        rows.append(_line(store, images, card, method, ids, chosen, failures))
+        rows.append(_row(store, images, card, method, requests, reason or failures.get(f"{method.name} {card.digest}")))
         show(pd.DataFrame(rows))
     progress(total, total)
-    return table(store, images, cards, methods, ids, chosen, failures)
+    return pd.DataFrame(rows)
 
 
 def _work_through(
@@ -144,51 +151,21 @@ def _work_through(
         if len(requests) == 1:
             out = isinstance(error, RuntimeError) and out_of_memory(error)
             why = "Not enough memory, even for one image at a time." if out else first_line(error)
-            failures.setdefault(_row(requests[0].method, requests[0].card), why)
+            failures.setdefault(f"{requests[0].method.name} {requests[0].card.digest}", why)
             return
         middle = len(requests) // 2
         for half in (requests[:middle], requests[middle:]):
             _work_through(sources, half, lacking, progress, failures)
 
 
-def _row(method: Explainer, card: ModelCard) -> str:
-    return f"{method.name} {card.digest}"
-
-
-def table(
-    store: ResultStore,
-    images: ImageSet,
-    cards: Sequence[ModelCard],
-    methods: Sequence[Explainer],
-    image_ids: Sequence[str],
-    targets: Mapping[str, Sequence[int]],
-    failures: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """One row per method × model, from what `store` holds.
-
-    `images`: how many were measured; each figure over the images that have it, as `IN_TABLE` says (mean or median);
-    `checked`: how many were explained again for the slow ones; for each kind of mask that the set has, `pointing:KIND`,
-    `mass:KIND` and `area:KIND` over the images with such a mask, and `lift:KIND`: how many times more relevance the
-    masks hold than a map that says the same everywhere would lay on them; `reason`: why the method does not apply, or
-    what failed.
-    """
-    rows = [
-        _line(store, images, card, method, image_ids, targets, failures or {}) for method in methods for card in cards
-    ]
-    return pd.DataFrame(rows)
-
-
-def _line(
+def _row(
     store: ResultStore,
     images: ImageSet,
     card: ModelCard,
     method: Explainer,
-    image_ids: Sequence[str],
-    targets: Mapping[str, Sequence[int]],
-    failures: Mapping[str, str],
+    requests: Sequence[AttributionRequest],
+    reason: str | None,
 ) -> dict[str, Any]:
-    reason = method.applies(card)
-    requests = [] if reason else requests_for(images, card, method, image_ids, targets[card.digest])
     summaries = IN_TABLE | {f"{name}:{kind}": "mean" for kind in images.mask_kinds for name in ON_MASKS}
     measured = [_columns(found(store, images, request)) for request in requests]
     figures = pd.DataFrame(measured, columns=list(summaries), dtype=float)
@@ -202,7 +179,7 @@ def _line(
     for kind in images.mask_kinds:
         both = figures[[f"mass:{kind}", f"area:{kind}"]].dropna().mean()
         line[f"{LIFT}:{kind}"] = float(both[f"mass:{kind}"] / both[f"area:{kind}"])
-    line["reason"] = reason or failures.get(_row(method, card))
+    line["reason"] = reason
     return line
 
 
@@ -213,7 +190,7 @@ def _columns(figures: Figures) -> dict[str, float | None]:
 
 
 def exposed(figures: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
-    """By kind of mask and by model of a `table`: the methods that show the model to lean on what the masks mark.
+    """By kind of mask and model, of a table: the methods that show the model to lean on what the masks mark.
 
     That is a lift above `EXPOSING`. Kinds of masks so large that no map can reach it are left out.
     """

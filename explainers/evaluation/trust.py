@@ -57,7 +57,7 @@ class Figures:
     - `gap`: what is missing from the sum that the method promises, as a share of it (0: complete);
     - `insertion` (high is good), `deletion` (low is good): areas under the target's probability, in [0, 1];
     - `randomisation`: rank correlation with the map of an all random model (low is good; see `randomisation.KEEPS`);
-    - `sensitivity`: change of the map when the picture moves by `SHIFT_PX` pixels of the model's (0: none);
+    - `sensitivity`: change of the map when the image moves by `SHIFT_PX` pixels of the model's (0: none);
     - `seconds`: time for the map, as a share of its batch;
     - `masks`: how the map lies on each mask of the image, by kind.
     """
@@ -165,7 +165,7 @@ class Measuring:
         self.first = requests[0]
         self.model = self._prepare(model)
         images = sources.images
-        self.pictures = [images.image(images.index(request.image_id)) for request in requests]
+        self.pixels = [images.image(images.index(request.image_id)) for request in requests]
         self.ids = [request.image_id for request in requests]
         self.targets = [request.target for request in requests]
 
@@ -176,7 +176,7 @@ class Measuring:
         """The maps."""
         first = self.first
         return first.method.explain(
-            self.model, self.pictures, self.ids, self.targets, first.params, self.progress, first.output
+            self.model, self.pixels, self.ids, self.targets, first.params, self.progress, first.output
         )
 
     def measure(self, attribution: Attribution, lacking: frozenset[str]) -> None:
@@ -214,15 +214,16 @@ class Measuring:
             return self._nothing("A unit has no probability.", "insertion", "deletion")
         if not card.classifies:
             return self._nothing(f"{card.name} gives a number, no probability.", "insertion", "deletion")
-        inputs = self.model.normalise(np.stack([card.preprocessing.crop(picture) for picture in self.pictures]))
+        inputs = self.model.normalise(np.stack([card.preprocessing.crop(image) for image in self.pixels]))
         targets = torch.tensor(self.targets, device=self.model.device)
         curves = insertion_deletion(self.model, inputs, attribution.maps, targets, STEPS, DELETED, self.progress)
-        return {name: (column, "The model's answer is not finite.") for name, column in curves._asdict().items()}
+        names = ("insertion", "deletion")
+        return {name: (column, "The model's answer is not finite.") for name, column in zip(names, curves, strict=True)}
 
     def _on_masks(self, row: int, flat: np.ndarray) -> dict[str, OnMask]:
         """One map against each mask of its image, by the masks' digests."""
         index = self.sources.images.index(self.ids[row])
-        placed = self.model.card.preprocessing.to_image(flat, *self.pictures[row].shape[:2])
+        placed = self.model.card.preprocessing.to_image(flat, *self.pixels[row].shape[:2])
         figures = {}
         for kind, mask_id in self.sources.images.mask_ids[index].items():
             mask = self.sources.images.mask(index, kind)
@@ -233,15 +234,15 @@ class Measuring:
 
     def _randomisation(self, attribution: Attribution) -> _Taken:
         method, params, output = self.first.method, self.first.params, self.first.output
-        check = randomisation_check(
-            self.model, self.pictures, attribution.maps, self.targets, method, params, SEED, self.progress, output,
+        similarity, reason = randomisation_check(
+            self.model, self.pixels, attribution.maps, self.targets, method, params, SEED, self.progress, output,
             self._prepare,
         )  # fmt: skip
-        return {"randomisation": (check.similarity, check.reason)}
+        return {"randomisation": (similarity, reason)}
 
     def _sensitivity(self, attribution: Attribution) -> _Taken:
         method, params, output = self.first.method, self.first.params, self.first.output
         changes = sensitivity(
-            method, self.model, self.pictures, attribution.maps, self.targets, params, SHIFT_PX, self.progress, output
+            method, self.model, self.pixels, attribution.maps, self.targets, params, SHIFT_PX, self.progress, output
         )
         return {"sensitivity": (changes, "")}

@@ -1,1 +1,1 @@
-"""A look inside: what every unit of a layer answers to a picture, first kernels, and who feeds whom."""
+"""A look inside: what every unit of a layer answers to an image, first kernels, and who feeds whom."""

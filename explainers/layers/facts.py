@@ -1,4 +1,4 @@
-"""What the layers of a model are, whatever the picture: who feeds whom, and the kernels of the first convolution."""
+"""What the layers of a model are, whatever the image: who feeds whom, and the kernels of the first convolution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.errors import InputError
 from explainers.base import Progress
 from explainers.results import Request, Sources, Step, Steps
 from jobs.results import Arrays, key_of
@@ -19,10 +18,14 @@ from models.graph import Graph, Node, graph
 from models.store import ModelHandle
 
 
-@dataclass(frozen=True)
-class Kernels:
-    """The kernels of a convolution, `weights` (N, C, h, w) float32, as trained; C = 3 is RGB, C = 1 grey."""
+class Facts(NamedTuple):
+    """What holds for every image: who feeds whom, and the kernels of the convolution that runs first.
 
+    `weights` (N, C, h, w) float32 as trained, of `layer`; C = 3 is RGB, C = 1 grey. "" and shape (0, 0, 0, 0) where
+    there is no convolution.
+    """
+
+    network: Graph
     layer: str
     weights: np.ndarray
 
@@ -35,21 +38,13 @@ def network(model: ModelHandle) -> Graph:
     return graph(model.module, model.normalise(crop), {layer.name for layer in card.layers})
 
 
-def first_kernels(model: ModelHandle) -> Kernels:
-    """The kernels of the convolution that runs first; raises `InputError` for a model without one."""
+def first_kernels(model: ModelHandle) -> tuple[str, np.ndarray]:
+    """The layer of the convolution that runs first, and its weights; see `Facts`."""
     for layer in model.card.layers:
         module = model.module.get_submodule(layer.name)
         if isinstance(module, nn.Conv2d):
-            return Kernels(layer.name, module.weight.detach().float().cpu().contiguous().numpy())
-    received = f"{model.card.name}, which has none"
-    raise InputError("a model with a convolution", received, "Look at the maps of its units instead.")
-
-
-class Facts(NamedTuple):
-    """What holds for every image: `kernels` of no layer ("") and shape (0, 0, 0, 0) without a convolution."""
-
-    network: Graph
-    kernels: Kernels
+            return layer.name, module.weight.detach().float().cpu().contiguous().numpy()
+    return "", np.zeros((0, 0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,13 +67,12 @@ class FactsRequest(Request[Facts]):
 
     def pack(self, result: Facts) -> Arrays:
         """Nodes, links and weights."""
-        graph, kernels = result
         return {
-            "names": np.array([node.name for node in graph.nodes]),
-            "calls": np.array([node.call for node in graph.nodes]),
-            "links": np.array(graph.links).reshape(-1, 2),
-            "layer": np.array(kernels.layer),
-            "weights": kernels.weights,
+            "names": np.array([node.name for node in result.network.nodes]),
+            "calls": np.array([node.call for node in result.network.nodes]),
+            "links": np.array(result.network.links).reshape(-1, 2),
+            "layer": np.array(result.layer),
+            "weights": result.weights,
         }
 
     def unpack(self, arrays: Arrays) -> Facts:
@@ -86,15 +80,11 @@ class FactsRequest(Request[Facts]):
         names, calls = arrays["names"].tolist(), arrays["calls"].tolist()
         nodes = tuple(Node(str(name), int(call)) for name, call in zip(names, calls, strict=True))
         links = tuple((int(start), int(stop)) for start, stop in arrays["links"])
-        return Facts(Graph(nodes, links), Kernels(str(arrays["layer"]), arrays["weights"]))
+        return Facts(Graph(nodes, links), str(arrays["layer"]), arrays["weights"])
 
     @classmethod
     def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[Facts]:
         """One forward pass of noise."""
         with sources.model_store.borrow(requests[0].card) as model, torch.no_grad():
-            try:
-                kernels = first_kernels(model)
-            except InputError:
-                kernels = Kernels("", np.zeros((0, 0, 0, 0), np.float32))
-            facts = Facts(network(model), kernels)
+            facts = Facts(network(model), *first_kernels(model))
         yield Step.of(facts)

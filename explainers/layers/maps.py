@@ -1,4 +1,4 @@
-"""What every unit of a layer answers to one picture (Yosinski et al. 2015, section 2), and in which order to look.
+"""What every unit of a layer answers to one image (Yosinski et al. 2015, section 2), and in which order to look.
 
 The values are the layer's own output: `(units, h, w) float32` over the model's input for layers with a grid,
 `(units,) float32` for those without; no scaling, no sign taken away.
@@ -31,7 +31,7 @@ DIFFER = "differ"
 
 
 def unit_maps(model: ModelHandle, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
-    """Every unit's answer in each of the layers `names`, from one forward pass of one picture.
+    """Every unit's answer in each of the layers `names`, from one forward pass of one image.
 
     `inputs` (1, C, H, W) float32, normalised -> (units, h, w) float32 for each layer with a grid (class and register
     tokens have no place on it), (units,) for the others. Raises `InputError` for a layer that is none, or has no units.

@@ -59,11 +59,11 @@ class Gradients:
         self.here = self._slopes(inputs[None]) if self.n_pairs else None
 
     def estimates(
-        self, known: np.ndarray, picture: Tensor, mean: Tensor, std: Tensor, seed: int
+        self, known: np.ndarray, image: Tensor, mean: Tensor, std: Tensor, seed: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """A pair's number, places (W, 2) and what they are worth (T, W) float32 by that pair alone, until all is known.
 
-        `known` (pairs, h, w) says of which windows that is known already; `picture` (C, H, W) are pixels in [0, 1], of
+        `known` (pairs, h, w) says of which windows that is known already; `image` (C, H, W) are pixels in [0, 1], of
         which `mean` and `std` make inputs.
         """
         at_once = max(1, self._model.batch // 4)  # each has two images, there and back
@@ -73,7 +73,7 @@ class Gradients:
                 groups = wanted[start : start + at_once]
                 places = np.concatenate(groups)
                 pair = range(2 * number, 2 * number + 2)
-                contents = (self._sampler.draw(picture, places, self._grid.size, pair, seed) - mean) / std
+                contents = (self._sampler.draw(image, places, self._grid.size, pair, seed) - mean) / std
                 of = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
                 yield number, places, self._worth(places, of, contents)
 
@@ -95,8 +95,8 @@ class Gradients:
         """Means over a pair (T, W) float32: `places` (W, 2) get `contents` (W, 2, C, h, w) in images `of` (W,)."""
         size = self._grid.size
         moved = self._inputs.repeat(int(of[-1]) + 1, 2, 1, 1, 1)
-        for picture, (row, column), pair in zip(of, places, contents, strict=True):
-            moved[picture, :, :, row : row + size, column : column + size] = pair
+        for image, (row, column), pair in zip(of, places, contents, strict=True):
+            moved[image, :, :, row : row + size, column : column + size] = pair
         there = self._slopes(moved.flatten(0, 1))
         assert there is not None
         assert self.here is not None
@@ -105,9 +105,9 @@ class Gradients:
         each = each.unflatten(1, (-1, 2)).mean(2)
         return -each[:, of, places[:, 0], places[:, 1]].cpu().numpy()
 
-    def _slopes(self, pictures: Tensor) -> Tensor | None:
-        """Gradient (T, N, C, H, W) of each target's measure at `pictures` (N, C, H, W); `None` if there is none."""
-        seen = pictures.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    def _slopes(self, images: Tensor) -> Tensor | None:
+        """Gradient (T, N, C, H, W) of each target's measure at `images` (N, C, H, W); `None` if there is none."""
+        seen = images.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
         with torch.enable_grad(), FastInputGradient():
             scores = self._model.scores(seen)
             if not scores.requires_grad:

@@ -36,14 +36,14 @@ class Sampler(ABC):
     pairs: bool = False
 
     @abstractmethod
-    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+    def draw(self, image: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """Samples `numbers` of the window at each of `places` (W, 2) (row, column): (W, S, C, size, size) in [0, 1].
 
         A window's samples depend on the seed, its place and `numbers` alone, not on what other windows draw.
         """
 
     @abstractmethod
-    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+    def centre(self, image: Tensor, places: np.ndarray, size: int) -> Tensor:
         """The mean of what may be drawn for each of `places` (W, 2): (W, 1, C, size, size) in [0, 1]."""
 
 
@@ -54,27 +54,27 @@ class Marginal(Sampler):
     references: Tensor
 
     @classmethod
-    def without(cls, references: Tensor, picture: Tensor) -> Marginal:
+    def without(cls, references: Tensor, image: Tensor) -> Marginal:
         """All `references` but the image itself (C, H, W) in [0, 1], which would say that nothing is unknown."""
-        same = (references == (picture.cpu() * 255).round().to(torch.uint8)).flatten(1).all(1)
+        same = (references == (image.cpu() * 255).round().to(torch.uint8)).flatten(1).all(1)
         return cls(references[~same])
 
-    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+    def draw(self, image: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """See `Sampler`. Raises `InputError` when there are fewer references than samples."""
         n = len(self.references)
         if n < numbers.stop:
-            cure = "Bring a larger data set, or take fewer samples or conditional sampling."
+            cure = "Add a larger data set, or take fewer samples or conditional sampling."
             raise InputError(f"{numbers.stop} other images, one for each sample", str(n), cure)
         drawn, random = [], np.random.Generator(np.random.Philox())
         for row, column in places:
             _turn(random, seed, row, column)
             chosen = torch.from_numpy(random.permutation(n)[numbers.start : numbers.stop])
             drawn.append(self.references[chosen, :, row : row + size, column : column + size])
-        return torch.stack(drawn).to(picture.device).float().div_(255)
+        return torch.stack(drawn).to(image.device).float().div_(255)
 
-    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+    def centre(self, image: Tensor, places: np.ndarray, size: int) -> Tensor:
         """See `Sampler`."""
-        mean = self.references.float().mean(0, keepdim=True).to(picture.device).div_(255)
+        mean = self.references.float().mean(0, keepdim=True).to(image.device).div_(255)
         return torch.stack([mean[:, :, row : row + size, column : column + size] for row, column in places])
 
 
@@ -102,23 +102,23 @@ class Gaussian:
         random = np.random.default_rng(seed)
         total, products = np.zeros(()), np.zeros(())
         n_patches = channels = 0
-        for pictures in batches:
-            channels, height, width = pictures.shape[1:]
+        for images in batches:
+            channels, height, width = images.shape[1:]
             check_patch(side, height, width)
             dimension = side**2 * (1 if per_channel else channels)
             if dimension > _LARGEST:
                 cure = "Take a smaller window, a Gaussian for each channel, or marginal sampling."
                 raise InputError(f"patches of at most {_LARGEST:,} values", f"{dimension:,} ({side} × {side})", cure)
-            of = np.repeat(np.arange(len(pictures)), _OF_EACH)
+            of = np.repeat(np.arange(len(images)), _OF_EACH)
             rows, columns = (random.integers(0, extent - side + 1, len(of)) for extent in (height, width))
-            views = np.lib.stride_tricks.sliding_window_view(pictures, (side, side), (2, 3))
+            views = np.lib.stride_tricks.sliding_window_view(images, (side, side), (2, 3))
             patches = views[of, :, rows, columns].astype(np.float64)
             groups = patches.reshape(len(patches), channels if per_channel else 1, -1).swapaxes(0, 1)
             total = total + groups.sum(1)
             products = products + groups.swapaxes(1, 2) @ groups
             n_patches += len(patches)
         if not n_patches:
-            raise InputError("images to fit a Gaussian on", "none", "Bring a data set first.")
+            raise InputError("images to fit a Gaussian on", "none", "Add a data set first.")
         mean = total / n_patches
         covariance = products / n_patches - mean[:, :, None] * mean[:, None, :]
         shrink = shrinkage(n_patches, mean.shape[1])
@@ -154,35 +154,33 @@ class Conditional(Sampler):
     pairs = True
     _known: dict[tuple[int, int, int], _Split] = field(default_factory=dict, repr=False, compare=False)
 
-    def draw(self, picture: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
+    def draw(self, image: Tensor, places: np.ndarray, size: int, numbers: range, seed: int) -> Tensor:
         """See `Sampler`; `numbers` begins and ends at whole pairs."""
-        drawn = picture.new_empty(len(places), len(numbers), len(picture), size, size)
-        for here, mean, factor in self._given_rims(picture, places, size):
-            noise = normal_pairs(places[here], numbers, mean.shape[0], mean.shape[2], seed).to(picture.device)
+        drawn = image.new_empty(len(places), len(numbers), len(image), size, size)
+        for here, mean, factor in self._given_rims(image, places, size):
+            noise = normal_pairs(places[here], numbers, mean.shape[0], mean.shape[2], seed).to(image.device)
             step = (noise.flatten(1, 2) @ factor.mT).unflatten(1, noise.shape[1:3])  # (G, W, pairs, n)
             both = torch.stack([mean[:, :, None] + step, mean[:, :, None] - step], 3).flatten(2, 3)
             drawn[here] = both.permute(1, 2, 0, 3).reshape(-1, *drawn.shape[1:])
         return drawn.clamp_(0, 1)
 
-    def centre(self, picture: Tensor, places: np.ndarray, size: int) -> Tensor:
+    def centre(self, image: Tensor, places: np.ndarray, size: int) -> Tensor:
         """See `Sampler`."""
-        centre = picture.new_empty(len(places), 1, len(picture), size, size)
-        for here, mean, _ in self._given_rims(picture, places, size):
+        centre = image.new_empty(len(places), 1, len(image), size, size)
+        for here, mean, _ in self._given_rims(image, places, size):
             centre[here] = mean.transpose(0, 1).reshape(-1, *centre.shape[1:])
         return centre.clamp_(0, 1)
 
-    def _given_rims(
-        self, picture: Tensor, places: np.ndarray, size: int
-    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    def _given_rims(self, image: Tensor, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
         """Windows that lie alike in their patches: which of `places`, their means (G, W, n), and L (G, n, n)."""
         side = self.gaussian.side
-        _, height, width = picture.shape
+        _, height, width = image.shape
         check_patch(side, height, width)
         corners = (places - (side - size) // 2).clip(0, np.array([height, width]) - side)
         within = places - corners
-        patches = picture.unfold(1, side, 1).unfold(2, side, 1)
+        patches = image.unfold(1, side, 1).unfold(2, side, 1)
         for row, column in np.unique(within, axis=0):
-            split = self._split(int(row), int(column), size, picture.device)
+            split = self._split(int(row), int(column), size, image.device)
             here = np.flatnonzero((within == (row, column)).all(1))
             around = patches[:, corners[here, 0], corners[here, 1]].transpose(0, 1)  # (W, C, side, side)
             rim = around.reshape(len(here), len(self.gaussian.mean), -1).transpose(0, 1)[:, :, split.rim]

@@ -148,7 +148,7 @@ def kernels(cards: Sequence[ModelCard], polled: bool) -> None:
             if found is None:
                 st.caption("reading the kernels …")
                 continue
-            layer, weights = found.kernels.layer, found.kernels.weights
+            layer, weights = found.layer, found.weights
             if not layer:
                 st.caption(f"{card.name} has no convolution.")
                 continue

