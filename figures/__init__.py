@@ -1,1 +1,1 @@
-"""Arrays and tables in, plotly figures and pictures out; no Streamlit here."""
+"""Arrays and tables in, plotly figures and images out; no Streamlit here."""

@@ -1,4 +1,4 @@
-"""The compare grid: one picture, every model's map of it by every method, all panels zooming in step."""
+"""The compare grid: one image, every model's map of it by every method, all panels zooming in step."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Row:
 def compare_figure(
     picture: str, size: tuple[int, int], columns: Sequence[Column], rows: Sequence[Row], opacity: float = 1.0
 ) -> go.Figure:
-    """The grid: on top the picture and each model's answers, then one row of maps for each method.
+    """The grid: on top the image and each model's answers, then one row of maps for each method.
 
-    `picture` is the address of a picture of `size` (height, width). Pan and zoom move all panels in step; the mark in a
+    `picture` is the address of an image of `size` (height, width). Pan and zoom move all panels in step; the mark in a
     panel's corner carries (row, column) as its customdata.
     """
     width = (PAGE_PX - _GAP_PX * len(columns)) / (len(columns) + 1)

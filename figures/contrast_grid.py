@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from figures.colours import TEXT_COLOUR
-from figures.panel_grid import LETTER_PX, PAGE_PX, PanelGrid, Tile, caption_lines
+from figures.panel_grid import PAGE_PX, PanelGrid, Tile, captions_px, line_chart, per_line
 
-#: The first column in pixels, for words and small pictures; what is between columns; a tile's side at most and least.
+#: The first column in pixels, for words and small images; what is between columns; a tile's side at most and least.
 _FIRST_PX, _GAP_PX, _WIDEST_PX, _HIGHEST_PX, _LOWEST_PX = 236, 14, 250, 320, 80
 _TITLE_PX, _HEADING_PX, _LINE_PX, _LEGEND_PX, _LABEL_PX = 22, 56, 15, 44, 16
 
@@ -34,7 +34,7 @@ CURVE_COLOURS = ("#4393C3", "#D6604D", "#8A8F94")
 
 @dataclass(frozen=True)
 class Small:
-    """A small picture of the first column under its label: addresses, the `overlay` over the `picture`."""
+    """A small image of the first column under its label: addresses, the `overlay` over the `picture`."""
 
     label: str
     picture: str
@@ -43,7 +43,7 @@ class Small:
 
 @dataclass(frozen=True)
 class Row:
-    """A method: its title and a few words, or small pictures (three at most) in their place, and a tile for a model."""
+    """A method: its title and a few words, or small images (three at most) in their place, and a tile for a model."""
 
     title: str
     words: str
@@ -63,74 +63,42 @@ class Curves:
     at: int | None = None
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Where tiles of pictures of `size` (height, width) stand; all lengths in pixels."""
-
-    size: tuple[int, int]
-    n_tiles: int
-
-    @property
-    def n(self) -> int:
-        """Columns of a line, so that lines are equally full."""
-        n_lines = -(-max(self.n_tiles, 1) // _MOST_COLUMNS)
-        return -(-max(self.n_tiles, 1) // n_lines)
-
-    @property
-    def width(self) -> float:
-        """Of a tile."""
-        return min(_WIDEST_PX, (PAGE_PX - _FIRST_PX) / self.n - _GAP_PX)
-
-    @property
-    def height(self) -> float:
-        """Of a tile's picture."""
-        return float(np.clip(self.width * self.size[0] / self.size[1], _LOWEST_PX, _HIGHEST_PX))
-
-    def left(self, tile: int) -> float:
-        """Of a tile."""
-        return _FIRST_PX + _GAP_PX + tile % self.n * (self.width + _GAP_PX)
-
-
-def contrast_figure(
-    rows: Sequence[Row],
-    size: tuple[int, int],
-) -> go.Figure:
-    """All rows over pictures of `size` (height, width), and what the colours mean.
+def contrast_figure(rows: Sequence[Row], size: tuple[int, int]) -> go.Figure:
+    """All rows over images of `size` (height, width), and what the colours mean.
 
     The mark in a panel's corner carries (row, tile) as its customdata.
     """
-    columns = _Columns(size, max((len(row.tiles) for row in rows), default=1))
-    caption_px = _LINE_PX * _caption_lines(rows, columns.width) + 12
-    line_px = _HEADING_PX + columns.height + caption_px
+    n_columns, width, height = _columns(max((len(row.tiles) for row in rows), default=1), size)
+    tiles = [tile for row in rows for tile in row.tiles]
+    line_px = _HEADING_PX + height + captions_px(tiles, width, _CAPTION_LINES)
     tops = [0.0]
     for row in rows:
-        tops.append(tops[-1] + max(line_px * -(-len(row.tiles) // columns.n), _first_px(row, size)))
+        tops.append(tops[-1] + max(line_px * -(-len(row.tiles) // n_columns), _first_px(row, size)))
     grid = PanelGrid(tops[-1] + _LEGEND_PX, size)
     for r, (row, top) in enumerate(zip(rows, tops, strict=False)):
         _first(grid, row, top, size)
         for t, tile in enumerate(row.tiles):
-            above = top + t // columns.n * line_px + _HEADING_PX
-            place = grid.panel(columns.left(t), above, columns.width, columns.height)
-            grid.draw(place, tile, columns.width, 1.0, (r, t))
+            left, above = _left(t % n_columns, width), top + t // n_columns * line_px + _HEADING_PX
+            grid.draw(grid.panel(left, above, width, height), tile, width, 1.0, (r, t))
     grid.legend(0, tops[-1] + 6, _STRIP_PX, ("to take away", "nothing", "to add"))
     return grid.figure()
 
 
 def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int]) -> go.Figure:
     """One step of the way for each model, and below it the likelihoods along `axis`; `None` where there are none."""
-    columns = _Columns(size, len(row.tiles))
-    line_px = _HEADING_PX + columns.height + _LINE_PX + 8 + _NAMES_PX + _CHART_PX + _AXIS_PX
-    grid = PanelGrid(line_px * -(-len(row.tiles) // columns.n), size)
+    n_columns, width, height = _columns(len(row.tiles), size)
+    line_px = _HEADING_PX + height + _LINE_PX + 8 + _NAMES_PX + _CHART_PX + _AXIS_PX
+    grid = PanelGrid(line_px * -(-len(row.tiles) // n_columns), size)
     _first(grid, row, 0, size)
     for t, tile in enumerate(row.tiles):
-        top, left = t // columns.n * line_px + _HEADING_PX, columns.left(t)
-        grid.draw(grid.panel(left, top, columns.width, columns.height), tile, columns.width, 1.0)
+        left, top = _left(t % n_columns, width), t // n_columns * line_px + _HEADING_PX
+        grid.draw(grid.panel(left, top, width, height), tile, width, 1.0)
     for axes in grid.axes.values():
         axes["fixedrange"] = True
     for t, one in enumerate(curves):
-        top = t // columns.n * line_px + line_px - _AXIS_PX - _CHART_PX
+        top = t // n_columns * line_px + line_px - _AXIS_PX - _CHART_PX
         if one is not None:
-            _chart(grid, columns.left(t), top, columns.width, one, axis)
+            _chart(grid, _left(t % n_columns, width), top, width, one, axis)
     return grid.figure(above_px=8).update_layout(hovermode="x")
 
 
@@ -140,19 +108,21 @@ def losses_figure(losses: np.ndarray) -> go.Figure:
     means = [float(np.mean(losses[start : start + step])) for start in range(0, len(losses), step)]
     at = [min(start + step, len(losses)) for start in range(0, len(losses), step)]
     trace = {
-        "type": "scatter", "mode": "lines", "x": at, "y": means, "line": {"color": CURVE_COLOURS[0], "width": 1.6},
+        "x": at, "y": means, "line": {"color": CURVE_COLOURS[0], "width": 1.6},
         "hovertemplate": "step %{x}: %{y:.3g}<extra></extra>",
     }  # fmt: skip
-    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)"}
-    layout = {
-        "height": 300,
-        "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
-        "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
-        "yaxis": {**axis, "title": "critic's loss, sign turned"},
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-    }
-    return go.Figure({"data": [trace], "layout": layout})
+    return line_chart([trace], "critic's loss, sign turned", 300)
+
+
+def _columns(n_tiles: int, size: tuple[int, int]) -> tuple[int, float, float]:
+    """How many tiles stand in a line, and their images' width and height in pixels."""
+    n_columns = per_line(max(n_tiles, 1), _MOST_COLUMNS)
+    width = min(_WIDEST_PX, (PAGE_PX - _FIRST_PX) / n_columns - _GAP_PX)
+    return n_columns, width, float(np.clip(width * size[0] / size[1], _LOWEST_PX, _HIGHEST_PX))
+
+
+def _left(column: int, width: float) -> float:
+    return _FIRST_PX + _GAP_PX + column * (width + _GAP_PX)
 
 
 def _first_px(row: Row, size: tuple[int, int]) -> float:
@@ -166,7 +136,7 @@ def _small_px(size: tuple[int, int]) -> float:
 
 
 def _first(grid: PanelGrid, row: Row, top: float, size: tuple[int, int]) -> None:
-    """The first column: the row's title, and small pictures or words."""
+    """The first column: the row's title, and small images or words."""
     grid.say(0, top, f"<b>{row.title}</b>", 14)
     width, height = (_FIRST_PX - 10) / 2, _small_px(size)
     below = top + _TITLE_PX
@@ -178,19 +148,14 @@ def _first(grid: PanelGrid, row: Row, top: float, size: tuple[int, int]) -> None
         grid.lay(place, small.picture)
         grid.lay(place, small.overlay, 1.0)
         below = above
-    left = (width + 10) * (len(row.small) % 2)  # words go beside a picture that stands alone
+    left = (width + 10) * (len(row.small) % 2)  # words go beside an image that stands alone
     n_letters = int((_FIRST_PX - left) / 6)
     lines = [part for line in row.words.splitlines() for part in textwrap.wrap(line, n_letters)]
     grid.say(left, below + (_LABEL_PX if row.small else 0), "<br>".join(lines), 11)
 
 
-def _caption_lines(rows: Sequence[Row], width: float) -> int:
-    captions = [caption_lines(tile.panel.caption, int(width / LETTER_PX)) for row in rows for tile in row.tiles]
-    return max([_CAPTION_LINES, *map(len, captions)])
-
-
 def _chart(grid: PanelGrid, left: float, top: float, width: float, curves: Curves, axis: str) -> None:
-    """Likelihoods with axes of their own, which do not move with the pictures."""
+    """Likelihoods with axes of their own, which do not move with the images."""
     shared = {"gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "fixedrange": True, "tickfont": {"size": 10}}
     last = max(1, len(curves.shares) - 1)
     title = {"text": axis, "font": {"size": 11}, "standoff": 4}

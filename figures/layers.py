@@ -14,12 +14,13 @@ from PIL import Image
 
 from figures.colours import TEXT_COLOUR, colour_table, translucent
 from figures.maps import map_scale, tiled
+from figures.suggestion import histogram_bars
 from suggestion.views import histogram
 
 #: Width in pixels that a mosaic is laid out for where it is a file.
 SHEET_PX = 1200
 
-#: Sides of a tile in the picture, in pixels.
+#: Sides of a tile in the image, in pixels.
 _SMALLEST_PX, _LARGEST_PX = 16, 96
 
 #: A tile on the screen is at least this wide, one with its number on it at least that.
@@ -29,7 +30,7 @@ _MIN_TILE_PX, _NUMBERED_PX = 26, 44
 _GAP, _NOTHING = 253, 254
 _STEPS = 253
 
-#: Room between tiles, as a share of their side: to be seen also where the picture is drawn smaller than it is.
+#: Room between tiles, as a share of their side: to be seen also where the image is drawn smaller than it is.
 _GAP_SHARE = 0.05
 
 #: Up to so many neurons lie below each other with their names; more stand side by side.
@@ -38,7 +39,7 @@ _NAMED_BARS = 40
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Maps of a layer's units as tiles of one picture, row by row.
+    """Maps of a layer's units as tiles of one image, row by row.
 
     `steps` (H, W) uint8: the colour of each pixel, 0 to 252 from the least to the most of the map colours, 253 between
     tiles and 254 where there are none; `units` are the tiles' units in their order; `scales` (units,) float, by unit,
@@ -62,14 +63,14 @@ class Mosaic:
         return divmod(position, self.n_columns)
 
     def box(self, position: int) -> tuple[slice, slice]:
-        """Rows and columns of the picture that the tile covers."""
+        """Rows and columns of the image that the tile covers."""
         row, column = self.place(position)
         height, width = self.tile_px
         top, left = row * (height + _gap_px(height)), column * (width + _gap_px(width))
         return slice(top, top + height), slice(left, left + width)
 
     def to_png(self) -> bytes:
-        """The picture as a PNG file; it is clear where there are no tiles."""
+        """The image as a PNG file; it is clear where there are no tiles."""
         picture = Image.fromarray(self.steps)
         picture.putpalette(_palette(self.signed).tobytes())
         buffer = io.BytesIO()
@@ -185,11 +186,7 @@ def mosaic_figure(
 
 
 def bars_figure(
-    values: np.ndarray,
-    order: np.ndarray,
-    names: Sequence[str],
-    colour: str,
-    chosen: int | None = None,
+    values: np.ndarray, order: np.ndarray, names: Sequence[str], colour: str, chosen: int | None = None
 ) -> go.Figure:
     """Bars for units without a grid, `values` (units,) float32 in `order`; each carries its unit as customdata."""
     colours = [colour if unit == chosen else translucent(colour, 0.45) for unit in order.tolist()]
@@ -228,25 +225,15 @@ def bars_figure(
 
 
 def unit_histogram(values: np.ndarray, pick: float, colour: str) -> go.Figure:
-    """How many images of the data set excite a unit how much, `values` (N,) float32, with the value `pick` marked."""
+    """How many images of the data set activate a unit how much, `values` (N,) float32, with the value `pick` marked."""
     edges, bins = histogram(values, n_bins=24)
-    counts = np.bincount(bins[bins >= 0], minlength=len(edges) - 1)
     above = float((values[np.isfinite(values)] > pick).mean()) if len(values) else 0.0
-    figure = go.Figure(
-        go.Bar(
-            x=(edges[:-1] + edges[1:]) / 2,
-            y=counts,
-            width=np.diff(edges) * 0.94,
-            marker={"color": translucent(colour, 0.55)},
-            customdata=np.stack([edges[:-1], edges[1:]], axis=1),
-            hovertemplate="%{y} images<br>%{customdata[0]:.3g} to %{customdata[1]:.3g}<extra></extra>",
-        )
-    )
+    figure = go.Figure(histogram_bars(edges, bins, translucent(colour, 0.55)))
     figure.add_vline(x=pick, line={"color": TEXT_COLOUR, "width": 2})
     middle = (edges[0] + edges[-1]) / 2
     figure.add_annotation(
         x=pick, y=1, yref="paper", yanchor="bottom", xanchor="right" if pick > middle else "left", showarrow=False,
-        text=f"this picture {pick:.3g}: {above:.0%} of the images are above", font={"size": 12},
+        text=f"this image {pick:.3g}: {above:.0%} of the images are above", font={"size": 12},
     )  # fmt: skip
     figure.update_layout(
         height=190,
@@ -260,7 +247,7 @@ def unit_histogram(values: np.ndarray, pick: float, colour: str) -> go.Figure:
 
 
 def kernel_sheet(weights: np.ndarray, n_columns: int = 16) -> np.ndarray:
-    """Kernels (N, C, h, w) float32 as one picture (H, W, 4) uint8, row by row, on nothing.
+    """Kernels (N, C, h, w) float32 as one image (H, W, 4) uint8, row by row, on nothing.
 
     Each is scaled by its own largest weight, so that grey is zero: three channels as RGB, one as grey, more as their
     mean in the diverging colours.

@@ -1,4 +1,4 @@
-"""Raw attribution maps as pictures: scaling, colouring, laying over the photograph."""
+"""Raw attribution maps as images: scaling, colouring, laying over the photograph."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from PIL import Image
 
 from figures.colours import UNSEEN, colour_table
+
+#: Small images are enlarged to at least this side by whole steps, so that neither browser nor WebP blurs a pixel.
+_CRISP_PX = 256
 
 
 def map_scale(maps: list[np.ndarray], percentile: float = 99.5) -> float:
@@ -31,10 +34,10 @@ def has_evidence(attribution: np.ndarray) -> bool:
 
 
 def colour_map(attribution: np.ndarray, signed: bool, scale: float, overlay: bool) -> np.ndarray:
-    """A map (H, W) float32 in the picture's pixels -> (H, W, 4) uint8 RGBA.
+    """A map (H, W) float32 in the image's pixels -> (H, W, 4) uint8 RGBA.
 
     Values beyond `scale` get the full colour. As an overlay, the less a place says, the clearer it is; alone, the map
-    is opaque. What the model never saw (NaN) is grey: half clear over the picture.
+    is opaque. What the model never saw (NaN) is grey: half clear over the image.
     """
     unseen = ~np.isfinite(attribution)
     share = np.where(unseen, 0.0, attribution) / (scale or 1.0)
@@ -48,7 +51,7 @@ def colour_map(attribution: np.ndarray, signed: bool, scale: float, overlay: boo
 
 
 def over(image: np.ndarray, rgba: np.ndarray, opacity: float) -> np.ndarray:
-    """A coloured map (H, W, 4) uint8 laid over a picture (H, W, 3) uint8 -> (H, W, 3) uint8."""
+    """A coloured map (H, W, 4) uint8 laid over an image (H, W, 3) uint8 -> (H, W, 3) uint8."""
     alpha = rgba[..., 3:].astype(np.float32) / 255 * opacity
     return (image * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
 
@@ -58,6 +61,22 @@ def map_over(
 ) -> np.ndarray:
     """A map (H, W) float32 in colours over the grey image (H, W, 3) uint8 -> (H, W, 3) uint8; see `colour_map`."""
     return over(grey(image), colour_map(attribution, signed, scale, overlay=True), opacity)
+
+
+def changed_over(image: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """A change (H, W) over its image (H, W, 3) uint8 in grey: red is to add, blue to take away; (H, W, 3) uint8."""
+    return map_over(paled(image), change, True, map_scale([change]))
+
+
+def paled(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) uint8 in middle greys: red and blue are told from white strokes and black ground alike."""
+    return (64 + grey(image).astype(np.float32) * 0.5).astype(np.uint8)
+
+
+def crisp(image: np.ndarray) -> np.ndarray:
+    """A small image (H, W, C) enlarged by whole steps."""
+    step = max(1, -(-_CRISP_PX // max(image.shape[:2])))
+    return image.repeat(step, 0).repeat(step, 1)
 
 
 def tiled(tiles: np.ndarray, n_columns: int, empty: int = 0) -> np.ndarray:
@@ -70,14 +89,14 @@ def tiled(tiles: np.ndarray, n_columns: int, empty: int = 0) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, side_px: int) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with no side above `side_px`."""
+    """An image (H, W, 3) uint8 with no side above `side_px`."""
     picture = Image.fromarray(image)
     picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     return np.asarray(picture)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 without its colours, so that only the map laid over it has any."""
+    """An image (H, W, 3) uint8 without its colours, so that only the map laid over it has any."""
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 

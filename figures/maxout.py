@@ -1,4 +1,4 @@
-"""MaxOut's pictures, each beside the data set's own images that excite its target; one zoom moves all. Their curves."""
+"""MaxOut's images, each beside the data set's own images that activate its target; one zoom moves all. Their curves."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 import plotly.graph_objects as go
 
 from figures.colours import translucent
-from figures.panel_grid import LETTER_PX, PAGE_PX, Band, PanelGrid, Tile, bands_px, in_bands
+from figures.panel_grid import LETTER_PX, PAGE_PX, Band, PanelGrid, Tile, bands_px, in_bands, line_chart, per_line
 
-#: Sizes in pixels on the grid; a picture has this side at most, so that a line holds at least four without images.
+#: Sizes in pixels on the grid; an image has this side at most, so that a line holds at least four without images.
 _WIDEST_PX = 220
 _GAP_PX, _HEADING_PX, _CAPTION_PX = 16, 22, 52
 _THUMB_GAP_PX, _THUMB_WORDS_PX = 4, 15
 _LINK_PX = 30
 
-#: The strip of images beside a picture: two columns, two rows that excite it most, two that excite it least.
+#: The strip of images beside an image: two columns, two rows that activate it most, two that activate it least.
 N_IMAGES = 4
 
-#: What a click on a picture asks for.
+#: What a click on an image asks for.
 ENLARGE, REASON = "enlarge", "reason"
 
 
 @dataclass(frozen=True)
 class TargetTile(Tile):
-    """A target's picture, in its panel, and the addresses of images beside it, `N_IMAGES` at most of each."""
+    """A target's image, in its panel, and the addresses of images beside it, `N_IMAGES` at most of each."""
 
     most: tuple[str, ...] = ()
     least: tuple[str, ...] = ()
@@ -42,20 +42,18 @@ class Curve:
     values: np.ndarray
 
 
-def maxout_figure(
-    bands: Sequence[Band[TargetTile]],
-    size: tuple[int, int],
-    images: bool,
-) -> go.Figure:
-    """All bands' tiles, as pictures of `size` (height, width); with room for `images` beside them where wanted.
+def maxout_figure(bands: Sequence[Band[TargetTile]], size: tuple[int, int], images: bool) -> go.Figure:
+    """All bands' tiles, as images of `size` (height, width); with room for `images` beside them where wanted.
 
-    The marks in a picture's corners carry (band, tile, `ENLARGE` or `REASON`) as their customdata.
+    The marks in an image's corners carry (band, tile, `ENLARGE` or `REASON`) as their customdata.
     """
-    n_columns = _per_line(max((len(band.tiles) for band in bands), default=1), images)
+    widest, narrowest = (4, 3) if images else (6, 4)
+    most = max((len(band.tiles) for band in bands), default=1) or widest
+    n_columns = max(per_line(most, widest), narrowest)
     tile_px = (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns
     aspect = float(np.clip(size[0] / size[1], 0.5, 2.0))
     width = min(_WIDEST_PX, tile_px, _WIDEST_PX / aspect)
-    if images:  # a picture of height h has a strip of width (h - words) / 2 beside it
+    if images:  # an image of height h has a strip of width (h - words) / 2 beside it
         width = min(width, (tile_px - 1.5 * _THUMB_GAP_PX + _THUMB_WORDS_PX) / (1 + aspect / 2))
     height = width * aspect
     line_px = _HEADING_PX + height + _CAPTION_PX
@@ -68,17 +66,10 @@ def maxout_figure(
     return grid.figure()
 
 
-def _per_line(most: int, images: bool) -> int:
-    """How many tiles stand side by side, so that lines are equally full."""
-    widest = 4 if images else 6
-    n_lines = -(-most // widest)
-    return max(-(-most // n_lines), 3 if images else 4) if n_lines else widest
-
-
 def _picture(
     grid: PanelGrid, place: dict[str, str], tile: TargetTile, mark: tuple[int, int], width: float, n_letters: int
 ) -> None:
-    """The picture between its title and its facts, each in one line however long it is, with marks in its corners."""
+    """The image between its title and its facts, each in one line however long it is, with marks in its corners."""
     grid.draw(place, replace(tile, panel=replace(tile.panel, caption="")), n_letters * LETTER_PX, 1.0)
     if tile.panel.picture:
         grid.enlarge(place, (*mark, ENLARGE))
@@ -90,7 +81,7 @@ def _picture(
 
 
 def _strip(grid: PanelGrid, left: float, top: float, height: float, tile: TargetTile) -> None:
-    """The images that excite the target most, and below them those that excite it least."""
+    """The images that activate the target most, and below them those that activate it least."""
     half = height / 2
     side = (half - _THUMB_WORDS_PX - _THUMB_GAP_PX) / 2
     for words, images, above in (("most", tile.most, top), ("least", tile.least, top + half)):
@@ -106,21 +97,10 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     """Every target's value, step by step; `title` names the value."""
     traces = [
         {
-            "type": "scatter", "mode": "lines", "name": curve.title, "x": np.arange(1, len(curve.values) + 1),
-            "y": curve.values, "line": {"color": translucent(curve.colour, 0.7), "width": 1.4},
+            "name": curve.title, "x": np.arange(1, len(curve.values) + 1), "y": curve.values,
+            "line": {"color": translucent(curve.colour, 0.7), "width": 1.4},
             "hovertemplate": f"{curve.title}<br>step %{{x}}: %{{y:.3g}}<extra></extra>",
         }
         for curve in curves
     ]  # fmt: skip
-    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)"}
-    layout = {
-        "height": 220,
-        "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
-        "showlegend": False,
-        "hovermode": "closest",
-        "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
-        "yaxis": {**axis, "title": title},
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-    }
-    return go.Figure({"data": traces, "layout": layout})
+    return line_chart(traces, title, 220)

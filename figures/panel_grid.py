@@ -1,9 +1,9 @@
-"""Panels, pictures and words at places of a page: what figures of many maps are laid out on; one zoom moves all."""
+"""Panels, images and words at places of a page: what figures of many maps are laid out on; one zoom moves all."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -17,14 +17,15 @@ PAGE_PX = 980
 #: Room above a band for its title, and what a letter of a caption takes, on average.
 BAND_PX, LETTER_PX = 30, 6.0
 
-_MOST_IN_LINE = 6
+#: A line of a caption.
+_LINE_PX = 15
 
 _ANCHORS = {"xanchor": "left", "yanchor": "top", "align": "left", "showarrow": False}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One map over its picture, or the words that stand in its place, and its caption; images are addresses."""
+    """One map over its image, or the words that stand in its place, and its caption; images are addresses."""
 
     picture: str = ""
     overlay: str = ""
@@ -55,7 +56,7 @@ class Band(Generic[T]):
 
 @dataclass
 class PanelGrid:
-    """Panels over pictures of `size` (height, width) and words, at places in pixels from the top left.
+    """Panels over images of `size` (height, width) and words, at places in pixels from the top left.
 
     All is collected as plain data: plotly checks it once, in `figure`.
     """
@@ -68,7 +69,7 @@ class PanelGrid:
     axes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def panel(self, left: float, top: float, width: float, height: float, toward: str = "top") -> dict[str, str]:
-        """A subplot in the picture's pixels; returns the references that its traces and images need.
+        """A subplot in the image's pixels; returns the references that its traces and images need.
 
         `toward` is where it stays when a narrower page makes it smaller.
         """
@@ -100,7 +101,7 @@ class PanelGrid:
         return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
     def lay(self, place: dict[str, str], source: str, opacity: float | None = None) -> None:
-        """Lay a picture into a panel; one with an opacity lies over one without."""
+        """Lay an image into a panel; one with an opacity lies over one without."""
         if source:
             self.images.append({
                 "source": source, "xref": place["xaxis"], "yref": place["yaxis"], "layer": "below", "sizing": "stretch",
@@ -109,7 +110,7 @@ class PanelGrid:
             })  # fmt: skip
 
     def fill(self, place: dict[str, str], panel: Panel, width: float, opacity: float, mark: Sequence[Any] = ()) -> None:
-        """A map over its picture, or words over a faint one; a map gets the mark in its corner that carries `mark`."""
+        """A map over its image, or words over a faint one; a map gets the mark in its corner that carries `mark`."""
         self.lay(place, panel.picture, 0.25 if panel.words else None)
         self.lay(place, panel.overlay, opacity)
         if panel.words:
@@ -159,7 +160,7 @@ class PanelGrid:
         return next(trace for trace in self.traces if trace["xaxis"] == place["xaxis"])
 
     def stamp(self, left: float, top: float, width: float, height: float, source: str, sizing: str = "contain") -> None:
-        """A picture that stands still when panels zoom."""
+        """An image that stands still when panels zoom."""
         self.images.append({
             "source": source, "xref": "paper", "yref": "paper", "sizing": sizing, "yanchor": "top", "x": left / PAGE_PX,
             "y": self._up(top), "sizex": width / PAGE_PX, "sizey": height / self.height_px,
@@ -201,9 +202,9 @@ class PanelGrid:
         return min(1.0, max(0.0, 1 - top_px / self.height_px))
 
 
-def per_line(n_panels: int) -> int:
-    """How many panels stand side by side, so that lines are equally full and panels big enough to see something."""
-    n_lines = -(-n_panels // _MOST_IN_LINE)
+def per_line(n_panels: int, most: int = 6) -> int:
+    """How many panels stand side by side, `most` at most, so that lines are equally full."""
+    n_lines = -(-n_panels // most)
     return -(-n_panels // n_lines)
 
 
@@ -233,8 +234,31 @@ def caption_lines(caption: str, n_letters: int) -> list[str]:
     return [part for line in facts.splitlines() for part in textwrap.wrap(line, n_letters)]
 
 
+def captions_px(tiles: Iterable[Tile], width: float, n_lines: int) -> float:
+    """Room for the captions beneath tiles of a width, and for `n_lines` at least."""
+    captions = [caption_lines(tile.panel.caption, int(width / LETTER_PX)) for tile in tiles]
+    return _LINE_PX * max([n_lines, *map(len, captions)]) + 12
+
+
+def line_chart(traces: list[dict[str, Any]], title: str, height_px: int) -> go.Figure:
+    """Lines over steps; `title` names their values."""
+    axis = {"gridcolor": "rgba(128,128,128,0.2)", "zerolinecolor": "rgba(128,128,128,0.4)"}
+    layout = {
+        "height": height_px,
+        "margin": {"l": 50, "r": 8, "t": 8, "b": 40},
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
+        "yaxis": {**axis, "title": title},
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+    }
+    lines = [{"type": "scatter", "mode": "lines", **trace} for trace in traces]
+    return go.Figure({"data": lines, "layout": layout})
+
+
 def single_figure(panel: Panel, size: tuple[int, int], opacity: float = 1.0) -> go.Figure:
-    """One panel of a picture of `size` (height, width), at full width."""
+    """One panel of an image of `size` (height, width), at full width."""
     grid = PanelGrid(640, size)
     place = grid.panel(0, 0, PAGE_PX, 640, "middle")
     grid.axes["xaxis"]["constraintoward"] = "center"

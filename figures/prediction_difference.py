@@ -6,27 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from scipy.ndimage import binary_dilation
 
-from figures.panel_grid import (
-    LETTER_PX,
-    PAGE_PX,
-    Band,
-    PanelGrid,
-    Tile,
-    bands_px,
-    caption_lines,
-    in_bands,
-    per_line,
-)
+from figures.panel_grid import PAGE_PX, Band, PanelGrid, Tile, bands_px, captions_px, in_bands, per_line
 
 _GAP_PX = 14
 _WIDEST_PX = 300
-_HEADING_PX, _LINE_PX, _LEGEND_PX, _STRIP_PX = 40, 15, 44, 240
+_HEADING_PX, _LEGEND_PX, _STRIP_PX = 40, 44, 240
 
 #: Lines that captions get room for, so that nothing moves when they come.
 _CAPTION_LINES = 4
 
-#: What lies outside of a mask: a veil as dense as this, nearly black, with a rim that shows on dark pictures too.
+#: What lies outside of a mask: a veil as dense as this, nearly black, with a rim that shows on dark images too.
 _VEIL, _RIM = (20, 24, 28, 215), (255, 190, 60, 255)
 
 
@@ -44,14 +35,13 @@ def strongest(values: np.ndarray, share: float = 0.05) -> np.ndarray:
 
 
 def spotlight(mask: np.ndarray) -> np.ndarray:
-    """A mask (H, W) bool as a veil to lay over the picture, clear where the mask is: (H, W, 4) uint8 RGBA.
+    """A mask (H, W) bool as a veil to lay over the image, clear where the mask is: (H, W, 4) uint8 RGBA.
 
     The pixels around the mask are its rim.
     """
     veil = np.empty((*mask.shape, 4), dtype=np.uint8)
     veil[:] = _VEIL
-    wide = np.pad(mask, 1)
-    veil[wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]] = _RIM
+    veil[binary_dilation(mask)] = _RIM
     veil[mask, 3] = 0
     return veil
 
@@ -59,7 +49,7 @@ def spotlight(mask: np.ndarray) -> np.ndarray:
 def difference_figure(
     bands: Sequence[Band[Tile]], size: tuple[int, int], opacity: float = 1.0, legend: bool = True
 ) -> go.Figure:
-    """All bands' tiles over a picture of `size` (height, width), and below them, if wanted, what the colours mean.
+    """All bands' tiles over an image of `size` (height, width), and below them, if wanted, what the colours mean.
 
     The mark in a panel's corner carries (band, tile) as its customdata.
     """
@@ -67,9 +57,7 @@ def difference_figure(
     width = min(_WIDEST_PX, (PAGE_PX - _GAP_PX * (n_columns - 1)) / n_columns)
     height = float(np.clip(width * size[0] / size[1], 80, 340))
     tiles = [tile for band in bands for tile in band.tiles]
-    captions = [caption_lines(tile.panel.caption, int(width / LETTER_PX)) for tile in tiles]
-    caption_px = _LINE_PX * max([_CAPTION_LINES if legend else 0, *map(len, captions)]) + 12
-    line_px = _HEADING_PX + height + caption_px
+    line_px = _HEADING_PX + height + captions_px(tiles, width, _CAPTION_LINES if legend else 0)
     bottom = bands_px(bands, n_columns, line_px)
     grid = PanelGrid(bottom + _LEGEND_PX * legend, size)
     for mark, tile, left, top in in_bands(grid, bands, n_columns, width + _GAP_PX, line_px):

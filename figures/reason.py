@@ -12,7 +12,7 @@ from plotly.colors import hex_to_rgb
 
 from figures.panel_grid import PAGE_PX, Panel, PanelGrid, per_line
 
-#: Colours of targets, told apart by colour-blind people and over a grey picture (Paul Tol's "vibrant"); models have
+#: Colours of targets, told apart by colour-blind people and over a grey image (Paul Tol's "vibrant"); models have
 #: others.
 TARGET_COLOURS = ("#EE3377", "#33BBEE", "#EE7733", "#009988", "#BBCC33")
 
@@ -59,7 +59,7 @@ def regions(masks: Sequence[np.ndarray], colours: Sequence[str]) -> np.ndarray:
 def _outline(mask: np.ndarray, width: int) -> np.ndarray:
     """The parts of a region (H, W) bool that are at most `width` pixels from what is outside of it."""
     height, length = mask.shape
-    wide = np.pad(mask, width, mode="edge")  # the picture's own edge is no outline
+    wide = np.pad(mask, width, mode="edge")  # the image's own edge is no outline
     inner = mask.copy()
     for y, x in ((0, width), (2 * width, width), (width, 0), (width, 2 * width)):
         inner &= wide[y : y + height, x : x + length]
@@ -74,9 +74,9 @@ def reason_figure(
     threshold: float,
     opacity: float = 1.0,
 ) -> go.Figure:
-    """On top the picture, all targets' regions and their legend; then for each target its layers and the aggregate.
+    """On top the image, all targets' regions and their legend; then for each target its layers and the aggregate.
 
-    `picture` is the address of a picture of `size` (height, width); a region is where the aggregate exceeds `threshold`
+    `picture` is the address of an image of `size` (height, width); a region is where the aggregate exceeds `threshold`
     of its maximum. The mark in a panel's corner carries (row, column) as its customdata, row `HEADER` for the one with
     the regions.
     """
@@ -133,7 +133,7 @@ def _legend_lines(left: float, threshold: float) -> list[str]:
 
 
 def _legend(grid: PanelGrid, left: float, rows: Sequence[TargetRow], lines: Sequence[str]) -> None:
-    """Right of the picture: the targets' colours, how to read the rest, and the colours of the maps."""
+    """Right of the image: the targets' colours, how to read the rest, and the colours of the maps."""
     n_letters = int((PAGE_PX - left) / 8)
     names = [textwrap.shorten(row.title, n_letters, placeholder="…") for row in rows]
     grid.say(left, 0, "<br>".join(f"{_square(row.colour)} {name}" for row, name in zip(rows, names, strict=True)), 14)

@@ -1,4 +1,4 @@
-"""A grid of pictures with words as one image file, for a slide or a report."""
+"""A grid of images with words as one image file, for a slide or a report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT_PX = 44
 
 
 def sheet(columns: Sequence[str], rows: Sequence[str], cells: Sequence[Sequence[np.ndarray | str]]) -> np.ndarray:
-    """Draw `cells[row][column]`, pictures (H, W, 3) uint8 or words, under the columns' and beside the rows' titles.
+    """Draw `cells[row][column]`, images (H, W, 3) uint8 or words, under the columns' and beside the rows' titles.
 
     Returns (height, width, 3) uint8 on white.
     """

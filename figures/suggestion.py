@@ -68,22 +68,9 @@ def histogram_figure(
     edges: np.ndarray, bins: np.ndarray, groups: dict[str, np.ndarray], colours: dict[str, str], title: str
 ) -> go.Figure:
     """Stacked bars over `edges` (B + 1,): how many images of each group, (N,) bool each, fall into each bin."""
-    centres, widths = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     figure = go.Figure()
     for name, members in groups.items():
-        counts = np.bincount(bins[members & (bins >= 0)], minlength=len(centres))
-        hover = f"%{{y}} images, {name}<br>%{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}<extra></extra>"
-        figure.add_trace(
-            go.Bar(
-                x=centres,
-                y=counts,
-                width=widths * 0.94,
-                name=name,
-                marker={"color": colours[name]},
-                customdata=np.stack([edges[:-1], edges[1:]], axis=1),
-                hovertemplate=hover,
-            )
-        )
+        figure.add_trace(histogram_bars(edges, bins[members], colours[name], name))
     figure.update_layout(
         barmode="stack",
         height=360,
@@ -95,6 +82,20 @@ def histogram_figure(
         yaxis={"title": "images"},
     )
     return figure
+
+
+def histogram_bars(edges: np.ndarray, bins: np.ndarray, colour: str, name: str = "") -> go.Bar:
+    """How many images fall into each bin: `edges` (B + 1,), `bins` (N,) int, -1 for those that fall into none."""
+    images = f"images, {name}" if name else "images"
+    return go.Bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=np.bincount(bins[bins >= 0], minlength=len(edges) - 1),
+        width=np.diff(edges) * 0.94,
+        name=name,
+        marker={"color": colour},
+        customdata=np.stack([edges[:-1], edges[1:]], axis=1),
+        hovertemplate=f"%{{y}} {images}<br>%{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}<extra></extra>",
+    )
 
 
 def accuracy_figure(

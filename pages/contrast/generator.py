@@ -14,8 +14,7 @@ from explainers.contrastive.generators import PARAMS, GeneratorRequest, ready_ma
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams, GeneratorTraining
 from explainers.contrastive.training import Snapshot, Status
 from figures.contrast_grid import losses_figure
-from figures.contrastive import crisp
-from figures.maps import tiled, to_webp
+from figures.maps import crisp, tiled, to_webp
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs

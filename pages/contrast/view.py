@@ -13,8 +13,7 @@ from explainers.contrastive.request import LARGE_RESIDUAL, Contrast, ContrastReq
 from explainers.contrastive.rule import BESIDE, WEIGHTS, RuleContrastRequest
 from explainers.registry import METHODS
 from figures.contrast_grid import Curves, Row, Small
-from figures.contrastive import changed_over, crisp, paled
-from figures.maps import colour_map, map_scale, to_png
+from figures.maps import changed_over, colour_map, crisp, map_scale, paled, to_png
 from figures.panel_grid import Panel, Tile
 from figures.sheet import sheet
 from models.card import ModelCard

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from figures.colours import MODEL_COLOURS, colour_table, model_colour
-from figures.maps import colour_map, data_uri, has_evidence, map_scale, over, shrink, tiled, to_png
+from figures.maps import changed_over, colour_map, crisp, data_uri, has_evidence, map_scale, over, shrink, tiled, to_png
 
 
 def test_red_speaks_for_blue_against_and_white_says_nothing():
@@ -85,3 +85,19 @@ def test_pictures_leave_as_png_and_webp():
 def test_tiles_lie_row_by_row_and_what_ends_the_last_row_is_empty():
     tiles = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     assert tiled(tiles, 2, empty=9).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 9, 9], [2, 2, 9, 9]]
+
+
+def test_what_is_to_add_is_red_and_what_is_to_take_away_blue():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[8:24, 12:20] = 255
+    change = np.zeros((32, 32), np.float32)
+    change[2:6, 12:20], change[26:30, 12:20] = 0.5, -0.5
+    shown = changed_over(image, change).astype(int)
+    assert shown[4, 15, 0] > shown[4, 15, 2] + 50
+    assert shown[28, 15, 2] > shown[28, 15, 0] + 50
+    assert len(set(shown[15, 15])) == 1, "the rest is grey"
+
+
+def test_small_images_stay_crisp():
+    assert crisp(np.zeros((32, 32, 3), np.uint8)).shape == (256, 256, 3)
+    assert crisp(np.zeros((300, 200, 3), np.uint8)).shape == (300, 200, 3)

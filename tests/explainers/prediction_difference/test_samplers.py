@@ -92,7 +92,7 @@ def test_marginal_sampling_leaves_the_picture_itself_out_and_counts_what_is_left
     here = (slice(None), slice(None), slice(2, 2 + SIZE), slice(3, 3 + SIZE))
     expected = {tuple(part) for part in references[[0, 1, 3]][here].flatten(1).tolist()}
     assert {tuple(part) for part in (drawn[0] * 255).round().int().flatten(1).tolist()} == expected
-    with pytest.raises(InputError, match="Expected 4 other pictures, one for each sample, got 3"):
+    with pytest.raises(InputError, match="Expected 4 other images, one for each sample, got 3"):
         sampler.draw(picture(), np.array([(2, 3)]), SIZE, range(4), 0)
 
 
