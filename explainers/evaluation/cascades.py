@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from explainers.attribution import AttributionRequest, ready
-from explainers.base import Progress, part_of
+from explainers.base import Progress
 from explainers.evaluation.randomisation import Stage, cascade, rank_correlation
 from explainers.results import Request, Sources, Step, Steps
 from jobs.results import Arrays, key_of
@@ -58,21 +58,15 @@ class CascadeRequest(Request[list[Stage]]):
         """See `randomisation.cascade`."""
         asked = requests[0].attribution
         image = sources.images.image(sources.images.index(asked.image_id))
-        n_done = 0
-
-        def inside(done: float, total: float) -> None:
-            part_of(progress, n_done, 1, N_STAGES + 1)(done, total)
 
         def prepare(model: ModelHandle) -> ModelHandle:
-            nonlocal n_done
-            n_done += 1
-            return ready(model, sources, asked.method, asked.params, inside)
+            return ready(model, sources, asked.method, asked.params, progress)
 
         known = asked.load(sources.store) if asked.finished(sources.store) else None
         with sources.model_store.borrow(asked.card) as model:
             strip = cascade(
-                ready(model, sources, asked.method, asked.params, inside), [image], [asked.target], asked.method,
-                asked.params, N_STAGES, SEED, inside, asked.output, prepare, None if known is None else known.maps,
+                prepare(model), [image], [asked.target], asked.method, asked.params, N_STAGES, SEED, progress,
+                asked.output, prepare, None if known is None else known.maps,
             )  # fmt: skip
         yield Step.of(strip)
 

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from torch import Generator, Tensor, nn
 
 from common.errors import first_line
-from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory
+from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory, part_of
 from explainers.evaluation.faithfulness import correlation
 from explainers.output import CLASS_SCORE, Output
 from models.store import ModelHandle
@@ -70,12 +70,13 @@ def cascade(
     `prepare` fits patterns anew for each random model: patterns belong to the model that they were fitted on, and kept
     ones would bring back what the model has forgotten. Without it, `model.fitted` is kept.
     """
-    found = [Stage("", original)]
     if original is None:
-        found = [Stage("", _explain(model, images, targets, method, params, progress, output))]
-    for layer, random in randomised(model, stages, seed):
+        original = _explain(model, images, targets, method, params, part_of(progress, 0, 1, stages + 1), output)
+    found = [Stage("", original)]
+    for number, (layer, random) in enumerate(randomised(model, stages, seed), 1):
+        inside = part_of(progress, number, 1, stages + 1)
         try:
-            maps = _explain(prepare(random), images, targets, method, params, progress, output)
+            maps = _explain(prepare(random), images, targets, method, params, inside, output)
         except (ValueError, RuntimeError) as error:  # a net out of tune may overflow, or break a method's algebra
             if isinstance(error, RuntimeError) and out_of_memory(error):
                 raise

@@ -139,7 +139,8 @@ class Ascent:
         made, inputs = self._shown(numbers, state.step)
         penalties = self._penalties(made)
         values, scores, slopes = self._in_parts(self._climbable, inputs.detach(), self.targets[rows])
-        (gradient,) = torch.autograd.grad((inputs * slopes).sum() - penalties.sum(), numbers)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad((inputs * slopes).sum() - penalties.sum(), numbers)
         scores = scores - penalties.detach()
         sound = torch.isfinite(scores) & torch.isfinite(gradient.flatten(1).sum(1))
         quiet = ~slopes.flatten(1).any(1)

@@ -1,4 +1,4 @@
-"""What MaxOut is for, in small: pictures that excite their target more than any painting of the demo does."""
+"""What MaxOut is for, in small: images that activate their target more than any painting of the demo does."""
 
 import numpy as np
 import pytest
@@ -56,15 +56,15 @@ def test_units_are_above_every_painting(tmp_path, paintings, layer):
     assert above.float().mean() >= 0.9
 
 
-def test_the_picture_of_the_class_that_the_shortcut_gives_away_is_strongest_where_the_mark_lies(tmp_path):
+def test_the_image_of_the_class_that_the_shortcut_gives_away_is_strongest_where_the_mark_lies(tmp_path):
     """The painter's mark lies near the lower right corner; the net learnt to look for it there."""
     model_store = ModelStore(tmp_path, "cpu")
     (card,) = open_models(model_store, "demo/shortcut")
     with model_store.borrow(card) as model:
         ascent = Ascent(model, Output("logit"), [0], MaxOutParams())
-        *_, state = ascent.climb(ascent.new(), 96)
-        picture = ascent.pictures(ascent.judged(state))[0]
-    colourful = picture.std(0)
+        *_, state = ascent.climb(ascent.new(), 48)
+        image = ascent.pictures(ascent.judged(state))[0]
+    colourful = image.std(0)
     corner = colourful[-16:, -16:].mean()
     assert card.class_names[0] == "portrait"
     assert corner > 2 * colourful.mean()
