@@ -98,9 +98,8 @@ class Trained:
     def of(cls, key: str, data: str, step: int, shape: Shape, arrays: Mapping[str, np.ndarray]) -> Trained:
         """From the weights of both networks by name, `generator.…` and `encoder.…`, float16 or float32."""
         generator, encoder = Generator(shape), Encoder(shape)
-        for name, network in (("generator", generator), ("encoder", encoder)):
-            network.load_state_dict({key: torch.tensor(arrays[f"{name}.{key}"]) for key in network.state_dict()})
-            network.eval().requires_grad_(False)
+        both = nn.ModuleDict({"generator": generator, "encoder": encoder}).eval().requires_grad_(False)
+        both.load_state_dict({name: torch.tensor(arrays[name]) for name in both.state_dict()})
         return cls(key, data, step, generator, encoder)
 
     @property

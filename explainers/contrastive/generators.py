@@ -109,7 +109,7 @@ class GeneratorRequest(Resumable[Snapshot]):
         """The weights, and what there is to see; `keep` stores the optimisers' state beside them."""
         weights = {name: value for name, value in result.arrays.items() if name.startswith(("generator.", "encoder."))}
         seen = {name: np.array(getattr(result, name)) for name in ("step", "samples", "losses", "spread", "status")}
-        return {**weights, **seen, "channels": np.array(result.samples.shape[3])}
+        return weights | seen
 
     def unpack(self, arrays: Arrays) -> Snapshot:
         """What there is to see."""
@@ -133,7 +133,7 @@ class GeneratorRequest(Resumable[Snapshot]):
             return None
         step = int(arrays["step"])
         key = key_of(generator=self.key, step=step)  # more steps make other images
-        return Trained.of(key, self.data, step, self.params.shape(int(arrays["channels"])), arrays)
+        return Trained.of(key, self.data, step, self.params.shape(arrays["samples"].shape[3]), arrays)
 
     @classmethod
     def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[Snapshot]:

@@ -88,14 +88,9 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             trained, critic, encoder = Generator(self.shape), Critic(self.shape), Encoder(self.shape)
-        self.nets: dict[str, nn.Module] = {
-            "generator": copy.deepcopy(trained).eval().requires_grad_(False),  # the moving average
-            "trained": trained.train(),
-            "critic": critic,
-            "encoder": encoder,
-        }
-        for net in self.nets.values():
-            net.to(self.device)
+        average = copy.deepcopy(trained).eval().requires_grad_(False)
+        self.nets = nn.ModuleDict({"generator": average, "trained": trained, "critic": critic, "encoder": encoder})
+        self.nets.to(self.device)
         self.optimisers = {
             "trained": torch.optim.Adam(trained.parameters(), params.learning_rate, _BETAS),
             "critic": torch.optim.Adam(critic.parameters(), params.learning_rate, _BETAS),
@@ -137,11 +132,7 @@ class Training:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that the next step depends on; `restore` takes it up again."""
-        found = {
-            f"{name}.{key}": value.detach().cpu().numpy().copy()
-            for name, net in self.nets.items()
-            for key, value in net.state_dict().items()
-        }
+        found = {name: value.cpu().numpy().copy() for name, value in self.nets.state_dict().items()}
         for name, optimiser in self.optimisers.items():
             for number, state in optimiser.state_dict()["state"].items():
                 for key, value in state.items():
@@ -150,8 +141,7 @@ class Training:
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take up the state that `arrays` gave."""
-        for name, net in self.nets.items():
-            net.load_state_dict({key: torch.tensor(arrays[f"{name}.{key}"]) for key in net.state_dict()})
+        self.nets.load_state_dict({name: torch.tensor(arrays[name]) for name in self.nets.state_dict()})
         for name, optimiser in self.optimisers.items():
             states: dict[int, dict[str, Tensor]] = {}
             for key, value in arrays.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from explainers.base import Fitted, Need, Progress, Progressive, Sampled
+from explainers.base import Fitted, Need, Progress, Sampled
 from explainers.output import CLASS_SCORE, Output
 from explainers.prediction_difference.estimate import Estimate, advance, pixels
 from explainers.prediction_difference.params import (
@@ -24,7 +24,6 @@ from explainers.prediction_difference.params import (
 )
 from explainers.prediction_difference.request import PredictionDifferenceRequest
 from explainers.prediction_difference.samplers import Gaussian, check_patch
-from explainers.prediction_difference.windows import Grid
 from models.card import ModelCard
 from models.store import ModelHandle
 
@@ -32,7 +31,7 @@ from models.store import ModelHandle
 _REFERENCES = 256
 
 
-class PredictionDifference(Progressive, Fitted):
+class PredictionDifference(Fitted):
     """How far the target falls when a window of the image is unknown (Zintgraf et al. 2017, Algorithm 1).
 
     A window's content is drawn S times, given its rim or from other images; the answer's mean over the samples stands
@@ -93,36 +92,26 @@ class PredictionDifference(Progressive, Fitted):
         found = Gaussian.fit((batch.numpy() for batch in images), side, params.per_channel)
         return {name: np.array(value) for name, value in vars(found).items()}
 
-    def refine(
+    def attribute(
         self,
         model: ModelHandle,
         inputs: Tensor,
         targets: Tensor,
         params: PredictionDifferenceParams,
         progress: Progress,
-    ) -> Iterator[Sampled]:
-        """(1, C, H, W) float32, normalised -> maps (1, H, W) float32 by finer strides, then by all samples.
+    ) -> Sampled:
+        """(1, C, H, W) float32, normalised -> maps (1, H, W) float32, in bits or the target's unit.
 
-        In bits, or the target's unit.
+        `PredictionDifferenceRequest` gives them as they are refined, too.
         """
         output = model.head if isinstance(model.head, Output) else CLASS_SCORE
         grid, effort = params.grid(model.card.input_size), params.effort
-        for image, target in zip(inputs, targets.tolist(), strict=True):
-            measure, sampler = (
-                measure_for(model.card, output, target, params.laplace),
-                sampler_for(model, image, params),
-            )
-            estimate, reached = Estimate.new(grid), None
-            for _ in advance(scored(model, output), image, grid, sampler, [measure], effort, [estimate]):
-                progress(estimate.n_done(grid, effort), grid.n_windows())
-                if estimate.stride(grid) != reached:
-                    reached = estimate.stride(grid)
-                    yield _sampled(estimate, grid, params)
-            yield _sampled(estimate, grid, params)
-
-
-def _sampled(estimate: Estimate, grid: Grid, params: PredictionDifferenceParams) -> Sampled:
-    return Sampled(*(torch.from_numpy(part)[None] for part in estimate.map(grid.size, params.effort.shortens)))
+        (image,), (target,) = inputs, targets.tolist()
+        measure = measure_for(model.card, output, target, params.laplace)
+        sampler, estimate = sampler_for(model, image, params), Estimate.new(grid)
+        for _ in advance(scored(model, output), image, grid, sampler, [measure], effort, [estimate]):
+            progress(estimate.n_done(grid, effort), grid.n_windows())
+        return Sampled(*(torch.from_numpy(part)[None] for part in estimate.map(grid.size, effort.shortens)))
 
 
 def _patch_side(model: ModelHandle, params: PredictionDifferenceParams) -> int:
