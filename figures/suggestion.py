@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from suggestion.views import QUADRANTS, SURE, Scatter
+from suggestion.views import CONFIDENT, QUADRANTS, Scatter
 
 _LINE = "rgba(128,128,128,0.9)"
 
@@ -30,17 +30,22 @@ def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
         )
     )
     top = max(2, n_models)
-    low = min(float(scatter.confidence.min(initial=1.0)) - 0.03, SURE - 0.12)
+    low = min(float(scatter.confidence.min(initial=1.0)) - 0.03, CONFIDENT - 0.12)
     figure.add_shape(
-        type="line", x0=SURE, x1=SURE, y0=0.25, y1=top + 0.65, line={"color": _LINE, "width": 1, "dash": "dot"}
+        type="line",
+        x0=CONFIDENT,
+        x1=CONFIDENT,
+        y0=0.25,
+        y1=top + 0.65,
+        line={"color": _LINE, "width": 1, "dash": "dot"},
     )
     figure.add_shape(type="line", x0=low, x1=1.02, y0=1.5, y1=1.5, line={"color": _LINE, "width": 1, "dash": "dot"})
-    for (sure, agreed), words in QUADRANTS.items():
+    for (confident, agree), words in QUADRANTS.items():
         figure.add_annotation(
-            x=1.015 if sure else low,
-            y=0.28 if agreed else top + 0.62,
-            xanchor="right" if sure else "left",
-            yanchor="bottom" if agreed else "top",
+            x=1.015 if confident else low,
+            y=0.28 if agree else top + 0.62,
+            xanchor="right" if confident else "left",
+            yanchor="bottom" if agree else "top",
             text=f"<b>{words}</b> ({scatter.counts[words]:,})",
             showarrow=False,
             font={"size": 13},

@@ -8,15 +8,15 @@ import numpy as np
 
 from suggestion.table import NONE, Predictions
 
-#: Mean top-1 probability from which the models count as sure.
-SURE = 0.7
+#: Mean top-1 probability from which the models count as confident.
+CONFIDENT = 0.7
 
-#: The four quadrants: (sure, agreed) -> words.
+#: The four quadrants: (confident, agree) -> words.
 QUADRANTS = {
-    (True, True): "sure and agreed",
-    (True, False): "sure but split",
-    (False, True): "unsure, agreed",
-    (False, False): "unsure and split",
+    (True, True): "Confident, agree",
+    (True, False): "Confident, disagree",
+    (False, True): "Unsure, agree",
+    (False, False): "Unsure, disagree",
 }
 
 
@@ -87,8 +87,8 @@ def scatter(predictions: Predictions, kept: np.ndarray, seed: int = 0) -> Scatte
     confidence, n_classes = mean_confidence(predictions), n_predicted_classes(predictions)
     jitter = np.random.default_rng(seed).uniform(-0.36, 0.36, len(predictions)).astype(np.float32)
     index = np.flatnonzero(kept)
-    sure, agreed = confidence[index] >= SURE, n_classes[index] == 1
-    counts = {words: int(((sure == s) & (agreed == a)).sum()) for (s, a), words in QUADRANTS.items()}
+    confident, agree = confidence[index] >= CONFIDENT, n_classes[index] == 1
+    counts = {words: int(((confident == c) & (agree == a)).sum()) for (c, a), words in QUADRANTS.items()}
     return Scatter(index, confidence[index], n_classes[index], (n_classes + jitter).astype(np.float32)[index], counts)
 
 

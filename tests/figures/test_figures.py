@@ -17,7 +17,7 @@ def points():
     index = np.array([3, 5, 8])
     confidence = np.array([0.9, 0.5, 0.8], dtype=np.float32)
     n_classes = np.array([1, 2, 3], dtype=np.int32)
-    counts = {"sure and agreed": 1, "sure but split": 1, "unsure, agreed": 0, "unsure and split": 1}
+    counts = {"Confident, agree": 1, "Confident, disagree": 1, "Unsure, agree": 0, "Unsure, disagree": 1}
     return Scatter(index, confidence, n_classes, n_classes.astype(np.float32), counts)
 
 
@@ -48,7 +48,7 @@ def test_fifty_thousand_points_weigh_little():
         y,
         y.astype(np.int32),
         y,
-        {"sure and agreed": n_points, "sure but split": 0, "unsure, agreed": 0, "unsure and split": 0},
+        {"Confident, agree": n_points, "Confident, disagree": 0, "Unsure, agree": 0, "Unsure, disagree": 0},
     )
     assert len(scatter_figure(many, 4).to_json()) < 700_000
 

@@ -52,7 +52,7 @@ def test_a_point_stays_where_it_is_when_others_are_filtered_out(answers):
 
 def test_the_quadrants_count_every_point_once(answers):
     points = scatter(answers, np.ones(6, dtype=bool))
-    assert points.counts == {"sure and agreed": 2, "sure but split": 1, "unsure, agreed": 2, "unsure and split": 1}
+    assert points.counts == {"Confident, agree": 2, "Confident, disagree": 1, "Unsure, agree": 2, "Unsure, disagree": 1}
     assert set(points.counts) == set(QUADRANTS.values())
 
 
