@@ -11,6 +11,7 @@ import numpy as np
 
 from explainers.attribution import AttributionRequest, ready
 from explainers.base import Progress
+from explainers.evaluation.faithfulness import explained_by
 from explainers.evaluation.randomisation import Stage, cascade, rank_correlation
 from explainers.results import Request, Sources, Step, Steps
 from jobs.results import Arrays, key_of
@@ -58,16 +59,15 @@ class CascadeRequest(Request[list[Stage]]):
         """See `randomisation.cascade`."""
         asked = requests[0].attribution
         image = sources.images.image(sources.images.index(asked.image_id))
+        explain = explained_by(asked.method, [asked.target], asked.params, asked.output)
 
         def prepare(model: ModelHandle) -> ModelHandle:
             return ready(model, sources, asked.method, asked.params, progress)
 
         known = asked.load(sources.store) if asked.finished(sources.store) else None
         with sources.model_store.borrow(asked.card) as model:
-            strip = cascade(
-                prepare(model), [image], [asked.target], asked.method, asked.params, N_STAGES, SEED, progress,
-                asked.output, prepare, None if known is None else known.maps,
-            )  # fmt: skip
+            original = None if known is None else known.maps
+            strip = cascade(explain, prepare(model), [image], N_STAGES, SEED, progress, prepare, original)
         yield Step.of(strip)
 
 

@@ -7,6 +7,7 @@ that the model was trained on, and a map may be right where a mask says otherwis
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -132,16 +133,26 @@ def share_seen(attribution: np.ndarray, mask: np.ndarray) -> float:
     return float((mask & seen).sum() / seen.sum())
 
 
+#: How images (H, W, 3) uint8 are explained, whatever the model: maps (N, h, w) float32.
+Explain = Callable[[ModelHandle, Sequence[np.ndarray], Progress], np.ndarray]
+
+
+def explained_by(
+    method: Explainer, targets: Sequence[int], params: ExplainerParams, output: Output = CLASS_SCORE
+) -> Explain:
+    """`method` at these settings, towards `targets` (columns of `output`), one for each image."""
+    return lambda model, images, progress: (
+        method.explain(model, images, [""] * len(images), targets, params, progress, output).maps
+    )
+
+
 def sensitivity(
-    method: Explainer,
+    explain: Explain,
     model: ModelHandle,
-    images: list[np.ndarray],
+    images: Sequence[np.ndarray],
     maps: np.ndarray,
-    targets: list[int],
-    params: ExplainerParams,
     shift_px: int = 2,
     progress: Progress = nobody,
-    output: Output = CLASS_SCORE,
 ) -> np.ndarray:
     """How much each map changes when its image moves a little (N,): 0 is the same, 1 is nothing alike, at most 2.
 
@@ -151,7 +162,7 @@ def sensitivity(
     of both maps on the part that both images share. A single move, so no maximum; a correlation, so the map's scale
     plays no part. Two maps without any contrast are the same; one without and one with are nothing alike.
 
-    `images` (H, W, 3) uint8 each; `maps` (N, h, w), what `method` said about them towards `targets`.
+    `images` (H, W, 3) uint8 each; `maps` (N, h, w), what `explain` said about them.
     """
     preprocessing = model.card.preprocessing
     crops = [preprocessing.crop(image) for image in images]
@@ -161,8 +172,7 @@ def sensitivity(
     rows, columns = (np.maximum(np.arange(side) - shift_px, 0) for side in (height, width))
     moved = [crop[rows][:, columns] for crop in crops]
     shown = [np.repeat(crop, 3, 2) if crop.shape[2] == 1 else crop for crop in moved]
-    ids = [""] * len(shown)
-    again = method.explain(uncropped, shown, ids, targets, params, progress, output).maps
+    again = explain(uncropped, shown, progress)
     first, second = (_resized(part, height, width) for part in (maps, again))
     first = first[:, : height - shift_px, : width - shift_px]
     second = second[:, shift_px:, shift_px:]

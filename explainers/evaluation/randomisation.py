@@ -18,9 +18,8 @@ from scipy.stats import rankdata
 from torch import Generator, Tensor, nn
 
 from common.errors import first_line
-from explainers.base import Explainer, ExplainerParams, Progress, nobody, out_of_memory, part_of
-from explainers.evaluation.faithfulness import correlation
-from explainers.output import CLASS_SCORE, Output
+from explainers.base import Progress, nobody, out_of_memory, part_of
+from explainers.evaluation.faithfulness import Explain, correlation
 from models.store import ModelHandle
 
 #: From this rank correlation on, a map "keeps its image although the model is random": more of the order of its
@@ -44,15 +43,12 @@ class Stage:
 
 
 def cascade(
+    explain: Explain,
     model: ModelHandle,
     images: Sequence[np.ndarray],
-    targets: Sequence[int],
-    method: Explainer,
-    params: ExplainerParams,
     stages: int = 6,
     seed: int = 0,
     progress: Progress = nobody,
-    output: Output = CLASS_SCORE,
     prepare: Callable[[ModelHandle], ModelHandle] = lambda model: model,
     original: np.ndarray | None = None,
 ) -> list[Stage]:
@@ -71,12 +67,11 @@ def cascade(
     ones would bring back what the model has forgotten. Without it, `model.fitted` is kept.
     """
     if original is None:
-        original = _explain(model, images, targets, method, params, part_of(progress, 0, 1, stages + 1), output)
+        original = explain(model, images, part_of(progress, 0, 1, stages + 1))
     found = [Stage("", original)]
     for number, (layer, random) in enumerate(randomised(model, stages, seed), 1):
-        inside = part_of(progress, number, 1, stages + 1)
         try:
-            maps = _explain(prepare(random), images, targets, method, params, inside, output)
+            maps = explain(prepare(random), images, part_of(progress, number, 1, stages + 1))
         except (ValueError, RuntimeError) as error:  # a net out of tune may overflow, or break a method's algebra
             if isinstance(error, RuntimeError) and out_of_memory(error):
                 raise
@@ -152,18 +147,6 @@ def _forget(module: nn.Module, generator: Generator) -> None:
                 parameter.copy_(parameter.flatten()[shuffled].view(parameter.shape))
 
 
-def _explain(
-    model: ModelHandle,
-    images: Sequence[np.ndarray],
-    targets: Sequence[int],
-    method: Explainer,
-    params: ExplainerParams,
-    progress: Progress,
-    output: Output,
-) -> np.ndarray:
-    return method.explain(model, images, [""] * len(images), targets, params, progress, output).maps
-
-
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation (N,) of |maps|, (N, h, w) each, in [-1, 1] (Adebayo et al. 2018, section 3.1).
 
@@ -177,15 +160,12 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def randomisation_check(
+    explain: Explain,
     model: ModelHandle,
     images: Sequence[np.ndarray],
     maps: np.ndarray,
-    targets: Sequence[int],
-    method: Explainer,
-    params: ExplainerParams,
     seed: int = 0,
     progress: Progress = nobody,
-    output: Output = CLASS_SCORE,
     prepare: Callable[[ModelHandle], ModelHandle] = lambda model: model,
 ) -> tuple[np.ndarray, str]:
     """Rank correlation (N,) of |`maps`| with those of the model all random, and why it is NaN where it is.
@@ -193,7 +173,7 @@ def randomisation_check(
     The last stage of the cascade alone. Low is good; from `KEEPS` on, the map keeps its image although the model is
     random.
     """
-    *_, last = cascade(model, images, targets, method, params, 1, seed, progress, output, prepare, original=maps)
+    *_, last = cascade(explain, model, images, 1, seed, progress, prepare, original=maps)
     if last.maps is None:
         return np.full(len(maps), np.nan), f"The random model has no map: {last.reason}"
     similarity = rank_correlation(maps, last.maps)

@@ -15,6 +15,7 @@ from common.errors import InputError, did_you_mean
 from explainers.attribution import AttributionRequest, ready
 from explainers.base import Attribution, Progress, nobody, part_of
 from explainers.evaluation.faithfulness import (
+    explained_by,
     insertion_deletion,
     pointing_game,
     relevance_mass,
@@ -155,28 +156,24 @@ class Measuring:
     """Measuring of several maps of one method and model at once, while the model is borrowed."""
 
     def __init__(
-        self,
-        model: ModelHandle,
-        sources: Sources,
-        requests: Sequence[AttributionRequest],
-        progress: Progress,
+        self, model: ModelHandle, sources: Sources, requests: Sequence[AttributionRequest], progress: Progress
     ) -> None:
         self.requests, self.sources, self.progress = requests, sources, progress
         self.first = requests[0]
         self.model = self._prepare(model)
         images = sources.images
         self.pixels = [images.image(images.index(request.image_id)) for request in requests]
-        self.ids = [request.image_id for request in requests]
         self.targets = [request.target for request in requests]
+        self._explain = explained_by(self.first.method, self.targets, self.first.params, self.first.output)
 
     def _prepare(self, model: ModelHandle) -> ModelHandle:
         return ready(model, self.sources, self.first.method, self.first.params, self.progress)
 
     def explain(self) -> Attribution:
         """The maps."""
-        first = self.first
+        first, ids = self.first, [request.image_id for request in self.requests]
         return first.method.explain(
-            self.model, self.pixels, self.ids, self.targets, first.params, self.progress, first.output
+            self.model, self.pixels, ids, self.targets, first.params, self.progress, first.output
         )
 
     def measure(self, attribution: Attribution, lacking: frozenset[str]) -> None:
@@ -222,7 +219,7 @@ class Measuring:
 
     def _on_masks(self, row: int, flat: np.ndarray) -> dict[str, OnMask]:
         """One map against each mask of its image, by the masks' digests."""
-        index = self.sources.images.index(self.ids[row])
+        index = self.sources.images.index(self.requests[row].image_id)
         placed = self.model.card.preprocessing.to_image(flat, *self.pixels[row].shape[:2])
         figures = {}
         for kind, mask_id in self.sources.images.mask_ids[index].items():
@@ -233,16 +230,11 @@ class Measuring:
         return figures
 
     def _randomisation(self, attribution: Attribution) -> _Taken:
-        method, params, output = self.first.method, self.first.params, self.first.output
-        similarity, reason = randomisation_check(
-            self.model, self.pixels, attribution.maps, self.targets, method, params, SEED, self.progress, output,
-            self._prepare,
-        )  # fmt: skip
-        return {"randomisation": (similarity, reason)}
+        check = randomisation_check(
+            self._explain, self.model, self.pixels, attribution.maps, SEED, self.progress, self._prepare
+        )
+        return {"randomisation": check}
 
     def _sensitivity(self, attribution: Attribution) -> _Taken:
-        method, params, output = self.first.method, self.first.params, self.first.output
-        changes = sensitivity(
-            method, self.model, self.pixels, attribution.maps, self.targets, params, SHIFT_PX, self.progress, output
-        )
+        changes = sensitivity(self._explain, self.model, self.pixels, attribution.maps, SHIFT_PX, self.progress)
         return {"sensitivity": (changes, "")}

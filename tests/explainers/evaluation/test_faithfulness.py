@@ -12,6 +12,7 @@ from explainers.base import Explainer, ExplainerParams
 from explainers.evaluation import faithfulness
 from explainers.evaluation.faithfulness import (
     correlation,
+    explained_by,
     insertion_deletion,
     pointing_game,
     relevance_mass,
@@ -199,7 +200,9 @@ def test_a_map_that_moves_with_its_picture_is_not_sensitive(model_store, channel
     with model_store.borrow(add(model_store, net, channels=channels)) as model:
         for method, change in ((Brightness(), 0), (Fixed(), 1)):
             maps = method.explain(model, pictures(3), ["a", "b", "c"], [0, 1, 2]).maps
-            found = sensitivity(method, model, pictures(3), maps, [0, 1, 2], ExplainerParams(), shift_px=3)
+            found = sensitivity(
+                explained_by(method, [0, 1, 2], ExplainerParams()), model, pictures(3), maps, shift_px=3
+            )
             np.testing.assert_allclose(found, change, atol=0.1 if change else 1e-6)
 
 
@@ -211,14 +214,14 @@ def test_sensitivity_shifts_what_the_model_sees_whatever_the_size_of_the_picture
         with model_store.borrow(card) as model:
             model = replace(model, card=changed)
             maps = Brightness().explain(model, wide, ["a", "b"], [0, 1]).maps
-            found = sensitivity(Brightness(), model, wide, maps, [0, 1], ExplainerParams())
+            found = sensitivity(explained_by(Brightness(), [0, 1], ExplainerParams()), model, wide, maps)
         np.testing.assert_allclose(found, 0, atol=1e-6)
 
 
 def test_sensitivity_of_a_real_method_is_finite_and_above_zero(model_store):
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         maps = Saliency().explain(model, pictures(2), ["a", "b"], [0, 1]).maps
-        found = sensitivity(Saliency(), model, pictures(2), maps, [0, 1], ExplainerParams())
+        found = sensitivity(explained_by(Saliency(), [0, 1], ExplainerParams()), model, pictures(2), maps)
     assert ((found > 1e-3) & (found < 2)).all()
 
 

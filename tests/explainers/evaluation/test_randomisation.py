@@ -7,6 +7,7 @@ from torch import nn
 
 from common.errors import InputError
 from explainers.base import Explainer, ExplainerParams, Need
+from explainers.evaluation.faithfulness import explained_by
 from explainers.evaluation.randomisation import (
     KEEPS,
     cascade,
@@ -54,7 +55,7 @@ def test_the_cascade_leaves_the_borrowed_model_untouched(model_store, net):
     module = seeded(NETS[net])
     card, before = add(model_store, module), state_of(module)
     with model_store.borrow(card) as model:
-        found = cascade(model, pictures(), [0, 1], Saliency(), PARAMS, stages=3)
+        found = cascade(explained_by(Saliency(), [0, 1], PARAMS), model, pictures(), stages=3)
         assert state_of(module) == before
     assert found[0].layer == ""
     assert len(found) == 4
@@ -126,7 +127,8 @@ def test_the_same_seed_gives_the_same_cascade_and_another_seed_another(model_sto
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         torch.manual_seed(1)
         first, again, other = (
-            cascade(model, pictures(), [0, 1], Saliency(), PARAMS, stages=2, seed=seed)[-1].maps for seed in (0, 0, 1)
+            cascade(explained_by(Saliency(), [0, 1], PARAMS), model, pictures(), stages=2, seed=seed)[-1].maps
+            for seed in (0, 0, 1)
         )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -135,13 +137,13 @@ def test_the_same_seed_gives_the_same_cascade_and_another_seed_another(model_sto
 def test_the_global_random_state_is_left_alone(model_store):
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         before = torch.get_rng_state()
-        cascade(model, pictures(), [0, 1], Saliency(), PARAMS)
+        cascade(explained_by(Saliency(), [0, 1], PARAMS), model, pictures())
         assert torch.equal(before, torch.get_rng_state())
 
 
 def check(model, method, params=PARAMS):
     maps = method.explain(model, pictures(4), list("abcd"), [0, 1, 2, 3], params).maps
-    return randomisation_check(model, pictures(4), maps, [0, 1, 2, 3], method, params)
+    return randomisation_check(explained_by(method, [0, 1, 2, 3], params), model, pictures(4), maps)
 
 
 def test_a_map_that_knows_nothing_of_the_model_keeps_its_picture(model_store):
@@ -158,7 +160,7 @@ def test_saliency_notices_that_the_model_has_forgotten(model_store):
 
 def test_a_random_model_that_cannot_be_explained_is_said_so(model_store):
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
-        stages = cascade(model, pictures(), [0, 1], Choosy(), PARAMS, stages=2)
+        stages = cascade(explained_by(Choosy(), [0, 1], PARAMS), model, pictures(), stages=2)
         found = check(model, Choosy())
     assert stages[0].maps is not None
     assert [stage.maps for stage in stages[1:]] == [None, None]
@@ -176,7 +178,7 @@ def test_running_out_of_memory_is_no_finding(model_store, monkeypatch):
 
         monkeypatch.setattr(Edges, "attribute", scarce)
         with pytest.raises(RuntimeError, match="memory"):
-            randomisation_check(model, pictures(), maps, [0, 1], Edges(), PARAMS)
+            randomisation_check(explained_by(Edges(), [0, 1], PARAMS), model, pictures(), maps)
 
 
 def test_patterns_are_fitted_anew_where_there_is_a_way_to_and_kept_else(model_store):
@@ -189,15 +191,15 @@ def test_patterns_are_fitted_anew_where_there_is_a_way_to_and_kept_else(model_st
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         model = fit(model)
         maps = Fitted().explain(model, pictures(), ["a", "b"], [0, 1]).maps
-        kept = randomisation_check(model, pictures(), maps, [0, 1], Fitted(), PARAMS)
-        anew = randomisation_check(model, pictures(), maps, [0, 1], Fitted(), PARAMS, prepare=fit)
+        kept = randomisation_check(explained_by(Fitted(), [0, 1], PARAMS), model, pictures(), maps)
+        anew = randomisation_check(explained_by(Fitted(), [0, 1], PARAMS), model, pictures(), maps, prepare=fit)
     np.testing.assert_allclose(kept[0], 1)
     assert (np.abs(anew[0]) < KEEPS).all()
 
 
 def test_a_methods_own_layer_is_found_in_the_random_model(model_store):
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
-        stages = cascade(model, pictures(), [0, 1], GradCAM(), GradCAM.Params(layer="2"), stages=2)
+        stages = cascade(explained_by(GradCAM(), [0, 1], GradCAM.Params(layer="2")), model, pictures(), stages=2)
     assert all(stage.maps.shape == (2, 32, 32) for stage in stages)
 
 
@@ -210,13 +212,13 @@ def test_a_cascade_can_be_cancelled(model_store):
 
     with model_store.borrow(card) as model:
         with pytest.raises(KeyboardInterrupt):
-            cascade(model, pictures(), [0, 1], Saliency(), PARAMS, progress=cancel)
+            cascade(explained_by(Saliency(), [0, 1], PARAMS), model, pictures(), progress=cancel)
         assert state_of(module) == before
 
 
 def test_a_bad_target_is_refused_before_anything_is_forgotten(model_store):
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model, pytest.raises(InputError, match="class"):
-        cascade(model, pictures(), [0, 99], Saliency(), PARAMS)
+        cascade(explained_by(Saliency(), [0, 99], PARAMS), model, pictures())
 
 
 def test_rank_correlation_is_that_of_scipy_on_magnitudes():
