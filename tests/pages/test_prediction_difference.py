@@ -275,7 +275,7 @@ def test_the_page_says_whose_pictures_windows_are_drawn_from(page, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"window": 64}, "Expected pictures of at least 68 × 68 pixels, the window and its rim"),
+        ({"window": 64}, "Expected images of at least 68 × 68 pixels, the window and its rim"),
         ({"stride": 9}, "A longer stride leaves gaps between the windows"),
         ({"samples": 5}, "Expected an even number of samples"),
         ({"samples": 20, "sampling": "marginal"}, "take fewer samples or conditional sampling"),
