@@ -125,7 +125,7 @@ def _write(paths: Paths, images: ImageSet, request: ContrastRequest, found: Cont
 
 def image_of(contrast: Contrast) -> np.ndarray:
     """Input, rebuilt, the difference over the input in grey, changed; below them the morph: (H, W, 3) uint8."""
-    from figures.contrastive import changed_over
+    from figures.maps import changed_over
 
     image, rebuilt, changed = (_rgb(values) for values in (contrast.picture, contrast.rebuilt, contrast.changed))
     above = np.concatenate([image, rebuilt, changed_over(image, contrast.difference), changed], 1)

@@ -100,18 +100,20 @@ class PredictionDifference(Fitted):
         params: PredictionDifferenceParams,
         progress: Progress,
     ) -> Sampled:
-        """(1, C, H, W) float32, normalised -> maps (1, H, W) float32, in bits or the target's unit.
+        """Maps (N, h, w) float32 of `inputs` (N, C, h, w) float32, normalised, in bits or the target's unit.
 
         `PredictionDifferenceRequest` gives them as they are refined, too.
         """
         output = model.head if isinstance(model.head, Output) else CLASS_SCORE
         grid, effort = params.grid(model.card.input_size), params.effort
-        (image,), (target,) = inputs, targets.tolist()
-        measure = measure_for(model.card, output, target, params.laplace)
-        sampler, estimate = sampler_for(model, image, params), Estimate.new(grid)
-        for _ in advance(scored(model, output), image, grid, sampler, [measure], effort, [estimate]):
-            progress(estimate.n_done(grid, effort), grid.n_windows())
-        return Sampled(*(torch.from_numpy(part)[None] for part in estimate.map(grid.size, effort.shortens)))
+        found = []
+        for image, target in zip(inputs, targets.tolist(), strict=True):
+            measure = measure_for(model.card, output, target, params.laplace)
+            sampler, estimate = sampler_for(model, image, params), Estimate.new(grid)
+            for _ in advance(scored(model, output), image, grid, sampler, [measure], effort, [estimate]):
+                progress(estimate.n_done(grid, effort), grid.n_windows())
+            found.append(estimate.map(grid.size, effort.shortens))
+        return Sampled(*(torch.from_numpy(np.stack(part)) for part in zip(*found, strict=True)))
 
 
 def _patch_side(model: ModelHandle, params: PredictionDifferenceParams) -> int:
