@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import InputError, did_you_mean
+from common.errors import check_known
 from explainers.base import Explainer
 from explainers.methods.activation import Activation
 from explainers.methods.attention import AttentionRollout, GradientRollout, LeGrad
@@ -77,7 +77,5 @@ METHODS: dict[str, Explainer] = {
 
 def method(name: str) -> Explainer:
     """The method called `name`; raises `InputError` with the nearest names for an unknown one."""
-    if name not in METHODS:
-        cure = did_you_mean(name, METHODS) or f"Known: {', '.join(METHODS)}."
-        raise InputError("an explanation method", repr(name), cure)
+    check_known(name, METHODS, "an explanation method")
     return METHODS[name]
