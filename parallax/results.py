@@ -64,7 +64,7 @@ def compute_and_write(
             compute_missing(replace(sources, say=progress.describe), requests, failures, progress, show)
     finally:
         for request in requests:
-            if facts_file is not None or request.finished(sources.store):
+            if request.key not in facts and (facts_file is not None or request.finished(sources.store)):
                 show(request)  # also what somebody else has computed meanwhile
         if facts_file is not None:
             found = [facts[request.key] for request in requests if request.key in facts]
