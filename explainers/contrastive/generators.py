@@ -79,11 +79,6 @@ class GeneratorRequest(Resumable[Snapshot]):
         return f"Generator of {self.params.side} px"
 
     @property
-    def how_far(self) -> int:
-        """The steps."""
-        return self.params.steps
-
-    @property
     def size(self) -> float:
         """The steps."""
         return self.params.steps

@@ -107,13 +107,10 @@ class Training:
 
         A training that breaks or collapses goes back to its last good state, and stops there.
         """
-        room = np.full(max(0, until - self.step), np.nan, dtype=np.float32)
-        losses, self.losses = np.concatenate([self.losses, room]), self.losses
         while self.step < until and self.status == Status.OK:
-            losses[self.step] = self._advance()
+            self.losses = np.append(self.losses, np.float32(self._advance()))
             self.step += 1
-            self.losses = losses[: self.step]
-            if not np.isfinite(losses[self.step - 1]):
+            if not np.isfinite(self.losses[-1]):
                 self._go_back(Status.NOT_FINITE)
             elif self.step % _LOOK_EVERY == 0:
                 spread = self._samples()[1]

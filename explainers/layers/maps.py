@@ -30,21 +30,18 @@ ORDERS = (STRONGEST, PEAK, NUMBER)
 DIFFER = "differ"
 
 
-def unit_maps(model: ModelHandle, inputs: Tensor, names: Sequence[str]) -> list[np.ndarray]:
-    """Every unit's answer in each of the layers `names`, from one forward pass of one image.
+def unit_maps(model: ModelHandle, inputs: Tensor, name: str) -> np.ndarray:
+    """Every unit's answer in the layer `name`, from one forward pass of one image.
 
-    `inputs` (1, C, H, W) float32, normalised -> (units, h, w) float32 for each layer with a grid (class and register
-    tokens have no place on it), (units,) for the others. Raises `InputError` for a layer that is none, or has no units.
+    `inputs` (1, C, H, W) float32, normalised -> (units, h, w) float32 for a layer with a grid (class and register
+    tokens have no place on it), else (units,). Raises `InputError` for a layer that is none, or has no units.
     """
-    layers = [check_layer(model.card, name) for name in names]
-    modules = [model.layer(layer.name) for layer in layers]
-    with torch.inference_mode(), capture(*modules) as outputs:
+    layer = check_layer(model.card, name)
+    module = model.layer(layer.name)
+    with torch.inference_mode(), capture(module) as outputs:
         model.logits(inputs)
-    found = []
-    for layer, module in zip(layers, modules, strict=True):
-        units = as_maps(outputs[module], layer) if layer.spatial is not None else as_units(outputs[module], layer)
-        found.append(units[0].float().cpu().contiguous().numpy())
-    return found
+    units = as_maps(outputs[module], layer) if layer.spatial is not None else as_units(outputs[module], layer)
+    return units[0].float().cpu().contiguous().numpy()
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class UnitMapsRequest(Request[np.ndarray]):
         (request,) = requests
         card, image = request.card, sources.images.image(sources.images.index(request.image_id))
         with sources.model_store.borrow(card) as model:
-            (values,) = unit_maps(model, model.normalise(card.preprocessing.crop(image)[None]), [request.layer])
+            values = unit_maps(model, model.normalise(card.preprocessing.crop(image)[None]), request.layer)
         if not np.isfinite(values).all():
             received = f"NaN or infinity from {card.name}"
             raise InputError(f"finite values in {request.layer}", received, "Check the model's weights.")

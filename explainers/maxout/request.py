@@ -106,11 +106,6 @@ class MaxOutRequest(Resumable[MaxOutImages]):
         return self.output.title(self.card, self.target)
 
     @property
-    def how_far(self) -> int:
-        """The iterations."""
-        return self.params.iterations
-
-    @property
     def size(self) -> float:
         """The iterations."""
         return self.params.iterations

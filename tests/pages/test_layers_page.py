@@ -145,10 +145,10 @@ def test_a_layer_that_fails_is_said_and_the_other_model_stays(page, monkeypatch)
     vgg = page.session_state["session"].models[0]
     unit_maps = maps.unit_maps
 
-    def fail(model, inputs, names):
-        if names == ["features.9"]:
+    def fail(model, inputs, name):
+        if name == "features.9":
             raise RuntimeError("this layer is out of order")
-        return unit_maps(model, inputs, names)
+        return unit_maps(model, inputs, name)
 
     monkeypatch.setattr(maps, "unit_maps", fail)
     page.selectbox(key=f"layers_layer_{vgg}").set_value("features.9").run()

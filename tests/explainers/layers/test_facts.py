@@ -59,7 +59,8 @@ def test_unit_maps_are_those_of_the_layer_and_what_is_no_layer_is_said(sources, 
     assert list(failures) == [wanted[1].key]
     assert "a layer of plain" in failures[wanted[1].key]
     with model_store.borrow(card) as model:
-        expected = unit_maps(model, model.normalise(images.image(1)[None]), ["0", "8"])
+        inputs = model.normalise(images.image(1)[None])
+        expected = [unit_maps(model, inputs, layer) for layer in ("0", "8")]
     for request, values in zip(wanted[::2], expected, strict=True):
         np.testing.assert_array_equal(request.load(sources.store), values)
 

@@ -28,7 +28,7 @@ def test_every_layers_maps_are_its_output_and_the_model_is_given_back_as_it_was(
             model.module(inputs)
         for handle in handles:
             handle.remove()
-        found = unit_maps(model, inputs, [layer.name for layer in layers])
+        found = [unit_maps(model, inputs, layer.name) for layer in layers]
         assert state_of(model.module) == before
     for layer, values in zip(layers, found, strict=True):
         assert values.dtype == np.float32

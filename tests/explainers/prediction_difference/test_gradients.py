@@ -119,7 +119,7 @@ def test_where_windows_feel_each_other_control_variates_come_closer_than_as_many
             return 8 * self.answer((weights * seen.tanh()).sum(1))
 
     module, evidence = seeded(Mixing), WeightOfEvidence(1, 1e5, 2)
-    exact = estimate_of(model_store, module, Effort(60, converged=0), evidence).map(SIZE, shared=False)[0]
+    exact = estimate_of(model_store, module, Effort(10, converged=0), evidence).map(SIZE, shared=False)[0]
     first = estimate_of(
         model_store, module, measure=evidence, until=lambda estimate: np.isfinite(estimate.controls[0]).all()
     )
@@ -149,7 +149,7 @@ def test_models_that_can_be_followed_or_have_no_gradient_get_their_control_varia
 
 @pytest.mark.parametrize(("px", "n"), [(PX, 3), (12, 1)])
 def test_small_images_get_fewer_pairs_and_targets_get_what_each_gets_alone(model_store, px, n):
-    module, grid = seeded(lambda: Square(px, n_classes=3)), Grid(px, px, SIZE, 1)
+    module, grid = seeded(lambda: Square(px, n_classes=3)), Grid(px, px, SIZE, 2)
     measures = [WeightOfEvidence(target, 1e5, 3) for target in range(3)]
     inputs = (pixels()[:, :px, :px] - 0.5) / 0.25
 
