@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from common.errors import first_line
+from common.errors import check_known, first_line
 from explainers.attribution import AttributionRequest, request_for
 from explainers.base import Explainer, Progress, nobody, out_of_memory, part_of
 from explainers.evaluation.trust import (
@@ -19,7 +19,6 @@ from explainers.evaluation.trust import (
     Figures,
     Measuring,
     OnMask,
-    check_names,
     found,
     lacking_figures,
 )
@@ -102,7 +101,8 @@ def evaluate(
     relevance the masks hold than a map that says the same everywhere would lay on them; `reason`: why the method does
     not apply, or what failed.
     """
-    check_names(which)
+    for name in which:
+        check_known(name, FIGURES, "a figure of trust")
     store, images = sources.store, sources.images
     ids = list(images.ids if image_ids is None else image_ids)
     failures = {} if failures is None else failures

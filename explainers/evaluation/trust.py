@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.errors import InputError, did_you_mean
+from common.errors import check_known
 from explainers.attribution import AttributionRequest, ready
 from explainers.base import Attribution, Progress, nobody, part_of
 from explainers.evaluation.faithfulness import (
@@ -121,7 +121,8 @@ def measure(
 
     Raises `InputError` for a figure that there is none of, or when the method cannot explain the model.
     """
-    check_names(which)
+    for name in which:
+        check_known(name, FIGURES, "a figure of trust")
     store, images = sources.store, sources.images
     lacking = lacking_figures(store, images, request, which)
     if lacking:
@@ -131,14 +132,6 @@ def measure(
             work.measure(attribution, lacking)
     progress(1, 1)
     return found(store, images, request)
-
-
-def check_names(which: Sequence[str]) -> None:
-    """Raise `InputError` for a figure that there is none of."""
-    for name in which:
-        if name not in FIGURES:
-            cure = did_you_mean(name, FIGURES) or f"Known: {', '.join(FIGURES)}."
-            raise InputError("a figure of trust", repr(name), cure)
 
 
 def lacking_figures(

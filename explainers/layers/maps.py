@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import InputError, did_you_mean
+from common.errors import InputError, check_known
 from explainers.base import Progress
 from explainers.results import Request, Sources, Step, Steps
 from jobs.results import Arrays, key_of
@@ -109,8 +109,7 @@ def order(values: np.ndarray, by: str = STRONGEST) -> np.ndarray:
 
     Units of equal strength stay in their own order. Raises `InputError` for another `by`.
     """
-    if by not in ORDERS:
-        raise InputError(f"an order of units, one of {', '.join(ORDERS)}", repr(by), did_you_mean(by, ORDERS))
+    check_known(by, ORDERS, f"an order of units, one of {', '.join(ORDERS)}")
     if by == NUMBER:
         return np.arange(len(values))
     return np.argsort(-(strength(values) if by == STRONGEST else peak(values)), kind="stable")
