@@ -15,7 +15,7 @@ from figures.colours import UNSEEN, colour_table
 _CRISP_PX = 256
 
 
-def map_scale(maps: list[np.ndarray], percentile: float = 99.5) -> float:
+def map_scale(maps: list[np.ndarray]) -> float:
     """The magnitude that gets the full colour: a high percentile of |value|, so that one pixel cannot blind the rest.
 
     `maps` (H, W) float32 each, NaN where unseen; one map for its own scale, several for a shared one. 0 where there
@@ -24,7 +24,7 @@ def map_scale(maps: list[np.ndarray], percentile: float = 99.5) -> float:
     values = np.concatenate([np.abs(m[np.isfinite(m)]) for m in maps]) if maps else np.zeros(0)
     if not values.size:
         return 0.0
-    scale = float(np.percentile(values, percentile))
+    scale = float(np.percentile(values, 99.5))
     return scale or float(values.max())
 
 

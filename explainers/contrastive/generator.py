@@ -113,9 +113,9 @@ class Trained:
             return self
         return replace(self, generator=deepcopy(self.generator).to(device), encoder=deepcopy(self.encoder).to(device))
 
-    def samples(self, n: int = 32, seed: int = 0) -> np.ndarray:
-        """Images of random codes: (n, side, side, C) uint8, the same ones for the same `seed`."""
-        z = torch.randn(n, self.shape.latent, generator=torch.Generator().manual_seed(seed))
+    def samples(self) -> np.ndarray:
+        """Images of random codes, always the same ones: (32, side, side, C) uint8."""
+        z = torch.randn(32, self.shape.latent, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             return to_pixels(self.generator(z.to(next(self.generator.parameters()).device)))
 

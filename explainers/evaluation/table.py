@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -80,7 +80,6 @@ def evaluate(
     cards: Sequence[ModelCard],
     methods: Sequence[Explainer],
     image_ids: Sequence[str] | None = None,
-    targets: Mapping[str, Sequence[int]] | None = None,
     which: Sequence[str] = FIGURES,
     n_slow: int = 16,
     progress: Progress = nobody,
@@ -89,11 +88,10 @@ def evaluate(
 ) -> pd.DataFrame:
     """Measure every method on every model and image that the store lacks, and give the table: a row per method × model.
 
-    `targets` are classes by model digest, one per image; each model's own top class by default. `SLOW` figures are
-    taken on the first `n_slow` images only. Images go through `BLOCK` by `BLOCK`; the figures of each are kept at once,
-    so that a run that was cut short goes on where it stopped. Maps are not kept. What cannot be explained puts its
-    reason into `failures` under "method model"; the rest goes on. `progress` counts maps and may raise to stop; `show`
-    gets the complete rows each time there is one more.
+    Each model's own top class is explained. `SLOW` figures are taken on the first `n_slow` images only. Images go
+    through `BLOCK` by `BLOCK`; the figures of each are kept at once, so that a run that was cut short goes on where it
+    stopped. Maps are not kept. What cannot be explained puts its reason into `failures` under "method model"; the rest
+    goes on. `progress` counts maps and may raise to stop; `show` gets the complete rows each time there is one more.
 
     Columns: `images`: how many were measured; each figure over the images that have it, as `IN_TABLE` says (mean or
     median); `checked`: how many were explained again for the slow ones; for each kind of mask that the set has,
@@ -109,15 +107,12 @@ def evaluate(
     pairs = [(method, card) for method in methods for card in cards]
     total = sum(method.applies(card) is None for method, card in pairs) * len(ids)
     done, waiting_for = 0, part_of(progress, 0, 0, total)
-    chosen = {
-        card.digest: list(targets[card.digest]) if targets is not None else top_classes(sources, card, ids, waiting_for)
-        for card in cards
-    }
+    targets = {card.digest: top_classes(sources, card, ids, waiting_for) for card in cards}
     quick = [name for name in which if name not in SLOW]
     rows = []
     for method, card in pairs:
         reason = method.applies(card)
-        requests = [] if reason else requests_for(images, card, method, ids, chosen[card.digest])
+        requests = [] if reason else requests_for(images, card, method, ids, targets[card.digest])
         for start in range(0, len(requests), BLOCK):
             progress(done, total)
             block = requests[start : start + BLOCK]

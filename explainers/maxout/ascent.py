@@ -70,10 +70,8 @@ class Ascent:
         """The beginning."""
         return State.new(self.parametrisation, len(self.targets) // self.params.pictures, self.params)
 
-    def climb(
-        self, state: State, until: int, report: Callable[[int, int], None] = lambda done, total: None
-    ) -> Iterator[State]:
-        """The state after each step up to step `until`; `report` counts steps and may raise to stop.
+    def climb(self, state: State, until: int) -> Iterator[State]:
+        """The state after each step up to step `until`.
 
         `state` stays as it is; what is yielded is one growing copy: copy what is to stay as it is.
         """
@@ -81,12 +79,10 @@ class Ascent:
         room = np.full((max(0, until - state.step), len(state.rate)), np.nan, dtype=np.float32)
         curve = np.concatenate([state.curve, room])
         while state.step < until and bool(state.active.any()):
-            report(state.step, until)
             curve[state.step] = self._advance(state).cpu().numpy()
             state.step += 1
             state.curve = curve[: state.step]
             yield state
-        report(until, until)
 
     def pictures(self, state: State) -> Tensor:
         """The best so far, at the model's input size: (N, C, H, W) float32 in [0, 1]."""

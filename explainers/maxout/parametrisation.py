@@ -73,14 +73,14 @@ class Parametrisation:
 
 
 @cache
-def _gaussian(length: int, device: torch.device, reach: int = 3) -> Tensor:
+def _gaussian(length: int, device: torch.device) -> Tensor:
     """(length, length): each pixel's weights of all of a line, by a Gaussian of one pixel.
 
     The ends mirror it with the last pixel repeated, so that sides of one pixel can be smoothed; torchvision's
     `gaussian_blur` leaves that pixel out.
     """
     weights = torch.zeros(length, length)
-    for offset in range(-reach, reach + 1):
+    for offset in range(-3, 4):
         places = torch.arange(length) + offset
         places = torch.where(places < 0, -places - 1, places)
         places = torch.where(places >= length, 2 * length - 1 - places, places).clamp(0, length - 1)

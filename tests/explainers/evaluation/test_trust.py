@@ -238,15 +238,11 @@ def test_the_table_is_made_of_what_the_store_holds(sources, store, images, card)
     assert rows["lift:mark"][0] == pytest.approx(lift)
 
 
-def test_own_top_classes_are_the_targets_unless_others_are_given(sources, model_store, images, card):
+def test_top_classes_are_the_models_own_answers(sources, model_store, images, card):
     with model_store.borrow(card) as model, torch.no_grad():
         crops = np.stack([images.image(row) for row in range(20)])
         expected = model.logits(model.normalise(crops)).argmax(1).tolist()
     assert top_classes(sources, card, images.ids) == expected
-    given = {card.digest: [(target + 1) % 4 for target in expected]}
-    own = evaluate(sources, [card], [Saliency()], which=["insertion"])
-    other = evaluate(sources, [card], [Saliency()], targets=given, which=["insertion"])
-    assert own["insertion"][0] > other["insertion"][0] + 0.01
 
 
 def test_a_cancelled_run_goes_on_where_it_stopped(sources, images, card):
