@@ -233,7 +233,7 @@ def unit_histogram(values: np.ndarray, pick: float, colour: str) -> go.Figure:
     middle = (edges[0] + edges[-1]) / 2
     figure.add_annotation(
         x=pick, y=1, yref="paper", yanchor="bottom", xanchor="right" if pick > middle else "left", showarrow=False,
-        text=f"this image {pick:.3g}: {above:.0%} of the images are above", font={"size": 12},
+        text=f"{pick:.3g}: {above:.0%} of images are above", font={"size": 12},
     )  # fmt: skip
     figure.update_layout(
         height=190,

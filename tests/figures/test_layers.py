@@ -103,7 +103,7 @@ def test_the_histogram_counts_every_image_and_marks_the_pick():
     figure = unit_histogram(values, 0.5, "#0072B2")
     assert sum(figure.data[0].y) == 40
     assert figure.layout.shapes[0].x0 == 0.5
-    assert "25% of the images are above" in figure.layout.annotations[0].text
+    assert "25% of images are above" in figure.layout.annotations[0].text
 
 
 def test_kernels_of_three_channels_are_shown_in_their_own_colours():
