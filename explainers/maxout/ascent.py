@@ -78,7 +78,7 @@ class Ascent:
         state = state.to(self.model.device)
         room = np.full((max(0, until - state.step), len(state.rate)), np.nan, dtype=np.float32)
         curve = np.concatenate([state.curve, room])
-        while state.step < until and bool(state.active.any()):
+        while not state.ended(until):
             curve[state.step] = self._advance(state).cpu().numpy()
             state.step += 1
             state.curve = curve[: state.step]

@@ -162,19 +162,16 @@ class MaxOutRequest(Resumable[MaxOutImages]):
     def compute(cls, requests: Sequence[Self], sources: Sources, progress: Progress) -> Steps[MaxOutImages]:
         """Climb together; every few seconds somebody else may have the model."""
         first, until = requests[0], requests[0].params.iterations
-        states = [request._state(sources.store) for request in requests]
-        known = [state for state in states if state is not None]
+        known = [state for request in requests if (state := request._state(sources.store)) is not None]
         state = State.joined(known) if len(known) == len(requests) else None
-        finished = state is not None and (state.step >= until or not bool(state.active.any()))
-        while not finished:
+        while state is None or not state.ended(until):
             with sources.model_store.borrow(first.card) as model:
                 ascent = Ascent(model, first.output, [request.target for request in requests], first.params)
                 turn_ends = time.monotonic() + _TURN_S
                 start = ascent.new() if state is None else state
                 for state in ascent.climb(start, until):
-                    finished = state.step >= until or not bool(state.active.any())
                     exact, quick = partial(_images, ascent, state, True), partial(_images, ascent, state, False)
-                    yield Step(state.step, exact, finished, quick)
+                    yield Step(state.step, exact, state.ended(until), quick)
                     if time.monotonic() >= turn_ends:
                         break
             time.sleep(_PAUSE_S)

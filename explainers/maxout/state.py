@@ -98,6 +98,10 @@ class State:
     def _tensors(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
+    def ended(self, until: int) -> bool:
+        """Whether `until` steps are taken, or every image is given up."""
+        return self.step >= until or not bool(self.active.any())
+
     @property
     def active(self) -> Tensor:
         """(N,) bool: images that are not given up."""

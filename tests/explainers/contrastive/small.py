@@ -39,7 +39,7 @@ def image_set(folder: Path, n: int, side: int = 32, grey: bool = True, name: str
 
 
 def trained(data: str, shape: Shape = TINY, seed: int = 0) -> Trained:
-    """A generator that nobody taught, with an encoder."""
+    """An untrained generator, with an encoder."""
     torch.manual_seed(seed)
     nets = Generator(shape), Encoder(shape)
     for net in nets:
