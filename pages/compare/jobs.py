@@ -42,10 +42,3 @@ def submit(spec: MapSpec, page_state: PageState) -> None:
     found = [request for pick in picks for request in requests_of(spec, page_state.showing(pick)).values()]
     requests = [request for request in found if isinstance(request, AttributionRequest)]
     session_jobs.submit("compare", f"Explaining {len(picks)} images", page_state.images, requests)
-
-
-def measure(spec: MapSpec, page_state: PageState) -> None:
-    """Measure the maps of the image on show, except those that failed."""
-    found, failures = requests_of(spec, page_state).values(), session.state().failures
-    requests = [one for one in found if isinstance(one, AttributionRequest) and one.key not in failures]
-    metrics.submit(requests, page_state.images)

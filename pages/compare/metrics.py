@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import isnan
 
 import streamlit as st
@@ -11,10 +11,10 @@ from common.errors import InputError
 from explainers.attribution import AttributionRequest
 from explainers.base import part_of
 from explainers.evaluation import trust
-from explainers.results import Sources, reason_for
+from explainers.results import reason_for
 from images.image_set import ImageSet
 from jobs.queue import Job
-from pages.shared import cache, session
+from pages.shared import cache, session, session_jobs
 
 #: The short names of the metrics beneath a map, and what they mean.
 _MEANINGS = {
@@ -44,9 +44,10 @@ _MEANINGS = {
 JOB = "trust"
 
 
-def submit(requests: Sequence[AttributionRequest], images: ImageSet) -> None:
-    """Measure the maps of `requests`; the job's note says why one cannot be measured."""
-    sources = Sources(cache.model_store(), cache.store(), images)
+def submit(found: Iterable[AttributionRequest | str], images: ImageSet) -> None:
+    """Measure the maps that were `found`, except those that failed; the job's note says why one cannot be measured."""
+    sources, failures = session_jobs.sources(images), session.state().failures
+    requests = [one for one in found if isinstance(one, AttributionRequest) and one.key not in failures]
 
     def work(job: Job) -> None:
         for done, request in enumerate(requests):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from figures.compare import compare_figure
-from pages.compare import jobs, view
+from pages.compare import jobs, metrics, view
 from pages.compare.controls import MapSpec, choose_maps, pager
 from pages.shared import pick_navigation, session, session_jobs
 from pages.shared.job_progress import progress_line
@@ -20,7 +20,7 @@ def page() -> None:
     pressed = pager(spec, page_state)
     jobs.submit(spec, page_state)
     if pressed:
-        jobs.measure(spec, page_state)
+        metrics.submit(jobs.requests_of(spec, page_state).values(), page_state.images)
     busy = session_jobs.active(*jobs.JOBS) is not None
     st.fragment(map_grid, run_every=0.6 if busy else None)(spec, page_state, busy)
 

@@ -13,16 +13,9 @@ from pages.shared.panels import MAP, OVERLAY, ViewOptions, choose_scale
 from pages.shared.widgets import KEPT, known_classes, segments, select, settings_of
 from suggestion import targets
 
-_EXPLAIN = {
-    targets.TOP: "each model's own answer",
-    targets.TRUE: "the true class",
-    targets.ONE_CLASS: "one class for all",
-}
-_PROBE = {
-    targets.RUNNER_UP: "its strongest rival",
-    targets.TRUE: "the true class",
-    targets.ONE_CLASS: "one class for all",
-}
+_FOR_BOTH = {targets.TRUE: "the true class", targets.ONE_CLASS: "one class for all"}
+_EXPLAIN = {targets.TOP: "each model's own answer", **_FOR_BOTH}
+_PROBE = {targets.RUNNER_UP: "its strongest rival", **_FOR_BOTH}
 
 
 def choose(cards: Sequence[ModelCard]) -> ContrastSpec:

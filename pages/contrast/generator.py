@@ -12,7 +12,7 @@ from explainers.contrastive import generators
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.generators import PARAMS, GeneratorRequest, ready_made
 from explainers.contrastive.method import FEWEST_IMAGES, GeneratorParams, GeneratorTraining
-from explainers.contrastive.training import Snapshot, Status
+from explainers.contrastive.training import Status
 from figures.contrast_grid import losses_figure
 from figures.maps import crisp, tiled, to_webp
 from images.image_set import ImageSet
@@ -143,22 +143,18 @@ def _train(images: ImageSet) -> None:
         label = "Train a generator" if snapshot is None else "Resume training"
         over = snapshot is not None and snapshot.status != Status.OK
         if st.button(label, key="contrast_train", icon=":material/model_training:", disabled=bool(busy) or over):
-            _submit(images, request, snapshot)
+            steps, done = request.params.steps, 0 if snapshot is None else snapshot.step
+            until = replace(request.params, steps=steps if done < steps else done + steps)  # those done, as many again
+            further = replace(request, params=until)
+            session_jobs.retry([further])
+            title, key = f"Generator of {images.name}", _key(images, further.key)
+            session_jobs.submit(GENERATOR, title, images, [further], key=key)
             st.rerun()
         what_is_it(GeneratorTraining())
         st.caption(f"{PARAMS.steps:,} steps at 32 px take {_TAKES} on one core. Stop and go on whenever you like.")
     if busy is not None and job is None:
         st.caption("Another training of this set is at work; its settings are not the ones above.")
     st.fragment(_watch, run_every=1.0 if job is not None else None)(request, key, job is not None)
-
-
-def _submit(images: ImageSet, request: GeneratorRequest, snapshot: Snapshot | None) -> None:
-    """Train up to the steps that are set; those done, as many again."""
-    steps = request.params.steps
-    until = steps if snapshot is None or snapshot.step < steps else snapshot.step + steps
-    request = replace(request, params=replace(request.params, steps=until))
-    session_jobs.retry([request])
-    session_jobs.submit(GENERATOR, f"Generator of {images.name}", images, [request], key=_key(images, request.key))
 
 
 def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -199,8 +199,10 @@ def _seen(contrast: Contrast, step: int) -> Callable[[], np.ndarray]:
 def notes(contrasts: ContrastRequests) -> list[str]:
     """What a person should know before believing what is on show; what holds for several models is said once."""
     models: dict[str, list[str]] = {}
-    for name, note in _notes(contrasts):
-        models.setdefault(note, []).append(name)
+    for request in contrasts.requests():
+        contrast, name = _found(request), request.card.name
+        for note in [] if contrast is None else contrast.notes(request):
+            models.setdefault(note, []).append(name if request.params.constraints else f"{name} (xGEMs)")
     side = contrasts.trained.shape.side
     cards = [card for card in contrasts.page_state.cards if card.input_size != (side, side)]
     others = [f"{card.name} {card.input_size[1]} × {card.input_size[0]}" for card in cards]
@@ -211,14 +213,6 @@ def notes(contrasts: ContrastRequests) -> list[str]:
             "resized on the way to them, and cannot be finer than the generator's own."
         )
     return lines
-
-
-def _notes(contrasts: ContrastRequests) -> Iterator[tuple[str, str]]:
-    """Models, and what to know of their contrasts."""
-    for request in contrasts.requests():
-        if (contrast := _found(request)) is not None:
-            name = request.card.name if request.params.constraints else f"{request.card.name} (xGEMs)"
-            yield from ((name, note) for note in contrast.notes(request))
 
 
 def to_npz_file(contrasts: ContrastRequests) -> bytes:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explainers.layers.facts import FactsRequest
+from explainers.layers.maps import UnitMapsRequest
 from figures.layers import kernel_sheet, unit_histogram
 from figures.maps import to_webp
 from models.card import ModelCard
 from pages.layers import view
 from pages.layers.controls import choose_layer, choose_view, keep_in_step, take_unit, to_maxout
-from pages.layers.jobs import KERNELS, NOW, submit
 from pages.layers.view import Units, ViewOptions
 from pages.shared import cache, pick_navigation, session, session_jobs, top_images
 from pages.shared.chart.component import chart
@@ -25,6 +26,12 @@ READING = "Every tile is one unit's activation over the image; a bar where the u
 
 #: Models side by side.
 _BESIDE = 4
+
+#: This session's jobs: the unit maps on show, those of the other picks, and the first kernels.
+NOW, AHEAD, KERNELS = "layers", "layers_ahead", "layers_kernels"
+
+#: Seconds that the page waits for maps before it shows that it waits: most come by then.
+_PATIENCE_S = 0.4
 
 
 def page() -> None:
@@ -61,6 +68,19 @@ def choose_layers(page_state: PageState, in_step: bool) -> dict[str, str]:
             st.markdown(words, unsafe_allow_html=True)
             layers[card.digest] = choose_layer(card)
     return layers
+
+
+def submit(page_state: PageState, layers: Mapping[str, str]) -> None:
+    """Compute what the store lacks of each model's layer (by its digest), that on show first."""
+    now, *ahead = (
+        [UnitMapsRequest(card, pick, layers[card.digest]) for card in page_state.cards]
+        for pick in session.state().picks_ahead
+    )
+    session_jobs.submit(NOW, "Unit maps", page_state.images, now)
+    deadline = time.monotonic() + _PATIENCE_S
+    while session_jobs.active(NOW) is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    session_jobs.submit(AHEAD, "Unit maps", page_state.images, [request for pick in ahead for request in pick])
 
 
 def show(page_state: PageState, layers: dict[str, str], options: ViewOptions, polled: bool) -> None:

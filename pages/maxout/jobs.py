@@ -64,11 +64,6 @@ def goal(grid: TargetGrid) -> int | None:
     return min(steps) + iterations if steps else None
 
 
-def begun(grid: TargetGrid) -> bool:
-    """Whether there is an image of any target."""
-    return any(request.key in cache.store() for request in grid.requests)
-
-
 def submit(grid: TargetGrid, until: int) -> None:
     """Take all targets up to step `until`; a job for an older choice is stopped."""
     requests = [request.up_to(until) for request in grid.requests]

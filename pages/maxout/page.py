@@ -7,7 +7,7 @@ from figures.maxout import REASON, curves_figure, maxout_figure
 from pages.maxout import jobs, view
 from pages.maxout.controls import choose, take_target
 from pages.maxout.jobs import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, TargetGrid
-from pages.shared import pick_navigation, session, session_jobs
+from pages.shared import cache, pick_navigation, session, session_jobs
 from pages.shared.chart.component import chart
 from pages.shared.job_progress import progress_line
 from pages.shared.panels import panels
@@ -36,7 +36,8 @@ def page() -> None:
 def begin(grid: TargetGrid) -> bool:
     """Start or resume; the very first visit starts by itself. Returns whether to show the data set's own images."""
     at_work = session_jobs.running(MAXOUT, grid.key) is not None
-    until, begun, n_images = jobs.goal(grid), jobs.begun(grid), len(session.images())
+    until, n_images = jobs.goal(grid), len(session.images())
+    begun = any(request.key in cache.store() for request in grid.requests)
     unasked = MAXOUT not in session.state().jobs and not begun and len(grid.requests) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
         words = "Resume" if begun else "Start"

@@ -12,7 +12,7 @@ from explainers.prediction_difference.method import PredictionDifference
 from images.image_set import ImageSet
 from pages.prediction_difference.jobs import JobSpec
 from pages.prediction_difference.view import MapRequests
-from pages.shared import session_jobs
+from pages.shared import session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.target_picker import choose_class_target
 from pages.shared.widgets import segments, settings_of
@@ -43,7 +43,8 @@ def start(
     It belongs into the page's own run, not into a fragment.
     """
     at_work, finished = session_jobs.running(name, spec.key) is not None, spec.finished
-    idle = (finished and not spec.failed) or not spec.startable
+    failed = any(request.key in session.state().failures for request in spec.requests())  # it may be tried again
+    idle = (finished and not failed) or not spec.startable
     kind: Any = "primary" if primary and not finished else "secondary"
     if st.button(label, type=kind, key=key, help=help or None, disabled=at_work or idle):
         session_jobs.retry([*spec.first, *spec.requests()])

@@ -41,11 +41,6 @@ class JobSpec:
         return bool(requests) and not missing(cache.store(), requests, session.state().failures)
 
     @property
-    def failed(self) -> bool:
-        """Whether something could not be computed, and may be tried again."""
-        return any(request.key in session.state().failures for request in self.requests())
-
-    @property
     def begun(self) -> bool:
         """Whether anything is known of it."""
         return any(session_jobs.known(request) is not None for request in self.requests())

@@ -25,6 +25,7 @@ from pages.prediction_difference.jobs import MORE, JobSpec
 from pages.prediction_difference.view import METHOD, SIDE_PX, MapRequests, MapSpec, band, requests_of
 from pages.shared import cache, panels, session, session_jobs
 from pages.shared.job_progress import progress_line
+from pages.shared.page_state import PageState
 from pages.shared.panels import ViewOptions
 from pages.shared.widgets import choose_model, several
 from suggestion.targets import ONE_CLASS, target_of
@@ -50,51 +51,40 @@ class Comparison:
     signed: bool = True
 
 
-@dataclass(frozen=True)
-class Section:
-    """A comparison with its title and a line on how to read it; `compare` draws its own choosers."""
-
-    name: str
-    title: str
-    reading: str
-    compare: Callable[[MapRequests, ViewOptions], Comparison]
-
-
 def sections(maps: MapRequests, options: ViewOptions) -> None:
     """All of them, folded."""
-    for section in SECTIONS:
-        box = st.expander(section.title, key=f"difference_{section.name}_box", on_change="rerun")
+    for name, (title, reading, compare) in SECTIONS.items():
+        box = st.expander(title, key=f"difference_{name}_box", on_change="rerun")
         if not box.open:
             continue
         with box:
-            st.caption(section.reading)
+            st.caption(reading)
             try:
-                _section(section, maps, options)
+                _section(name, title, compare(maps, options), maps.page_state, options)
             except InputError as error:
                 st.error(str(error), icon=":material/error:")
 
 
-def _section(section: Section, maps: MapRequests, options: ViewOptions) -> None:
-    comparison = section.compare(maps, options)
+def _section(name: str, title: str, comparison: Comparison, page_state: PageState, options: ViewOptions) -> None:
     spec = comparison.job
     label = "Computed" if spec.finished else "Resume" if spec.begun else "Compute these"
-    start(MORE, f"difference_{section.name}_start", spec, maps.page_state.images, label)
+    start(MORE, f"difference_{name}_start", spec, page_state.images, label)
     busy = session_jobs.running(MORE, spec.key) is not None
     strength = options.strength if comparison.signed else 1.0
-    st.fragment(_show, run_every=0.6 if busy else None)(section, comparison, maps, strength, busy)
+    st.fragment(_show, run_every=0.6 if busy else None)(name, title, comparison, page_state, strength, busy)
 
 
-def _show(section: Section, comparison: Comparison, maps: MapRequests, strength: float, polled: bool) -> None:
+def _show(name: str, title: str, comparison: Comparison, page_state: PageState, strength: float, polled: bool) -> None:
     """The maps; while they are computed they are redrawn as they get sharper."""
-    job, page_state = session.state().jobs.get(MORE), maps.page_state
+    job = session.state().jobs.get(MORE)
     job = job if job is not None and job.key == comparison.job.key else None
-    progress_line(job, f"difference_{section.name}", polled, READING, "resume whenever you like")
+    progress_line(job, f"difference_{name}", polled, READING, "resume whenever you like")
     bands, size = comparison.bands(), page_state.size(SIDE_PX)
     if not bands:
         return
     figure = difference_figure(bands, size, strength, legend=comparison.signed)
-    alt = f"{section.title}: maps of {page_state.image_id}"
-    clicked = panels.panels(figure, f"difference_{section.name}_chart", alt, page_state.image_id)
+    alt = f"{title}: maps of {page_state.image_id}"
+    clicked = panels.panels(figure, f"difference_{name}_chart", alt, page_state.image_id)
     enlarge(clicked, bands, size, strength)
 
 
@@ -275,37 +265,33 @@ def _units_by_number(card: ModelCard, outputs: Sequence[Output]) -> dict[Output,
     return chosen
 
 
-SECTIONS = (
-    Section(
-        "windows",
+#: By name: the title, how to read it, and the comparison, which draws its own choosers.
+SECTIONS: dict[str, tuple[str, str, Callable[[MapRequests, ViewOptions], Comparison]]] = {
+    "windows": (
         "Window sizes",
         "Large windows tell which parts count; small ones draw outlines, and their signs mean little.",
         windows,
     ),
-    Section(
-        "samplings",
+    "samplings": (
         "Conditional or marginal",
         "Conditional sampling keeps what the rim gives away; marginal sampling makes windows that no image has.",
         samplings,
     ),
-    Section(
-        "classes",
+    "classes": (
         "Three classes, before and after the softmax",
         "Before the softmax each class speaks for itself; behind it, what speaks for a rival speaks against the class.",
         classes,
     ),
-    Section(
-        "masks",
+    "masks": (
         "Strongest 5 %, beside the sensitivity map's",
         "Bright: the 5 % of the pixels where the map is largest, for or against. The sensitivity map asks what a small "
         "change would do, prediction difference what not knowing would.",
         masks,
     ),
-    Section(
-        "hidden",
+    "hidden": (
         "Hidden layers",
         f"What speaks for (red) and against (blue) the activation of the {N_UNITS} most active units of each layer, or "
         "of those that you number. Of a feature map, its mean.",
         hidden,
     ),
-)
+}

@@ -18,17 +18,8 @@ def job() -> Job:
     def work(job: Job) -> dict[str, str]:
         return scoring.score(model_store, cards, images, folder, job.report)
 
-    return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="predictions", key=key(cards, images))
-
-
-def submit() -> Job:
-    """Queue the scoring; two calls queue one job."""
-    return cache.jobs().submit(job())
-
-
-def key(cards: list[ModelCard], images: ImageSet) -> str:
-    """The key of the scoring job for these models and images."""
-    return f"score {images.digest} " + " ".join(card.digest for card in cards)
+    key = f"score {images.digest} " + " ".join(card.digest for card in cards)
+    return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="predictions", key=key)
 
 
 def unknown_labels(cards: list[ModelCard], images: ImageSet) -> list[str]:

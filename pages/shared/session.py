@@ -107,11 +107,6 @@ def cards() -> list[ModelCard]:
     return [cache.card(digest) for digest in state().active]
 
 
-def classifiers() -> list[ModelCard]:
-    """The cards of the active models that predict a class; regression models can be explained, but cast no vote."""
-    return [card for card in cards() if card.classifies]
-
-
 def images() -> ImageSet:
     """The image set in use."""
     return cache.image_set(state().images)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import streamlit as st
 
 from common.errors import InputError
-from jobs.queue import Job, State
+from jobs.queue import State
 from models.device import device_title
 from pages.shared import cache, session
 from pages.shared.job_progress import progress_words
@@ -78,12 +78,8 @@ def _jobs() -> None:
             return
         st.markdown(f"**Jobs** {len(running)}")
         for job in running:
-            _job(job)
+            words = "waiting" if job.state is State.WAITING else progress_words(job)
+            st.progress(job.fraction, f"{job.title} · {words}")
+            st.button("Stop", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)
 
     draw_jobs()
-
-
-def _job(job: Job) -> None:
-    words = "waiting" if job.state is State.WAITING else progress_words(job)
-    st.progress(job.fraction, f"{job.title} · {words}")
-    st.button("Stop", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)

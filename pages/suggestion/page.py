@@ -10,8 +10,7 @@ from pages.shared.job_progress import run_and_wait
 from pages.shared.page_state import PageState
 from pages.suggestion.controls import choose_filters, choose_view
 from pages.suggestion.one_model import one_model
-from pages.suggestion.preview import preview
-from pages.suggestion.selection import gallery, selection_bar
+from pages.suggestion.selection import gallery, preview, selection_bar
 from suggestion.table import shared_classes
 from suggestion.views import accuracy, agreement, keep, scatter, where_they_differ
 
@@ -20,8 +19,8 @@ _PER_PAIR = 12
 
 
 def page() -> None:
-    """The way to scores, or the charts over them."""
-    cards, images = session.classifiers(), session.images()
+    """The way to scores, or the charts over them; regression models can be explained, but cast no vote."""
+    cards, images = [card for card in session.cards() if card.classifies], session.images()
     st.title("Find images to inspect")
     if not cards:
         st.info("No classifier is switched on. Switch one on in the sidebar, or add one on the Upload page.")
@@ -46,11 +45,11 @@ def page() -> None:
 def not_scored() -> None:
     """The scoring job, or the button that starts one."""
     cards, images = session.cards(), session.images()
-    job = cache.jobs().find(scoring_job.key(cards, images))
+    job = cache.jobs().find(scoring_job.job().key)
     if job is None:
         st.markdown(f"The {len(images):,} images of **{images.name}** are not yet scored by all {len(cards)} models.")
         if st.button("Score images", type="primary", key="suggestion_score"):
-            scoring_job.submit()
+            cache.jobs().submit(scoring_job.job())
             st.rerun()
     elif job.result:
         for digest, reason in job.result.items():
@@ -105,7 +104,7 @@ def explore(page_state: PageState, figure: Drawing, rows: np.ndarray, picks: tup
             "(points are jittered). Hover to see an image; click or drag a box to select."
         )
     with right:
-        preview(page_state.table, page_state.images, None if hovered is None else int(rows[hovered.number]))
+        preview(page_state, None if hovered is None else int(rows[hovered.number]))
 
 
 def statistics(page_state: PageState) -> None:

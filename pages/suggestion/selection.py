@@ -1,4 +1,4 @@
-"""The selected images: what can be done with them, and a gallery with what the models predict."""
+"""One image at a glance, and the selected images: what can be done with them, and a gallery."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ import streamlit as st
 from images.image_set import ImageSet
 from pages.shared import cache, session, site_map
 from pages.shared.page_state import PageState
+from suggestion.views import mean_confidence, n_predicted_classes
+
+_HEIGHT_PX = 450
+_RIGHT, _WRONG = " :green[:material/check:]", " :red[:material/close:]"
+
+
+def preview(page_state: PageState, row: int | None) -> None:
+    """The image in `row` of the table with every model's prediction, or a hint; the height never changes."""
+    table, images = page_state.table, page_state.images
+    with st.container(height=_HEIGHT_PX, border=True, key="preview"):
+        if row is None:
+            st.caption("Hover over a point to see the image and what each model predicts.")
+            return
+        st.image(cache.thumbnail(images.digest, row), alt=images.names[row])
+        n_classes, confidence = n_predicted_classes(table)[row], mean_confidence(table)[row]
+        st.caption(f"{images.names[row]} · {n_classes} classes predicted · mean confidence {confidence:.3f}")
+        lines = [f"**true class** {table.class_name(int(table.true[row])) or 'unknown'}"]
+        for m, (digest, name) in enumerate(zip(table.models, table.model_names, strict=True)):
+            predicted = table.class_name(int(table.predicted[row, m]))
+            mark = "" if not table.labelled[row] else _WRONG if table.errors[row, m] else _RIGHT
+            lines.append(f"{session.square(digest)} {name}: {predicted} {table.confidence[row, m]:.2f}{mark}")
+        st.markdown("  \n".join(lines), unsafe_allow_html=True)
 
 
 def selection_bar(images: ImageSet) -> None:

@@ -1,17 +1,23 @@
 """Trust: metrics of attribution methods on the models and images in use, and the model randomisation test."""
 
+from collections.abc import Sequence
+
+import pandas as pd
 import streamlit as st
 
-from explainers.attribution import AttributionRequest
 from explainers.evaluation.cascades import CascadeRequest
+from explainers.evaluation.table import evaluate
 from explainers.registry import METHODS
 from images.image_set import ImageSet
-from pages.shared import pick_navigation, session, session_jobs
-from pages.shared.job_progress import progress_line, progress_words
+from jobs.queue import Job
+from pages.shared import cache, pick_navigation, session, session_jobs
+from pages.shared.job_progress import progress_line
 from pages.shared.page_state import PageState
 from pages.trust import view
 from pages.trust.controls import choose_images, choose_map, choose_methods
-from pages.trust.jobs import CASCADE, TABLE, submit_table
+
+#: The names of this page's jobs.
+TABLE, CASCADE = "trust_table", "cascade"
 
 
 def page() -> None:
@@ -34,9 +40,23 @@ def metrics(page_state: PageState) -> None:
         f"{suited * len(image_ids):,} maps: {len(methods)} methods × {len(page_state.cards)} models, where they apply, "
         f"× {len(image_ids)} images. Stored results are reused."
     )
-    job = session.state().jobs.get(TABLE)
-    busy = job is not None and job.active
+    busy = session_jobs.active(TABLE) is not None
     st.fragment(growing_table, run_every=1.0 if busy else None)(busy)
+
+
+def submit_table(page_state: PageState, methods: Sequence[str], image_ids: Sequence[str]) -> None:
+    """Measure every method on every model and image; the job's result grows row by row."""
+    sources, chosen = session_jobs.sources(page_state.images), [METHODS[name] for name in methods]
+
+    def work(job: Job) -> pd.DataFrame:
+        def show(rows: pd.DataFrame) -> None:
+            job.result = rows
+
+        return evaluate(sources, page_state.cards, chosen, image_ids, progress=job.report, show=show)
+
+    names = " ".join([*(card.digest for card in page_state.cards), *methods, *image_ids])
+    key = f"trust table {page_state.images.digest} {names}"
+    session.state().jobs[TABLE] = cache.jobs().submit(Job(f"Measuring {len(methods)} methods", work, "maps", key))
 
 
 def growing_table(polled: bool) -> None:
@@ -51,14 +71,8 @@ def growing_table(polled: bool) -> None:
         return
     view.metrics_table(job.result)
     view.relied_on(job.result)
-    st.download_button(
-        "Table (CSV)",
-        job.result.to_csv(index=False).encode(),
-        "trust.csv",
-        "text/csv",
-        key="trust_csv",
-        icon=":material/download:",
-    )
+    csv, icon = job.result.to_csv(index=False).encode(), ":material/download:"
+    st.download_button("Table (CSV)", csv, "trust.csv", "text/csv", key="trust_csv", icon=icon)
 
 
 def randomisation_test(page_state: PageState) -> None:
@@ -73,24 +87,20 @@ def randomisation_test(page_state: PageState) -> None:
     if isinstance(request, str):
         st.info(request)
         return
+    strip = CascadeRequest(request)
     if pressed:
-        strip = CascadeRequest(request)
-        session.state().failures.pop(strip.key, None)
+        session_jobs.retry([strip])
         session_jobs.submit(CASCADE, strip.title, page_state.images, [strip])
-    job = session.state().jobs.get(CASCADE)
-    busy = job is not None and job.active
-    st.fragment(growing_strip, run_every=0.6 if busy else None)(request, page_state.images, busy)
+    busy = session_jobs.running(CASCADE, session_jobs.key_for(CASCADE, [strip])) is not None
+    st.fragment(growing_strip, run_every=0.6 if busy else None)(strip, page_state.images, busy)
 
 
-def growing_strip(request: AttributionRequest, images: ImageSet, polled: bool) -> None:
-    """The job's progress, or the maps of the stages."""
-    state, strip = session.state(), CascadeRequest(request)
+def growing_strip(strip: CascadeRequest, images: ImageSet, polled: bool) -> None:
+    """The job's progress, and the maps of the stages."""
+    state = session.state()
     job = state.jobs.get(CASCADE)
-    if polled and job is not None and not job.active:
-        st.rerun()
-    if job is not None and job.active and job.key == session_jobs.key_for(CASCADE, [strip]):
-        st.progress(job.fraction, progress_words(job))
-        st.button("Stop", key="trust_cascade_cancel", type="tertiary", on_click=job.cancel)
+    if job is not None and job.key == session_jobs.key_for(CASCADE, [strip]):
+        progress_line(job, "trust_cascade", polled, resume="press Randomise to continue")
     if failure := state.failures.get(strip.key):
         st.error(failure, icon=":material/error:")
     view.stages(strip, images)

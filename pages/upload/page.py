@@ -38,7 +38,7 @@ def page() -> None:
             help="Run every model on every image, and see which images to look at",
         )
     if score:
-        scoring_job.submit()
+        cache.jobs().submit(scoring_job.job())
         site_map.go("suggestion")
     left, right = st.columns(2, gap="large")
     with left:

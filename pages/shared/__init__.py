@@ -1,1 +1,0 @@
-"""What pages share: the session, the caches, widgets made from parameters, small components."""
