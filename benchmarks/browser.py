@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = Path(os.environ.get("PARALLAX_CHROMIUM", "/usr/bin/chromium"))
 ROOT = Path(__file__).parent.parent
@@ -57,15 +57,22 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -
 
 
 @contextmanager
-def chromium(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator[Page]:
-    """A page in a fresh headless Chromium."""
+def launched() -> Iterator[Browser]:
+    """A fresh headless Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_FLAGS))
-        scheme = "dark" if dark else "light"
         try:
-            yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def chromium(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator[Page]:
+    """A page in a fresh headless Chromium."""
+    with launched() as browser:
+        scheme = "dark" if dark else "light"
+        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
 
 
 #: Where the points of the suggestion chart lie on the screen: [[x, y], …] of those that satisfy a condition on (x, y).

@@ -69,8 +69,8 @@ def wait_for_words(page, chart: str, *words: str) -> None:
         page.locator(f".st-key-{chart}").get_by_text(pattern).first.wait_for(timeout=20_000)
 
 
-def frames(page, chart: str, seconds: float) -> list[np.ndarray]:
-    """What the screen shows of a chart for a while, at each change: greys (H, W) from 0 to 255."""
+def frames(page, chart: str, n_changes: int) -> list[np.ndarray]:
+    """What the screen shows of a chart until its images have changed that often: greys (H, W) from 0 to 255."""
     box, screen, taken = page.locator(f".st-key-{chart}").bounding_box(), page.viewport_size, []
     right, bottom = box["x"] + box["width"], box["y"] + box["height"]
     corners = (box["x"], box["y"], min(right, screen["width"]), min(bottom, screen["height"]))
@@ -82,7 +82,9 @@ def frames(page, chart: str, seconds: float) -> list[np.ndarray]:
 
     session.on("Page.screencastFrame", take)
     session.send("Page.startScreencast", {"format": "png"})
-    page.wait_for_timeout(1000 * seconds)
+    for _ in range(n_changes):
+        before = page.evaluate(sources(chart))
+        page.wait_for_function(f"(before) => {sources(chart)} != before", arg=before, timeout=60_000)
     session.send("Page.stopScreencast")
     page.wait_for_timeout(500)  # for frames under way
     session.detach()

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import ROOT, chromium, serve
+from benchmarks.browser import ROOT, serve
 from tests.browser.panels import plot, shown_px
 
 BARS, CLOUD, WIDTH = plot("bars"), plot("cloud"), shown_px("bars")
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def charts(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         with serve(tmp_path_factory.mktemp("data"), Path(__file__).parent / "charts" / "app.py") as address:
@@ -20,14 +20,10 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def page(address):
-    with chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.wait_for_function(f"{WIDTH} > 0 && {CLOUD}?.querySelector('canvas')", timeout=60_000)
-        yield page
-        assert not errors
+def page(open_window, charts):
+    page = open_window(charts)
+    page.wait_for_function(f"{WIDTH} > 0 && {CLOUD}?.querySelector('canvas')", timeout=60_000)
+    return page
 
 
 def test_hover_click_and_a_box_come_to_python_with_the_points_data(page):

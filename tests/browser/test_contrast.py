@@ -6,7 +6,6 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
-from benchmarks.browser import chromium, serve
 from images.digits import digits_image_set
 from tests.browser.panels import n_marks, plot, press_mark, ranges, shown_px, zoom
 
@@ -15,18 +14,13 @@ MORPH = f"{plot('contrast_morph')}?._fullLayout?.annotations.map((a) => a.text)"
 
 
 @pytest.fixture
-def page(digits_scored):
-    data, models = digits_scored
-    images = digits_image_set(data)
-    with serve(data) as address, chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/?models={','.join(models)}&images={images.digest}")
-        page.get_by_text("digits · 1,797").first.wait_for(timeout=120_000)
-        page.get_by_role("link", name="Contrast").click()
-        page.get_by_role("button", name="Select six images").click(timeout=120_000)
-        yield page
-        assert not errors
+def page(open_window, address, digits_scored):
+    folder, models = digits_scored
+    page = open_window(f"{address}/?models={','.join(models)}&images={digits_image_set(folder).digest}")
+    page.get_by_text("digits · 1,797").first.wait_for(timeout=120_000)
+    page.get_by_role("link", name="Contrast").click()
+    page.get_by_role("button", name="Select six images").click(timeout=120_000)
+    return page
 
 
 def test_three_nets_side_by_side_the_way_by_keys_and_zoom_in_step(page):

@@ -2,8 +2,6 @@
 
 import pytest
 
-from benchmarks.browser import chromium, serve
-
 COLUMNS = "[...document.querySelectorAll('[class*=st-key-layers_chart_]')]"
 CHART = f"{COLUMNS}[0]?.querySelector('.js-plotly-plot')"
 N_TILES = f"({CHART}?.querySelector('image') ? {CHART}._fullData[0].x.length : 0)"
@@ -21,16 +19,12 @@ PLACE = f"""(name) => {{
 
 
 @pytest.fixture
-def page(tmp_path):
-    with serve(tmp_path / "data") as address, chromium(height=1300) as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.get_by_role("link", name="Layers").click(timeout=120_000)
-        page.get_by_role("button", name="Select six images").click(timeout=120_000)
-        page.wait_for_function(f"{COLUMNS}.length == 4 && {N_TILES} == 96", timeout=90_000)
-        yield page
-        assert not errors
+def page(open_window, address):
+    page = open_window(address, height=1300)
+    page.get_by_role("link", name="Layers").click(timeout=120_000)
+    page.get_by_role("button", name="Select six images").click(timeout=120_000)
+    page.wait_for_function(f"{COLUMNS}.length == 4 && {N_TILES} == 96", timeout=90_000)
+    return page
 
 
 def press(page, x: float, y: float, drawn: str) -> None:
@@ -45,7 +39,7 @@ def where_it_rests(page, node: str) -> list[float]:
     """The place of a node once the popover that it is in moves no more."""
     seen, now = None, page.evaluate(PLACE, node)
     while now != seen:
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(200)
         seen, now = now, page.evaluate(PLACE, node)
     return now
 

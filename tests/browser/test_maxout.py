@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from benchmarks.browser import chromium, serve
 from tests.browser.panels import frames, plot, press_mark, ranges, shown_px, zoom
 
 PICTURES = f"{plot('maxout_chart')}?._fullLayout?.images.filter((image) => image.xref !== 'paper').length"
@@ -14,20 +13,16 @@ N_PICTURES = 4 * 6
 
 
 @pytest.fixture
-def page(tmp_path):
-    with serve(tmp_path / "data") as address, chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.get_by_role("link", name="MaxOut").click(timeout=120_000)
-        yield page
-        assert not errors
+def page(open_window, address):
+    page = open_window(address)
+    page.get_by_role("link", name="MaxOut").click(timeout=120_000)
+    return page
 
 
 def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
     page.wait_for_function(f"{PICTURES} == {N_PICTURES} && {CURVES} > 3", timeout=120_000)
     top = page.locator(".st-key-maxout_chart").bounding_box()["y"]
-    detail = [frame.std() for frame in frames(page, "maxout_chart", 4)]
+    detail = [frame.std() for frame in frames(page, "maxout_chart", 3)]
     assert len(set(detail)) > 2, "pictures form"
     assert min(detail) > max(detail) / 2, "the chart blinks"
     page.locator(".st-key-maxout_stop button").click()

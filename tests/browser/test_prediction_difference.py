@@ -2,7 +2,6 @@
 
 import pytest
 
-from benchmarks.browser import chromium, serve
 from tests.browser.panels import n_marks, press_mark, shown_px, sources, wait_for_words, zoom
 
 CORNERS, WIDTH = n_marks("prediction_difference_chart"), shown_px("prediction_difference_chart")
@@ -10,16 +9,12 @@ TOP = "document.querySelector('.st-key-difference_png').getBoundingClientRect().
 
 
 @pytest.fixture
-def page(tmp_path):
-    with serve(tmp_path / "data") as address, chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.get_by_role("link", name="Prediction difference").click(timeout=120_000)
-        page.get_by_role("button", name="Select six images").click(timeout=120_000)
-        page.get_by_text("not computed yet").first.wait_for(timeout=90_000)
-        yield page
-        assert not errors
+def page(open_window, address):
+    page = open_window(address)
+    page.get_by_role("link", name="Prediction difference").click(timeout=120_000)
+    page.get_by_role("button", name="Select six images").click(timeout=120_000)
+    page.get_by_text("not computed yet").first.wait_for(timeout=90_000)
+    return page
 
 
 def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):

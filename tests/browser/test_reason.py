@@ -2,7 +2,6 @@
 
 import pytest
 
-from benchmarks.browser import chromium, serve
 from tests.browser.panels import n_drawn, n_marks, press_mark, ranges, shown_px, wait_for_words, zoom
 
 MAPS = n_drawn("reason_chart", "image")
@@ -10,17 +9,13 @@ CORNERS, WIDTH = n_marks("reason_chart"), shown_px("reason_chart")
 
 
 @pytest.fixture
-def page(tmp_path):
-    with serve(tmp_path / "data") as address, chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.get_by_role("link", name="Reason").click(timeout=120_000)
-        page.get_by_role("button", name="Select six images").click(timeout=120_000)
-        page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
-        page.wait_for_function(f"{MAPS} >= 12", timeout=30_000)
-        yield page
-        assert not errors
+def page(open_window, address):
+    page = open_window(address)
+    page.get_by_role("link", name="Reason").click(timeout=120_000)
+    page.get_by_role("button", name="Select six images").click(timeout=120_000)
+    page.get_by_text("Scroll over a panel").wait_for(timeout=90_000)  # all maps are there
+    page.wait_for_function(f"{MAPS} >= 12", timeout=30_000)
+    return page
 
 
 def test_layers_zoom_in_step_keep_the_zoom_and_can_be_enlarged(page):

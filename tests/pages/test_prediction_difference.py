@@ -85,7 +85,7 @@ def test_nothing_is_worked_out_before_somebody_asks(page):
     assert page.button(key=MAPS).label == "Explain this image"
 
 
-def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
+def test_each_model_gets_a_map_that_says_how_far_it_is_and_is_found_again_and_refined(page):
     press(page, MAPS)
     assert n_maps(page) == [2]
     said = drawn(page)
@@ -94,10 +94,7 @@ def test_each_model_gets_a_map_that_says_how_far_and_how_sure_it_is(page):
     assert "→" not in said, "it is as far as was asked for"
     assert page.button(key=MAPS).disabled
     assert not page.button(key=EXACT).disabled
-
-
-def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page):
-    press(page, MAPS)
+    check_files(page)
     st.cache_resource.clear()  # a restart
     page.run()
     assert n_maps(page) == [2]
@@ -107,6 +104,20 @@ def test_what_is_known_is_found_again_and_a_finer_stride_goes_on_from_there(page
     assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
     assert "→" not in drawn(page)
+
+
+def check_files(page):
+    """The maps on show can be taken away, raw and as one image."""
+    state = page.session_state["session"]
+    cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
+    page_state = PageState(cards, images, cache.predictions(cards, images), state.picks[0])
+    specs = MapRequests(page_state, TargetSpec(value="probability"), {"window": 8, "samples": 4}).per_model()
+    with np.load(io.BytesIO(view.to_npz_file(specs))) as stored:
+        assert set(stored.files) == {"vgg", "vgg/error", "shortcut", "shortcut/error"}
+        assert stored["vgg"].shape == (64, 64)
+        assert stored["vgg"].min() < 0 < stored["vgg"].max()
+    with Image.open(io.BytesIO(view.to_png_file(specs, page_state, ViewOptions()))) as picture:
+        assert picture.width > picture.height > 300
 
 
 def test_exact_asks_about_every_window_with_all_samples(page):
@@ -130,11 +141,10 @@ def test_a_stopped_job_keeps_what_it_knows_and_goes_on(page, monkeypatch):
 
     monkeypatch.setattr(request_module, "advance", slowly)
     monkeypatch.setattr(Request, "show_s", 0.0)
-    page.number_input(key=f"{SETTING}_stride").set_value(2).run()
     page.button(key=MAPS).click().run()
     job = page.session_state["session"].jobs["prediction_difference"]
     while not job.result:
-        assert job.active
+        assert not job.wait(0.02)
     page.run()
     assert n_maps(page) == [1], "what is known so far is shown while the job runs"
     assert page.button(key=MAPS).disabled
@@ -265,7 +275,7 @@ def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatc
     page.button(key=MAPS).click().run()
     job = page.session_state["session"].jobs["prediction_difference"]
     while not started:
-        assert job.active
+        assert not job.wait(0.02)
     page.run()
     n = len(cache.demo_images())
     said = [bar.proto.text for bar in page.get("progress")]
@@ -318,20 +328,6 @@ def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
     assert "shrunk" not in words(page)
     press(page, MAPS)
     assert "their Gaussian is shrunk 88% towards its diagonal" in words(page)
-
-
-def test_maps_can_be_taken_away_raw_and_as_one_picture(page):
-    press(page, MAPS)
-    state = page.session_state["session"]
-    cards, images = [cache.card(digest) for digest in state.active], cache.image_set(state.images)
-    page_state = PageState(cards, images, cache.predictions(cards, images), state.picks[0])
-    specs = MapRequests(page_state, TargetSpec(value="probability"), {"window": 8, "samples": 4}).per_model()
-    with np.load(io.BytesIO(view.to_npz_file(specs))) as stored:
-        assert set(stored.files) == {"vgg", "vgg/error", "shortcut", "shortcut/error"}
-        assert stored["vgg"].shape == (64, 64)
-        assert stored["vgg"].min() < 0 < stored["vgg"].max()
-    with Image.open(io.BytesIO(view.to_png_file(specs, page_state, ViewOptions()))) as picture:
-        assert picture.width > picture.height > 300
 
 
 @pytest.mark.parametrize(
