@@ -12,7 +12,7 @@ def progress_words(job: Job) -> str:
     """`240 of 1,440 answers · 96/s · 12 s left`, or what is done beside that, such as learning from the images."""
     if job.note:
         return job.note
-    if not job.total:
+    if not job.done:
         return "getting ready …"
     words = [f"{int(job.done):,} of {job.total:,.0f} {job.unit}"]
     if job.rate >= 1:
