@@ -3,8 +3,6 @@
 This is the server. What a visitor sees begins in `pages/shared/navigation.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Thread

@@ -1,7 +1,5 @@
 """Class names: where they come from, and when two spellings mean one class."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """The one error a person may cause, and the line that helps them out of it."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Collection, Iterable
 

@@ -1,7 +1,5 @@
 """Files that are whole or not there, however a process ends."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The hubs of pretrained weights, asked so that a missing network costs seconds, not a minute of retries."""
 
-from __future__ import annotations
-
 import threading
 import urllib.error
 import urllib.request

@@ -4,8 +4,6 @@
 them, for example `PARALLAX_DEVICE=cpu`.
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """Maps of one image, model, method and target, as requests of the result cache."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """Grad-CAM of many layers for one image, model and target, as a request of the result cache."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Sequence

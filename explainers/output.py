@@ -1,7 +1,5 @@
 """What is explained: a class's logit or probability, a regression output, a layer's channel, a neuron at a place."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from torch import Tensor

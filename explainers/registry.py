@@ -1,7 +1,5 @@
 """The one list of explanation methods."""
 
-from __future__ import annotations
-
 from common.errors import check_known
 from explainers.base import Explainer
 from explainers.methods.activation import Activation

@@ -1,7 +1,5 @@
 """A model's values for one image, all classes or all units of a layer, as a request of the result cache."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self

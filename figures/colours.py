@@ -1,7 +1,5 @@
 """The house's colours: one for each model, two scales for maps; all told apart by colour-blind people."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The compare grid: one image, every model's map of it by every method, all panels zooming in step."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Contrasts of several models side by side (CDeepEx, Figure 7), and the way from one class to the other (Figure 5b)."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

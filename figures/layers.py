@@ -1,7 +1,5 @@
 """What the units of a layer answer: a mosaic of their maps, bars for those without, kernels, a unit's histogram."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Raw attribution maps as images: scaling, colouring, laying over the photograph."""
 
-from __future__ import annotations
-
 import base64
 import io
 from functools import cache

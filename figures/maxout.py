@@ -1,7 +1,5 @@
 """MaxOut's images, each beside the data set's own images that activate its target; one zoom moves all. Their curves."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

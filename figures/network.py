@@ -1,7 +1,5 @@
 """A network as nodes and links, from the input at the top to the output at the bottom; nodes can be clicked."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Sequence

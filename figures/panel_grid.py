@@ -1,7 +1,5 @@
 """Panels, images and words at places of a page: what figures of many maps are laid out on; one zoom moves all."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

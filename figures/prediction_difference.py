@@ -1,7 +1,5 @@
 """Maps of prediction difference in bands: one for each model, window size, class or unit; one zoom moves them all."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

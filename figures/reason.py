@@ -1,7 +1,5 @@
 """The Reason figure: for each target every layer's map and all of them together; one zoom moves all panels."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

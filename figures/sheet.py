@@ -1,7 +1,5 @@
 """A grid of images with words as one image file, for a slide or a report."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The charts of the suggestion page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

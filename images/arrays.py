@@ -1,7 +1,5 @@
 """Images that come as arrays, written as files once: an image set that every machine gives the same digest."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path

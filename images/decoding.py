@@ -1,7 +1,5 @@
 """One image file to `(H, W, 3) uint8` RGB, or a mask to `(H, W) bool`, or one line that says why not."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How images come in: several files, a zip, or a folder on the server. Nothing that is wrong stops the rest."""
 
-from __future__ import annotations
-
 import functools
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence

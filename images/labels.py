@@ -1,7 +1,5 @@
 """What is known about images from CSV files (labels, masks, further columns) and from class folders."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ kinds of masks, each has a folder of its own: `masks/signature/cat/1.png`. A `ma
 images beside and below it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """MNIST and Fashion-MNIST as image sets, by torchvision: from its files on disk, else from the network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The demo's paintings: a folder of images like anybody's, with a CSV of labels and with masks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 

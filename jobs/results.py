@@ -1,7 +1,5 @@
 """Finished pieces on disk, found again by what made them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

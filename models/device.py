@@ -1,7 +1,5 @@
 """Where models run: CUDA, MPS or the CPU, chosen by itself or set in the configuration."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

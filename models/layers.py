@@ -1,7 +1,5 @@
 """A model's layer tree, found by a probe forward, and the one way to look inside a running model."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The libraries that architectures come from, imported once and by one thread."""
 
-from __future__ import annotations
-
 import threading
 
 _guard = threading.Lock()

@@ -1,7 +1,5 @@
 """The command line, `python -m parallax --help`: each subcommand is the function of its name, in a file of its own."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

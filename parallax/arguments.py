@@ -1,7 +1,5 @@
 """Settings, outputs and targets from the texts of a command line; what is none gets an `InputError`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """`parallax layers`: the map of every unit of a layer."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """The options of the subcommands: the same name for the same thing everywhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

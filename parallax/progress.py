@@ -1,7 +1,5 @@
 """A progress bar on stderr, and lines above it."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import AbstractContextManager
 

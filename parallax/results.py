@@ -1,7 +1,5 @@
 """Results as files in one folder: computed, written as they are finished, and told line by line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`parallax score`: models × images -> a table of predictions."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

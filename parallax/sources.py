@@ -1,7 +1,5 @@
 """Models and images by one line of text, for command lines and notebooks."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """`parallax train-generator`: the generator of an image set, which contrasts need."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from parallax import options

@@ -1,7 +1,5 @@
 """`parallax trust`: how far to believe each method on each model, as a table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated

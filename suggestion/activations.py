@@ -1,7 +1,5 @@
 """How strongly a layer, one unit of it, or a class answers to every image of a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -5,8 +5,6 @@ become one Parquet file. A run that was killed goes on at the first missing file
 unbroken run, so the answers are too.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

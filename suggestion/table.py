@@ -1,7 +1,5 @@
 """`Predictions`: what several models said of the images of one data set, as one table and as arrays over it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

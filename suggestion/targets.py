@@ -1,7 +1,5 @@
 """What to explain: each model's own answer, one class for all, the true class, or the runner-up."""
 
-from __future__ import annotations
-
 from common.class_names import name_key
 from models.card import ModelCard
 from suggestion.table import NONE, Predictions

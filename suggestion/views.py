@@ -1,7 +1,5 @@
 """What the charts of the suggestion page show, as arrays over a table of predictions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

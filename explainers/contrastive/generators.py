@@ -1,7 +1,5 @@
 """Generators of image sets: those that come with the app, and those trained here, as requests of the result cache."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

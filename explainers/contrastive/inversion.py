@@ -1,7 +1,5 @@
 """From an image to the latent code that a generator would make it from (CDeepEx, equation 1), many images at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Settings of contrastive explanations and of their generators, and what people should know of both."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 

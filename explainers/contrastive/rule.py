@@ -1,7 +1,5 @@
 """A contrast made of two maps, for methods that explain one class at a time (CDeepEx, section 4.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

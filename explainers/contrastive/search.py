@@ -8,8 +8,6 @@ stays ε below one of the two. Augmented Lagrangian (Bertsekas 1999, section 4.2
 and ρ × 4 where the violation fell by less than ¾. Without g it is xGEMs (Joshi et al. 2018).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a model sees of a generator's images: its own resize, crop, colours and normalisation, with gradients."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

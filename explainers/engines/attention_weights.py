@@ -1,7 +1,5 @@
 """The attention weights of each head and block, read or replaced while a vision transformer runs."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

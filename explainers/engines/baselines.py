@@ -1,7 +1,5 @@
 """What "nothing" looks like: the pictures that stand for missing evidence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

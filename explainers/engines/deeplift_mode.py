@@ -8,8 +8,6 @@ No axis is taken for the batch. Where the model branches on its data, it branche
 a rule is refused, if the answer depends on it.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

@@ -5,8 +5,6 @@ Each rule puts it where the backward pass expects the operation's derivative, an
 the baseline's run beside it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

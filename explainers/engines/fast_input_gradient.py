@@ -7,8 +7,6 @@ from a plain convolution that works out blocks of b × b pixels as 3 b² channel
 layer's input once more, which it keeps for that, and works out sums for the weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 

@@ -6,8 +6,6 @@ sees the whole picture (a linear layer, attention, squeeze-and-excitation) gets 
 runs in full. Exact but for rounding, for any model; it pays where local layers come first.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Modules, functions, methods and operators, in place or not, all end in the same 
 these needs no hook, touches no module, and holds for any model, however it was written.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 

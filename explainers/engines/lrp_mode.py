@@ -1,7 +1,5 @@
 """Layer-wise relevance propagation through any model: every torch function that runs gets its rule."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from inspect import signature
 from typing import Any

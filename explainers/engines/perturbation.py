@@ -1,7 +1,5 @@
 """What all methods share that change the picture and look at the score again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Which activations a net uses: by its card, and call by call while it runs."""
 
-from __future__ import annotations
-
 import math
 
 from explainers.engines.interception import FunctionCall

@@ -1,7 +1,5 @@
 """Superpixels: the parts of a picture that LIME and the Shapley methods show and cover."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

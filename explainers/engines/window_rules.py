@@ -3,8 +3,6 @@
 A rule gets the `CallRecord` of this call, the call, and its arguments as the function's own signature has them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any

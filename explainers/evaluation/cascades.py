@@ -1,7 +1,5 @@
 """Cascading randomisation of single maps, kept as strips: what is left of a map while its model is randomised."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Each figure is a pure function with its paper. None of them is the truth: images
 that the model was trained on, and a map may be right where a mask says otherwise (a model that cheats looks elsewhere).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

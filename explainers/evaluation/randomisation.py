@@ -4,8 +4,6 @@ Low similarity is needed, not enough: noise differs from everything too (Binder 
 tell). A map that stays as it was while the model forgets all it knew tells of the image, not of the model.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math

@@ -1,7 +1,5 @@
 """The table of trust: every figure of `trust` over methods and models, and which models it exposes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any

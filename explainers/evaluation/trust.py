@@ -1,7 +1,5 @@
 """How far to believe a map: a few figures for each, kept with it; `trust_table` makes a table of them."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping, Sequence

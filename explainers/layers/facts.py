@@ -1,7 +1,5 @@
 """What the layers of a model are, whatever the image: who feeds whom, and the kernels of the first convolution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self

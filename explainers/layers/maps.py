@@ -4,8 +4,6 @@ The values are the layer's own output: `(units, h, w) float32` over the model's 
 `(units,) float32` for those without; no scaling, no sign taken away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self

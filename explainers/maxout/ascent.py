@@ -1,7 +1,5 @@
 """The ascent itself: a state that can stop at any step and resume with the same outcome."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

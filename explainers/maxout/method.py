@@ -1,7 +1,5 @@
 """MaxOut's settings, and what people should know of it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 

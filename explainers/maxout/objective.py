@@ -3,8 +3,6 @@
 The penalties lie in [0, 1], so that a weight is what the worst image costs, in the units of what is maximised.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

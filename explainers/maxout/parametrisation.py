@@ -3,8 +3,6 @@
 Whatever the numbers, the image lies in [0, 1]: a sigmoid ends every parametrisation.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 

@@ -4,8 +4,6 @@ A unit whose ReLU is off has no gradient, though what feeds it has one. Led past
 near, until the unit is activated and can be climbed by its own gradient.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

@@ -1,7 +1,5 @@
 """MaxOut's images as requests of the result cache: many targets in one batch, stopped at any step and resumed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -4,8 +4,6 @@ Jitter, scale and rotation of one step are one affine map, that also brings the 
 image is sampled once. (Mordvintsev et al. 2015, Olah et al. 2017, "Transformation robustness".)
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a layer answers, without asking what it is for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Attention of vision transformers: which patches the answer is drawn from, block by block."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Class activation maps: a layer's feature maps, weighted by what they are worth to the target."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """DeepLIFT: what the picture has over a baseline, handed back difference by difference."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

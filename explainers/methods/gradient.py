@@ -1,7 +1,5 @@
 """The gradient of the target's score with respect to the input, plain and times the input."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

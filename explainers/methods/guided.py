@@ -1,7 +1,5 @@
 """Guided backpropagation and deconvolution: the gradient, with another rule at every ReLU."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

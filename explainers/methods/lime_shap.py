@@ -1,7 +1,5 @@
 """Surrogates: a linear model of the superpixels, fitted to what the net answers when some of them are covered."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb

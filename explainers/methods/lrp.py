@@ -1,7 +1,5 @@
 """Layer-wise relevance propagation: the score is handed back, layer by layer, to what it was made from."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any

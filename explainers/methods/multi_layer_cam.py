@@ -1,7 +1,5 @@
 """Reason: Grad-CAM over any set of layers, each on its own grid, and all of them together."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Gradients on the way from a baseline to the picture, which add up to what the picture has over the baseline."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass

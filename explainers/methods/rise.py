@@ -1,7 +1,5 @@
 """RISE: the score under random soft masks, credited to the pixels that showed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Shapley values of superpixels, estimated from random orders of uncovering."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

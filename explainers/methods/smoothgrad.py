@@ -1,7 +1,5 @@
 """Gradients at noisy copies of the picture: their mean, their mean square, their variance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

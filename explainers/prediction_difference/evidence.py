@@ -1,7 +1,5 @@
 """What a window is worth: how far a class falls when the window is unknown."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

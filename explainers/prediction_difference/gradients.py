@@ -1,7 +1,5 @@
 """What windows are likely worth, many from one pass there and back: for models in which single windows save nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

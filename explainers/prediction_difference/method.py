@@ -1,7 +1,5 @@
 """Prediction difference analysis as one of the explanation methods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """What windows tell of their neighbours: sampling noise differs from one to the next, the truth hardly does."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.ndimage import convolve1d
 

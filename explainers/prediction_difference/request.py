@@ -1,7 +1,5 @@
 """Maps of prediction difference as requests of the result cache: one estimate each, resumed, shared by all who ask."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace

@@ -1,7 +1,5 @@
 """Windows that slide over an image, in an order that gives a whole map early, and the map that they make."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Where models come from: one file for each source or format, and the list of them."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from io import BytesIO

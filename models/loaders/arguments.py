@@ -1,7 +1,5 @@
 """Creation arguments of an architecture: how people write them, and which of them nobody may give."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

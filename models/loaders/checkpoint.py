@@ -1,7 +1,5 @@
 """Weights from a file, on a named architecture: `.pt`, `.pth`, `.th`, `.safetensors`. No file ever runs code."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import pathlib

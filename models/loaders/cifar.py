@@ -1,7 +1,5 @@
 """The residual networks that He et al. trained on CIFAR-10, small enough to read and to explain on any computer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

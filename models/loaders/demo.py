@@ -1,7 +1,5 @@
 """The models that come with Parallax: those for the demo's paintings, and those for digits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from common.errors import check_known

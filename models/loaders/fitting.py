@@ -1,7 +1,5 @@
 """Whether weights belong to an architecture, and to which one they do when they don't."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Any architecture of timm or torchvision, and the small CIFAR ResNets, by name."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

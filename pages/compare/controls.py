@@ -1,7 +1,5 @@
 """The widgets of the compare page, and what they choose."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 

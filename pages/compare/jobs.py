@@ -1,7 +1,5 @@
 """The jobs of the compare page: the maps of all selected images, and the metrics of the maps on show."""
 
-from __future__ import annotations
-
 from explainers.attribution import AttributionRequest, request_for
 from explainers.output import CLASS_SCORE
 from explainers.registry import METHODS

@@ -1,7 +1,5 @@
 """Metrics of the maps on show: measured by a job on demand, shown beneath each map."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import isnan
 

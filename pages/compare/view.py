@@ -1,7 +1,5 @@
 """The grid of maps as rows and columns of panels, and as files."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from explainers.attribution import AttributionRequest

@@ -1,7 +1,5 @@
 """Widgets of the contrast page: why which class and not which, what to set beside it, how it is drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """The generator of the image set at work: which one it is, how real its images look, and the training of one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

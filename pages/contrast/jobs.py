@@ -1,7 +1,5 @@
 """Contrasts in the background: what is asked of each model, and the job that finds it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From what is known of contrasts to the rows, curves, notes and files of the contrast page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

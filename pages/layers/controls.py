@@ -1,7 +1,5 @@
 """Widgets of the layers page: how deep, which order, what a click on a tile does, and the way on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import streamlit as st

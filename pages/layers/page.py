@@ -1,7 +1,5 @@
 """Layers: what every unit of a layer answers to an image, model beside model."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """From a person's choice to the tiles, bars, images and words of the layers page, for one model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Widgets of the MaxOut page: which classes or units of which models, and the settings."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import fields

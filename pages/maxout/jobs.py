@@ -1,7 +1,5 @@
 """MaxOut in the background: what is asked for, and the jobs that make images and measure those of the data set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

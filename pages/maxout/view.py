@@ -1,7 +1,5 @@
 """From the targets to tiles, curves, one image at full resolution, files, and the way to Reason."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Iterator

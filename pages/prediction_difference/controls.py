@@ -1,7 +1,5 @@
 """Widgets of the prediction difference page: what to explain, and the buttons that compute it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

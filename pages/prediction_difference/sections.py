@@ -1,7 +1,5 @@
 """The comparisons below the maps, after the paper's figures: each folded, and computed when somebody asks for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

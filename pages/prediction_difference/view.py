@@ -1,7 +1,5 @@
 """From a person's choice to the requests, tiles and files of the prediction difference page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

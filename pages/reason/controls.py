@@ -1,7 +1,5 @@
 """Widgets of the reason page: what to explain, and how the maps are put together and drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

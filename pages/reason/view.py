@@ -1,7 +1,5 @@
 """From a person's choice to the requests, panels and files of the reason page."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

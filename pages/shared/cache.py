@@ -1,7 +1,5 @@
 """Every cache of the app: what a server keeps once for all its visitors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

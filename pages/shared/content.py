@@ -4,8 +4,6 @@ A browser keeps what it has seen for as long as it likes, so that nothing travel
 without the content. Addresses have no slash in front: they hold wherever a proxy puts the app.
 """
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Image sets that are one click away, each with the models that classify it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

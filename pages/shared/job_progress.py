@@ -1,7 +1,5 @@
 """Progress of a job: what is done, how fast, the time left, and the button that stops it."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from jobs.queue import Job, State

@@ -1,7 +1,5 @@
 """Which layer of a model: by its name, from the tree with shapes and parameters, or by a node of the network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import pandas as pd

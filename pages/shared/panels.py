@@ -1,7 +1,5 @@
 """Panels of maps over an image: how they are drawn, the chart of them, and one of them at full width."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the pages share that show the picked images one by one: what they need first, and the pager."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

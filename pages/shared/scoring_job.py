@@ -1,7 +1,5 @@
 """Scoring: one job for the models and images in use."""
 
-from __future__ import annotations
-
 from common.class_names import name_key
 from images.image_set import ImageSet
 from jobs.queue import Job

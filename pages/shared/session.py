@@ -4,8 +4,6 @@ Widget values have keys of their own (`page_widget`); everything else that must 
 of the address bar, a reload, a bookmark or a link opens the same models and images.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """This session's jobs, one of each name at a time; unfinished results and failures are kept by the requests' keys."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """The sidebar of every page: models and images in use, the number of selected images, the jobs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 

@@ -1,7 +1,5 @@
 """The app's pages: how the menu shows each, and the way from one to another."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NoReturn
 

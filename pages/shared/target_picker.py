@@ -1,7 +1,5 @@
 """Choosing the target of an explanation: a class, by one of several rules, or a unit of a layer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """The data set's own images of the highest and the lowest activation of a unit, or logit of a class."""
 
-from __future__ import annotations
-
 import html
 
 import numpy as np

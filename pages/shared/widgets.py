@@ -1,7 +1,5 @@
 """Widgets that several pages have: their values outlive a page switch, and `options` may give values their words."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields

@@ -1,7 +1,5 @@
 """The widgets over the charts of the suggestion page."""
 
-from __future__ import annotations
-
 import numpy as np
 import streamlit as st
 

@@ -1,7 +1,5 @@
 """One model: a histogram over the images, each bar of which selects its images."""
 
-from __future__ import annotations
-
 import numpy as np
 import streamlit as st
 

@@ -1,7 +1,5 @@
 """One image at a glance, and the selected images: what can be done with them, and a gallery."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from images.image_set import ImageSet

@@ -1,7 +1,5 @@
 """What to measure: methods and images of the table, and the one map of the randomisation test."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from explainers.attribution import AttributionRequest, request_for

@@ -1,7 +1,5 @@
 """The table of metrics over methods × models, and the maps of a model whose weights are randomised."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import streamlit as st

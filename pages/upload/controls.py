@@ -1,7 +1,5 @@
 """The tabs in which models and images are added: each draws its widgets, and returns the job that it starts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

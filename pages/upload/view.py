@@ -1,7 +1,5 @@
 """What is in use: a card for each model, and what is known of the images."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 

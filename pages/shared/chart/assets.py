@@ -1,7 +1,5 @@
 """The component's script and plotly's own, served under a digest of both, so that browsers keep them for ever."""
 
-from __future__ import annotations
-
 from hashlib import sha256
 from pathlib import Path
 

@@ -5,8 +5,6 @@ blinks. This one draws with `Plotly.react` (`chart.js`). The figure travels by t
 that a run which changes nothing sends a line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
