@@ -71,6 +71,7 @@ def test_t1_which_images_do_the_models_dispute_and_what_do_they_look_at(open_win
         for name in ("vgg", "resnet", "vit", "shortcut", "Grad-CAM"):
             page.locator(".st-key-compare_chart").get_by_text(name).first.wait_for(timeout=20_000)
         assert re.search(r"1 / \d+", page.get_by_text(re.compile(r"^1 / \d+$")).first.inner_text())
+        page.close()  # before its server ends
 
 
 def test_t2_do_the_models_use_the_right_features_for_one_class(visitor):

@@ -6,9 +6,19 @@ import shutil
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.apps import APP
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_scan_of_the_installed_packages():
+    """Every `AppTest` looks for components in all installed packages: half a second for the same answer each time."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        yield
 
 
 @pytest.fixture
