@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass
 
-import torch
+import captum.attr
 from torch import Tensor
 
 from common.errors import InputError
 from explainers.base import Explainer, ExplainerParams, Need, Progress, setting
-from models.layers import as_maps, capture
+from models.layers import as_maps
 from models.store import ModelHandle
 
 
 def layer_maps(model: ModelHandle, inputs: Tensor, name: str | None) -> Tensor:
     """Feature maps (N, K, h, w) float32 of a layer, the default one for `None`, from a bare forward pass."""
     spec, layer = model.card.layer(name), model.layer(name)
-    with torch.no_grad(), capture(layer) as outputs:
-        model.logits(inputs)
-    return as_maps(outputs[layer], spec)
+    return as_maps(captum.attr.LayerActivation(model.logits, layer).attribute(inputs), spec)
 
 
 class Activation(Explainer):

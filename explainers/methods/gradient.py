@@ -1,28 +1,17 @@
 """The gradient of the target's score with respect to the input, plain and times the input."""
 
+import captum.attr
 import torch
 from torch import Tensor
 
 from explainers.base import Explainer, ExplainerParams, Progress, target_scores
-from explainers.engines.fast_input_gradient import FastInputGradient
+from explainers.engines.captum import attribute
 from models.store import ModelHandle
 
 
 def input_gradient(model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
     """d score of the target / d input, for each of `inputs` (N, C, H, W); same shape."""
-    gradients: list[Tensor] = []
-    n = n_passes(model, len(inputs))
-    for images, wanted in zip(inputs.chunk(n), targets.chunk(n), strict=True):
-        images = images.detach().requires_grad_()
-        with torch.enable_grad(), FastInputGradient():
-            scores = target_scores(model.scores(images), wanted)
-        gradients += torch.autograd.grad(scores.sum(), images)
-    return torch.cat(gradients) if len(gradients) > 1 else gradients[0]
-
-
-def n_passes(model: ModelHandle, n_pictures: int) -> int:
-    """Passes of even size, near `model.batch // 2`, in which so many pictures go forward and backward."""
-    return max(1, round(n_pictures / max(1, model.batch // 2)))
+    return attribute(captum.attr.Saliency(model.scores), model, inputs, targets, abs=False)
 
 
 def strongest(gradient: Tensor) -> Tensor:
@@ -34,11 +23,6 @@ def repeated(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """(N, k, C, H, W) variants of N images -> one batch (N·k, C, H, W) in channels-last memory, and its targets."""
     flat = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     return flat, targets.repeat_interleave(inputs.shape[1])
-
-
-def variants(model: ModelHandle, inputs: Tensor) -> int:
-    """How many variants of each of `inputs` go through one forward and backward pass."""
-    return max(1, model.batch // 2 // len(inputs))
 
 
 def plain_scores(model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -90,4 +74,4 @@ class InputXGradient(Explainer):
         self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: ExplainerParams, progress: Progress
     ) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32, score."""
-        return (inputs * input_gradient(model, inputs, targets)).sum(1)
+        return attribute(captum.attr.InputXGradient(model.scores), model, inputs, targets).sum(1)

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
+import captum.attr
 import torch
 from torch import Tensor
 
 from explainers.base import Explainer, ExplainerParams, Progress, Sampled, setting, target_scores
 from explainers.engines.baselines import BASELINES, baseline, mixed_baselines
-from explainers.methods.gradient import input_gradient, plain_scores, repeated, variants
+from explainers.engines.captum import fast, n_passes
+from explainers.methods.gradient import input_gradient, plain_scores, repeated
 from explainers.methods.smoothgrad import Moments
 from models.store import ModelHandle
 
@@ -42,17 +43,14 @@ class IntegratedGradients(Explainer):
     ) -> Tensor:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32, score."""
         start = baseline(params.baseline, inputs, model.card.preprocessing, params.seed)
-        nodes, weights = np.polynomial.legendre.leggauss(params.steps)  # on [-1, 1], weights sum to 2
-        position, share = (torch.tensor(x, dtype=inputs.dtype, device=inputs.device) for x in (nodes, weights))
-        position, share = (position + 1) / 2, share / 2
-        total = torch.zeros_like(inputs)
-        done, n_at_once = 0, variants(model, inputs)
-        for a, weight in zip(position.split(n_at_once), share.split(n_at_once), strict=True):
-            path = torch.lerp(start[:, None], inputs[:, None], a.view(1, -1, 1, 1, 1))
-            gradient = input_gradient(model, *repeated(path, targets)).unflatten(0, path.shape[:2])
-            total += torch.einsum("nkchw,k->nchw", gradient, weight)
-            progress(done := done + len(a), params.steps)
-        return ((inputs - start) * total).sum(1)
+        method = fast(captum.attr.IntegratedGradients(model.scores), progress, params.steps * len(inputs))
+        n, at_once = n_passes(model, len(inputs)), max(1, model.batch // 2)
+        parts = zip(inputs.chunk(n), start.chunk(n), targets.chunk(n), strict=True)
+        found = [
+            method.attribute(*part, n_steps=params.steps, internal_batch_size=max(at_once, len(part[0])))
+            for part in parts
+        ]
+        return torch.cat(found).sum(1)
 
     def promised(self, model: ModelHandle, inputs: Tensor, targets: Tensor, params: Params) -> Tensor:
         """score(x) - score(x') (N,)."""
@@ -97,7 +95,7 @@ class GradientSHAP(Explainer):
         sigma = params.sigma * (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3)))
         starts = mixed_baselines(inputs, model.card.preprocessing, params.samples, params.seed)
         moments = Moments()
-        for a in position.split(variants(model, inputs)):
+        for a in position.chunk(n_passes(model, params.samples * len(inputs))):
             start = torch.stack([next(starts) for _ in a], 1)
             end = inputs[:, None]
             if params.sigma:

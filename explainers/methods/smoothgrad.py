@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from explainers.base import Explainer, ExplainerParams, Progress, Sampled, setting
-from explainers.methods.gradient import input_gradient, n_passes, repeated, strongest
+from explainers.engines.captum import n_passes
+from explainers.methods.gradient import input_gradient, repeated, strongest
 from models.store import ModelHandle
 
 
