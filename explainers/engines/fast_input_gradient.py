@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from explainers.engines.interception import FunctionCall, Interception, batch_norm_arguments
 
@@ -74,11 +75,24 @@ def convolution_input_gradient(
     return F.pad(pixels, (0, width - pixels.shape[3], 0, height - pixels.shape[2]))
 
 
+#: Kernels made so far, by the weights they were made of: each model's are made once.
+_kernels = WeakTensorKeyDictionary()
+
+
 def _block_kernel(weight: Tensor, stride: int, step: int) -> Tensor:
     """Weights (o, c, k, k) of a convolution of stride s -> (c b², o, t, t) of that which leads back to blocks of b².
 
     b = s · step and t = ⌈k / s⌉ + step - 1.
     """
+    made_of = weight._version, weight.data_ptr(), weight.dtype, stride  # other weights, another kernel
+    known, kernel = _kernels.get(weight, (None, None))
+    if known != made_of:
+        kernel = _new_block_kernel(weight, stride, step)
+        _kernels[weight] = made_of, kernel
+    return kernel
+
+
+def _new_block_kernel(weight: Tensor, stride: int, step: int) -> Tensor:
     side, block = weight.shape[2], stride * step
     taps = -(-side // stride) + step - 1
     whole = F.pad(weight, (block - stride, stride * taps - side) * 2)

@@ -1,12 +1,16 @@
 """Surrogates: a linear model of the superpixels, fitted to what the net answers when some of them are covered."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import comb
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
+from captum.attr import LimeBase
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from explainers.base import Explainer, Progress, Sampled, setting
 from explainers.engines.perturbation import Steps
@@ -69,30 +73,62 @@ class LIME(Explainer):
     ) -> Sampled:
         """(N, C, H, W) float32, normalised -> (N, H, W) float32 and its error, target's unit per superpixel."""
         played = games(model, inputs, targets, params)
-        kept = [coalitions(max(params.samples, 2 * game.n_players), game.n_players, params.seed) for game in played]
-        step = Steps(progress, sum(map(len, kept)))
-        maps, errors = [], []
-        for game, z in zip(played, kept, strict=True):
-            found = surrogate(z, game.values(z, step), params.width, params.ridge)
-            maps.append(game.painted(found.coefficients))
-            errors.append(game.painted(found.influences.square().sum(0).sqrt()))
+        drawn = [coalitions(max(params.samples, 2 * game.n_players), game.n_players, params.seed) for game in played]
+        step = Steps(progress, sum(map(len, drawn)))
+        fits = [
+            surrogate(game, kept, params.width, params.ridge, step) for game, kept in zip(played, drawn, strict=True)
+        ]
+        maps = [game.painted(fit.coefficients) for game, fit in zip(played, fits, strict=True)]
+        errors = [game.painted(fit.influences.square().sum(0).sqrt()) for game, fit in zip(played, fits, strict=True)]
         return Sampled(torch.stack(maps), torch.stack(errors))
 
 
 def coalitions(n: int, n_players: int, seed: int) -> Tensor:
-    """Coalitions (n, n_players) bool: first the whole picture, then a coin for every superpixel."""
+    """Coalitions (n, n_players) bool: first the whole image, then a coin for every superpixel."""
     kept = torch.rand((n, n_players), generator=torch.Generator().manual_seed(seed)) < 0.5
     kept[0] = True
     return kept
 
 
-def surrogate(kept: Tensor, values: Tensor, width: float, ridge: float) -> Fit:
-    """LIME's linear model of `values` (n,) float64 by coalitions `kept` (n, K) bool; the intercept is not shrunk."""
-    z = kept.double()
-    distance = 1 - z.mean(1).sqrt()  # z · 1 / (|z| |1|) = sqrt(share that is kept)
-    weights = torch.exp(-((distance / width) ** 2))
-    z_mean, value_mean = ((weights @ part) / weights.sum() for part in (z, values))
-    return regression(z - z_mean, values - value_mean, weights, ridge)
+def surrogate(game: Game, drawn: Tensor, width: float, ridge: float, step: Steps) -> Fit:
+    """LIME's linear model of a game's values for the coalitions `drawn` (n, K) bool."""
+    lime = LimeBase(
+        forward_func=partial(game.values, step=step),
+        interpretable_model=WeightedRidge(ridge),
+        similarity_func=lambda _image, _sample, kept, **_: similarity(kept, width),
+        perturb_func=_one_by_one,
+        perturb_interpretable_space=True,
+        from_interp_rep_transform=lambda kept, _image, **_: kept,  # `game.values` covers the superpixels itself
+        to_interp_rep_transform=None,
+    )
+    return lime.attribute(game.image[None], n_samples=len(drawn), perturbations_per_eval=game.model.batch, drawn=drawn)
+
+
+def _one_by_one(_image: Tensor, drawn: Tensor) -> Iterator[Tensor]:
+    yield from drawn.split(1)
+
+
+def similarity(kept: Tensor, width: float) -> Tensor:
+    """Weight (n,) float64 of coalitions (n, K): exp(-D² / width²), D the cosine distance from the whole image."""
+    distance = 1 - kept.double().mean(1).sqrt()  # z · 1 / (|z| |1|) = sqrt(share that is kept)
+    return torch.exp(-((distance / width) ** 2))
+
+
+class WeightedRidge:
+    """A weighted ridge regression as Captum fits and reads it; the intercept is not shrunk."""
+
+    def __init__(self, ridge: float) -> None:
+        self.ridge = ridge
+
+    def fit(self, samples: DataLoader[tuple[Tensor, ...]]) -> None:
+        """Fit to coalitions (n, K), their values (n,) and weights (n,), all float32."""
+        z, values, weights = (part.double() for part in cast(TensorDataset, samples.dataset).tensors)
+        z_mean, value_mean = ((weights @ part) / weights.sum() for part in (z, values))
+        self._fit = regression(z - z_mean, values - value_mean, weights, self.ridge)
+
+    def representation(self) -> Fit:
+        """Coefficients and influences."""
+        return self._fit
 
 
 class KernelSHAP(Explainer):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from explainers.engines import fast_input_gradient
 from explainers.engines.fast_input_gradient import FastInputGradient
 
 
@@ -94,3 +95,17 @@ def test_other_convolutions_are_left_alone() -> None:
         nn.Conv2d(3, 4, 3, 2),
     ]
     assert not any(_is_faster(layer, torch.randn(2, layer.in_channels, 8, 8)) for layer in layers)
+
+
+def test_the_kernel_is_made_once_and_again_when_the_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, inputs, made = _net(3, 2, 1), torch.rand(1, 3, 8, 8), []
+    make = fast_input_gradient._new_block_kernel
+    monkeypatch.setattr(fast_input_gradient, "_new_block_kernel", lambda *args: made.append(args) or make(*args))
+    _gradient(net, inputs, fast=True)
+    _gradient(net, inputs, fast=True)
+    assert len(made) == 1
+    for change in (lambda: net[0].weight.mul_(-2), lambda: net.to(torch.float64)):
+        change()
+        inputs = inputs.to(net[0].weight.dtype)
+        torch.testing.assert_close(_gradient(net, inputs, fast=True)[1], _gradient(net, inputs, fast=False)[1])
+    assert len(made) == 3

@@ -6,8 +6,9 @@ import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from sklearn.linear_model import Ridge
+from torch.utils.data import DataLoader, TensorDataset
 
-from explainers.methods.lime_shap import LIME, KernelSHAP, coalitions, pairs, regression, surrogate
+from explainers.methods.lime_shap import LIME, KernelSHAP, WeightedRidge, coalitions, pairs, regression, similarity
 from tests.explainers.games import GRID, LABELS, N_PARTS, PX, TARGETS, Both, Half, linear, per_part, plain, run, value
 from tests.explainers.games import shapley_by_definition as by_definition
 from tests.explainers.nets import add, normalised, silent
@@ -107,11 +108,18 @@ def test_lime_on_a_linear_net_is_off_by_no_more_than_its_ridge_can_pull(model_st
     assert off.min() > 0
 
 
+def fitted(kept, values, weights):
+    samples = TensorDataset(kept.float(), values.float(), weights.float())
+    model = WeightedRidge(0.0)
+    model.fit(DataLoader(samples))
+    return model.representation().coefficients
+
+
 def test_a_narrow_kernel_looks_near_the_picture():
     """A score that only the first part changes while the others show, and only the second while they do not."""
     kept = torch.cartesian_prod(*[torch.tensor([False, True])] * 6)
     values = torch.where(kept[:, 2:].sum(1) >= 3, kept[:, 0], kept[:, 1]).double()
-    near, far = (surrogate(kept, values, width, 0.0).coefficients for width in (0.1, 10.0))
+    near, far = (fitted(kept, values, similarity(kept, width)) for width in (0.1, 10.0))
     assert near[0] > 0.7 > far[0]
     assert near[1] < 0.1 < far[1]
 
