@@ -5,8 +5,8 @@ bare passes of the model (in the faster memory format, at the best batch size) a
 so that a machine that slows down slows down all of them; figures are medians. `over_bare` is time over that of as many
 bare passes as the method takes, `speedup` the time of the fastest library over ours when it is called as its own
 documentation does, `speedup_tuned` when it is given channels-last memory, weights without gradients and its best batch
-size. Grad-CAM is measured once more, on more models and with the difference of the maps, by `benchmarks.grad_cam`, whose
-figures are added.
+size. Grad-CAM is measured once more, on more models and with the difference of the maps, by `benchmarks.grad_cam`,
+whose figures are added.
 """
 
 from __future__ import annotations
