@@ -50,6 +50,7 @@ def load() -> None:
 
     cache.demo_images()
     cache.demo_cards()
+    import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
 
 
 routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
