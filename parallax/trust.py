@@ -20,12 +20,15 @@ def trust(
     only: options.Only,
     first: options.First = None,
     slow_on: Annotated[int, typer.Option(min=0, metavar="N", help="Images explained again for the slow figures.")] = 16,
+    max_sensitivity: Annotated[
+        bool, typer.Option("--max-sensitivity", help="Measure it: five more maps each.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The table as CSV.")] = None,
 ) -> bool:
     """Measure how far to believe methods on models.
 
-    The table has insertion, deletion, randomisation, sensitivity and others; where the images have masks, pointing game
-    and relevance mass for each kind of mask.
+    The table has insertion, deletion, infidelity, randomisation, sensitivity and others; where the images have masks,
+    pointing game and relevance mass for each kind of mask.
 
     \b
     Example:
@@ -34,6 +37,7 @@ def trust(
     import pandas as pd
 
     from explainers.evaluation.table import EXPOSING, evaluate, exposed
+    from explainers.evaluation.trust import FIGURES, USUAL
     from explainers.registry import METHODS, method
     from parallax.sources import ids_of, open_sources
 
@@ -42,7 +46,8 @@ def trust(
     ids = ids_of(sources.images, only, first)
     with ProgressBar("maps") as progress:
         sources = replace(sources, say=progress.describe)
-        figures = evaluate(sources, cards, chosen, ids, n_slow=slow_on, progress=progress, failures=failures)
+        which = FIGURES if max_sensitivity else USUAL
+        figures = evaluate(sources, cards, chosen, ids, which, slow_on, progress, failures)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         figures.to_csv(out, index=False)

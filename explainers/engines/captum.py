@@ -4,8 +4,6 @@ Captum asks for a `forward_func` (here `ModelHandle.scores`) and picks each imag
 gradient methods take a gradient is their attribute `gradient_func`, which may be replaced.
 """
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from typing import Any
 

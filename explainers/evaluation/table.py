@@ -14,6 +14,7 @@ from explainers.base import Explainer, Progress, nobody, out_of_memory, part_of
 from explainers.evaluation.trust import (
     FIGURES,
     SLOW,
+    USUAL,
     Figures,
     Measuring,
     OnMask,
@@ -38,8 +39,10 @@ IN_TABLE = {
     "gap": "median",
     "insertion": "mean",
     "deletion": "mean",
+    "infidelity": "median",
     "randomisation": "median",
     "sensitivity": "median",
+    "max_sensitivity": "median",
     "seconds": "mean",
 }
 
@@ -78,7 +81,7 @@ def evaluate(
     cards: Sequence[ModelCard],
     methods: Sequence[Explainer],
     image_ids: Sequence[str] | None = None,
-    which: Sequence[str] = FIGURES,
+    which: Sequence[str] = USUAL,
     n_slow: int = 16,
     progress: Progress = nobody,
     failures: dict[str, str] | None = None,

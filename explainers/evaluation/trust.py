@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from common.errors import check_known
 from explainers.attribution import AttributionRequest, ready
@@ -20,6 +21,7 @@ from explainers.evaluation.faithfulness import (
     sensitivity,
     share_seen,
 )
+from explainers.evaluation.infidelity import infidelity, max_sensitivity
 from explainers.evaluation.randomisation import randomisation_check
 from explainers.output import UNIT
 from explainers.results import Sources, compute
@@ -28,7 +30,7 @@ from jobs.results import ResultStore, key_of
 from models.store import ModelHandle
 
 #: How the figures are taken; part of the key under which they are kept.
-STEPS, DELETED, SHIFT_PX, SEED = 16, "mean", 2, 0
+STEPS, DELETED, SQUARES, SHIFT_PX, NOISES, SEED = 16, "mean", 16, 2, 4, 0
 
 #: A figure of several maps, and why it is NaN where it is.
 _Taken = dict[str, tuple[Sequence[float] | np.ndarray, str]]
@@ -55,8 +57,10 @@ class Figures:
 
     - `gap`: what is missing from the sum that the method promises, as a share of it (0: complete);
     - `insertion` (high is good), `deletion` (low is good): areas under the target's probability, in [0, 1];
+    - `infidelity`: share of what the score loses without a square of the image that the map does not foretell;
     - `randomisation`: rank correlation with the map of an all random model (low is good; see `randomisation.KEEPS`);
     - `sensitivity`: change of the map when the image moves by `SHIFT_PX` pixels of the model's (0: none);
+    - `max_sensitivity`: largest relative change of the map under noise that nobody sees (0: none);
     - `seconds`: time for the map, as a share of its batch;
     - `masks`: how the map lies on each mask of the image, by kind.
     """
@@ -64,8 +68,10 @@ class Figures:
     gap: float | None = None
     insertion: float | None = None
     deletion: float | None = None
+    infidelity: float | None = None
     randomisation: float | None = None
     sensitivity: float | None = None
+    max_sensitivity: float | None = None
     seconds: float | None = None
     masks: dict[str, OnMask] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -74,8 +80,10 @@ class Figures:
 #: Every figure by name; those on masks have one name for all.
 MASKS = "masks"
 FIGURES = tuple(item.name for item in fields(Figures) if item.name != "reasons")
-#: Figures that cost another explanation each.
-SLOW = frozenset({"randomisation", "sensitivity"})
+#: Those that are taken unless somebody asks for others: max-sensitivity costs `NOISES` + 1 explanations of each map.
+USUAL = tuple(name for name in FIGURES if name != "max_sensitivity")
+#: Figures that cost other explanations.
+SLOW = frozenset({"randomisation", "sensitivity", "max_sensitivity"})
 
 
 def found(store: ResultStore, images: ImageSet, request: AttributionRequest) -> Figures:
@@ -93,8 +101,8 @@ def _record(store: ResultStore, request: AttributionRequest) -> dict[str, Any]:
 
 
 def _key(request: AttributionRequest) -> str:
-    settings = {"steps": STEPS, "deleted": DELETED, "shift": SHIFT_PX, "seed": SEED}
-    return key_of(what="trust", map=request.goal, target=request.target, **settings)
+    settings = (STEPS, DELETED, SQUARES, SHIFT_PX, NOISES, SEED)
+    return key_of(what="trust", map=request.goal, target=request.target, settings=settings)
 
 
 def _keep(
@@ -113,7 +121,7 @@ def _keep(
 
 
 def measure(
-    sources: Sources, request: AttributionRequest, which: Sequence[str] = FIGURES, progress: Progress = nobody
+    sources: Sources, request: AttributionRequest, which: Sequence[str] = USUAL, progress: Progress = nobody
 ) -> Figures:
     """The figures `which` of one map; those that the store lacks are computed and kept, and so is the map.
 
@@ -175,7 +183,9 @@ class Measuring:
             ({"seconds"}, self._seconds),
             ({"insertion", "deletion"}, self._curves),
             ({"randomisation"}, self._randomisation),
+            ({"infidelity"}, self._infidelity),
             ({"sensitivity"}, self._sensitivity),
+            ({"max_sensitivity"}, self._max_sensitivity),
         ):
             if names & lacking:
                 taken |= take(attribution)
@@ -202,11 +212,29 @@ class Measuring:
             return self._nothing("A unit has no probability.", "insertion", "deletion")
         if not card.classifies:
             return self._nothing(f"{card.name} gives a number, no probability.", "insertion", "deletion")
-        inputs = self.model.normalise(np.stack([card.preprocessing.crop(image) for image in self.pixels]))
-        targets = torch.tensor(self.targets, device=self.model.device)
+        inputs, targets = self._inputs()
         curves = insertion_deletion(self.model, inputs, attribution.maps, targets, STEPS, DELETED, self.progress)
         names = ("insertion", "deletion")
         return {name: (column, "The model's answer is not finite.") for name, column in zip(names, curves, strict=True)}
+
+    def _inputs(self) -> tuple[Tensor, Tensor]:
+        """The images as the model sees them, and their targets."""
+        inputs = self.model.normalise(np.stack([self.model.card.preprocessing.crop(image) for image in self.pixels]))
+        return inputs, torch.tensor(self.targets, device=self.model.device)
+
+    def _infidelity(self, attribution: Attribution) -> _Taken:
+        inputs, targets = self._inputs()
+        model = self.first.output.of(self.model)
+        errors = infidelity(model, inputs, attribution.maps, targets, SQUARES, SEED, self.progress)
+        return {"infidelity": (errors, "No square of the image changes the score.")}
+
+    def _max_sensitivity(self, attribution: Attribution) -> _Taken:
+        inputs, _ = self._inputs()
+        first, model = self.first, self.first.output.of(self.model)
+        changes = max_sensitivity(
+            first.method, model, inputs, self.targets, first.params, NOISES, seed=SEED, progress=self.progress
+        )
+        return {"max_sensitivity": (changes, "")}
 
     def _on_masks(self, row: int, flat: np.ndarray) -> dict[str, OnMask]:
         """One map against each mask of its image, by the masks' digests."""

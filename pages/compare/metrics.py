@@ -27,6 +27,11 @@ _MEANINGS = {
         "Deletion: mean probability of the target, 0 to 1, while pixels turn grey, the most relevant first; lower is "
         "better.",
     ),
+    "infidelity": (
+        "infid",
+        "Infidelity: share of what the score loses without a square of the image that the map does not predict. 0: all "
+        "predicted; 1: nothing.",
+    ),
     "randomisation": (
         "random",
         "Rank correlation with the map of the same model with random weights, -1 to 1. Near 0 is good; above 0.5 the "

@@ -7,6 +7,7 @@ import streamlit as st
 
 from explainers.evaluation.cascades import CascadeRequest
 from explainers.evaluation.table import evaluate
+from explainers.evaluation.trust import FIGURES, USUAL
 from explainers.registry import METHODS
 from images.image_set import ImageSet
 from jobs.queue import Job
@@ -33,9 +34,11 @@ def metrics(page_state: PageState) -> None:
     methods = choose_methods()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         image_ids = choose_images(page_state.images)
+        words = "The largest change of a map under invisible noise: five more maps for each of the first images."
+        slow = st.checkbox("Max-sensitivity", key="trust_max_sensitivity", help=words, persist_state="session")
         suited = sum(METHODS[name].applies(card) is None for name in methods for card in page_state.cards)
         if st.button("Measure", type="primary", key="trust_measure", disabled=not suited):
-            submit_table(page_state, methods, image_ids)
+            submit_table(page_state, methods, image_ids, FIGURES if slow else USUAL)
     st.caption(
         f"{suited * len(image_ids):,} maps: {len(methods)} methods × {len(page_state.cards)} models, where they apply, "
         f"× {len(image_ids)} images. Stored results are reused."
@@ -44,17 +47,19 @@ def metrics(page_state: PageState) -> None:
     st.fragment(growing_table, run_every=1.0 if busy else None)(busy)
 
 
-def submit_table(page_state: PageState, methods: Sequence[str], image_ids: Sequence[str]) -> None:
-    """Measure every method on every model and image; the job's result grows row by row."""
+def submit_table(
+    page_state: PageState, methods: Sequence[str], image_ids: Sequence[str], figures: Sequence[str]
+) -> None:
+    """Measure `figures` of every method on every model and image; the job's result grows row by row."""
     sources, chosen = session_jobs.sources(page_state.images), [METHODS[name] for name in methods]
 
     def work(job: Job) -> pd.DataFrame:
         def show(rows: pd.DataFrame) -> None:
             job.result = rows
 
-        return evaluate(sources, page_state.cards, chosen, image_ids, progress=job.report, show=show)
+        return evaluate(sources, page_state.cards, chosen, image_ids, figures, progress=job.report, show=show)
 
-    names = " ".join([*(card.digest for card in page_state.cards), *methods, *image_ids])
+    names = " ".join([*(card.digest for card in page_state.cards), *methods, *image_ids, *figures])
     key = f"trust table {page_state.images.digest} {names}"
     session.state().jobs[TABLE] = cache.jobs().submit(Job(f"Measuring {len(methods)} methods", work, "maps", key))
 

@@ -24,8 +24,19 @@ _COLUMNS = {
     "gap": ("Gap ↓", "%.1f %%", "Completeness: median share of the promised sum that is missing. Empty: no promise."),
     "insertion": ("Insertion ↑", "%.2f", "Mean probability while pixels are inserted, the most relevant first."),
     "deletion": ("Deletion ↓", "%.2f", "Mean probability while pixels are deleted, the most relevant first."),
+    "infidelity": (
+        "Infidelity ↓",
+        "%.2f",
+        "Median share of what the score loses without a square of the image that the map does not predict; 1: nothing "
+        "predicted (Yeh et al. 2019).",
+    ),
     "randomisation": ("Random ↓", "%.2f", "Median rank correlation with the maps of the model with random weights."),
     "sensitivity": ("Shift ↓", "%.2f", "Median relative change of the map when the image shifts by two pixels."),
+    "max_sensitivity": (
+        "Max-sens. ↓",
+        "%.2f",
+        "Max-sensitivity: median of the map's largest relative change under invisible noise (Yeh et al. 2019).",
+    ),
 }
 #: The same for each kind of mask.
 _MASK_COLUMNS = {

@@ -82,7 +82,7 @@ class Counting(Saliency):
 
 
 def test_every_figure_of_a_map_is_measured(sources, store, images, card):
-    figures = measure(sources, map_of(card, images))
+    figures = measure(sources, map_of(card, images), FIGURES)
     values = {name: getattr(figures, name) for name in FIGURES if name != MASKS}
     assert all(value is not None for value in values.values())
     assert [name for name, value in values.items() if np.isnan(value)] == ["gap"]
@@ -199,12 +199,14 @@ def test_measuring_a_map_can_be_cancelled(sources, images, card):
 
 
 def test_the_table_of_many_equals_the_maps_one_by_one(sources, model_store, store, images, card, tmp_path):
-    evaluate(sources, [card], [GradCAM()], n_slow=20)
+    evaluate(sources, [card], [GradCAM()], which=FIGURES, n_slow=20)
     targets = top_classes(sources, card, images.ids)
     alone = ResultStore(tmp_path / "alone", 10**9)
     for index in (0, 7, 18):
         together = found(store, images, map_of(card, images, GradCAM(), index, targets[index]))
-        one = measure(Sources(model_store, alone, images), map_of(card, images, GradCAM(), index, targets[index]))
+        one = measure(
+            Sources(model_store, alone, images), map_of(card, images, GradCAM(), index, targets[index]), FIGURES
+        )
         for name in set(FIGURES) - {"seconds", MASKS}:
             np.testing.assert_allclose(getattr(together, name), getattr(one, name), atol=2e-5, err_msg=name)
         for kind, figures in one.masks.items():
