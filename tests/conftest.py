@@ -11,6 +11,7 @@ from models.store import ModelStore
 from tests.makers import tiny_loaded
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Each file goes to one worker, and all browser tests, which come first, to one: they share a server."""
     for item in items:
