@@ -10,7 +10,8 @@ run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser"
+	$(BIN)/pytest -m browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -11,14 +11,6 @@ from models.store import ModelStore
 from tests.makers import tiny_loaded
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Each file goes to one worker, and all browser tests, which come first, to one: they share a server."""
-    for item in items:
-        file = str(item.path)
-        item.add_marker(pytest.mark.xdist_group("browser" if "tests/browser" in file else file))
-
-
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path, monkeypatch) -> Path:
     """Nothing that a test stores leaves its own folder, and nobody's parallax.toml changes a test."""
