@@ -196,7 +196,8 @@ def grad_cam_call(name: str, task: Task) -> Call | None:
             contextlib.redirect_stderr(io.StringIO()),  # its progress bars
             kinds[name](model=task.module, target_layers=[layer], reshape_transform=reshape) as library,
         ):
-            library.batch_size = task.at_once or library.batch_size
+            if task.at_once is not None:
+                library.batch_size = task.at_once  # Score-CAM alone reads it
             library(input_tensor=part.inputs, targets=[ClassifierOutputTarget(int(target)) for target in part.targets])
 
     return in_parts(task, explain)
