@@ -63,7 +63,7 @@ def choose_layers(page_state: PageState, in_step: bool) -> dict[str, str]:
         said = f"{table.class_name(int(table.predicted[row, position]))} {table.confidence[row, position]:.2f}"
         words = f"{session.square(card.digest)} **{card.name}** {said if card.classifies else ''}"
         with column:
-            st.markdown(words, unsafe_allow_html=True)
+            st.markdown(words)
             layers[card.digest] = choose_layer(card)
     return layers
 

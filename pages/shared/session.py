@@ -91,8 +91,8 @@ def state() -> SessionState:
 
 
 def square(digest: str) -> str:
-    """A model's mark in its colour, for markdown with HTML."""
-    return f"<span style='color:{state().colour(digest)}'>■</span>"
+    """A model's mark in its colour, as Streamlit's markdown has it."""
+    return f':color[■]{{foreground="{state().colour(digest)}"}}'
 
 
 def update_address() -> None:

@@ -43,7 +43,7 @@ def _models(state: session.SessionState) -> None:
         card = cache.card(digest)
         st.session_state[f"sidebar_{digest}"] = digest not in state.switched_off  # pages switch models as well
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
-            st.markdown(session.square(digest), unsafe_allow_html=True, width="content")
+            st.markdown(session.square(digest), width="content")
             st.checkbox(
                 card.name,
                 key=f"sidebar_{digest}",

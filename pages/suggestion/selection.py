@@ -26,7 +26,7 @@ def preview(page_state: PageState, row: int | None) -> None:
             predicted = table.class_name(int(table.predicted[row, m]))
             mark = "" if not table.labelled[row] else _WRONG if table.errors[row, m] else _RIGHT
             lines.append(f"{session.square(digest)} {name}: {predicted} {table.confidence[row, m]:.2f}{mark}")
-        st.markdown("  \n".join(lines), unsafe_allow_html=True)
+        st.markdown("  \n".join(lines))
 
 
 def selection_bar(images: ImageSet) -> None:

@@ -25,7 +25,6 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                 st.markdown(
                     f"{session.square(card.digest)} **{card.name}** :green[:material/check_circle:] "
                     f":small[{card.family} · {card.source}]",
-                    unsafe_allow_html=True,
                     width="content",
                 )
                 if card.source != "demo":
