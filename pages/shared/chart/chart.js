@@ -152,6 +152,8 @@ class Chart {
       selecting = false
     })
     plot.on("plotly_doubleclick", () => this.reset())
+    // On a busy page plotly takes two clicks for far apart: it looks at the clock when it gets to them. The browser counts right.
+    plot.addEventListener("click", ({ detail }) => detail === 2 && this.reset())
     if (plot._hoverdata) hover({ points: plot._hoverdata }) // a mouse that was there first moves no more
   }
 
