@@ -50,12 +50,13 @@ def demo_scored(demo_scored, tmp_path_factory):
 
 @pytest.fixture
 def page(app):
-    """The page with six images picked, two models and windows of eight pixels."""
+    """The page with six images picked, two models and adjoining windows of eight pixels."""
     state = app.session_state["session"]
     state.switched_off |= set(state.models[1:3])
     app.switch_page("../prediction_difference/page.py").run()
     app.button(key="prediction_difference_six").click().run()
     app.number_input(key=f"{SETTING}_window").set_value(8).run()
+    app.number_input(key=f"{SETTING}_stride").set_value(8).run()
     app.number_input(key=f"{SETTING}_samples").set_value(4).run()
     assert not app.exception
     return app
@@ -89,7 +90,7 @@ def test_each_model_gets_a_map_that_says_how_far_it_is_and_is_found_again_and_re
     press(page, MAPS)
     assert n_maps(page) == [2]
     said = drawn(page)
-    for part in ("vgg", "shortcut", "window 8 px of 64", "stride 4", "error ±", "bits", "against", "for"):
+    for part in ("vgg", "shortcut", "window 8 px of 64", "stride 8", "error ±", "bits", "against", "for"):
         assert part in said
     assert "→" not in said, "it is as far as was asked for"
     assert page.button(key=MAPS).disabled
@@ -99,8 +100,8 @@ def test_each_model_gets_a_map_that_says_how_far_it_is_and_is_found_again_and_re
     page.run()
     assert n_maps(page) == [2]
     assert page.button(key=MAPS).disabled
-    page.number_input(key=f"{SETTING}_stride").set_value(2).run()
-    assert "stride 4 of 8 → 2" in drawn(page)
+    page.number_input(key=f"{SETTING}_stride").set_value(4).run()
+    assert "stride 8 of 8 → 4" in drawn(page)
     assert page.button(key=MAPS).label == "Resume"
     press(page, MAPS)
     assert "→" not in drawn(page)
@@ -122,7 +123,7 @@ def check_files(page):
 
 def test_exact_asks_about_every_window_with_all_samples(page):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
-    page.number_input(key=f"{SETTING}_window").set_value(52).run()
+    page.number_input(key=f"{SETTING}_window").set_value(58).run()
     page.selectbox(key=f"{SETTING}_sampling").set_value("marginal").run()
     assert page.button(key=EXACT).label == "Explain it exactly"
     press(page, EXACT)
@@ -191,6 +192,7 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
 
 def test_several_windows_stand_side_by_side(page):
     open_box(page, "windows")
+    page.number_input(key=f"{SETTING}_stride").set_value(4).run()
     vgg = page.session_state["session"].models[0]
     page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
     press(page, "difference_windows_start")
@@ -262,6 +264,7 @@ def test_models_that_run_every_window_in_full_are_named_with_the_reason(page):
 def test_learning_patches_shows_how_far_it_is_and_stops_at_once(page, monkeypatch):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     page.number_input(key=f"{SETTING}_window").set_value(6).run()
+    page.number_input(key=f"{SETTING}_stride").set_value(6).run()
     crop, started, may_go_on, seen = type(cache.demo_cards()[0].preprocessing).crop, [], threading.Event(), []
 
     def slowly(self, picture):
@@ -324,10 +327,10 @@ def test_settings_that_cannot_be_get_one_line_in_the_panel(page, monkeypatch, se
 def test_a_gaussian_of_few_patches_is_said_to_be_shrunk(page, monkeypatch):
     page.session_state["session"].switched_off.add(page.session_state["session"].models[3])
     monkeypatch.setattr(attribution, "FIT_ON", 8)
-    page.number_input(key=f"{SETTING}_window").set_value(20).run()
+    page.number_input(key=f"{SETTING}_window").set_value(12).run()
     assert "shrunk" not in words(page)
     press(page, MAPS)
-    assert "their Gaussian is shrunk 88% towards its diagonal" in words(page)
+    assert "their Gaussian is shrunk 73% towards its diagonal" in words(page)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +354,9 @@ def test_an_exact_request_is_the_same_request(tiny_card):
 def test_compare_and_this_page_share_one_map_and_refine_it_for_each_other(page):
     state = page.session_state["session"]
     state.picks = state.picks[:1]
+    state.switched_off.add(state.models[3])
     page.number_input(key=f"{SETTING}_window").set_value(None).run()
+    page.number_input(key=f"{SETTING}_stride").set_value(None).run()
     page.number_input(key=f"{SETTING}_samples").set_value(8).run()
     page.segmented_control(key="prediction_difference_value").set_value("logit").run()
     press(page, MAPS)
