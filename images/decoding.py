@@ -2,21 +2,25 @@
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import EXTRASAMPLES, TiffImageFile
 
 from common.errors import InputError, first_line
 from common.settings import settings
+from images.colour import to_srgb
+from images.depth import Samples, check_deep_png, is_tiff, read_samples, to_8_bits, to_image
+from images.formats import FORMAT_NAMES, FORMATS, LOSSY
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-
-#: PIL opens by content, whatever a file is called: without this list, a ".png" could start Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+#: PIL opens by content, whatever a file is called: without this list, a ".png" could start Ghostscript. (MPO files are
+#: met as JPEG.)
+_OPENED = [kind for kind in FORMATS if kind != "MPO"]
 
 #: A strip of pixels is no image, and grows out of all bounds when its shorter side is enlarged for a model.
 _MAX_ASPECT = 100
@@ -36,53 +40,77 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames")."""
+    """An image, (H, W, 3) uint8 RGB, and what was done to get there ("from CMYK", "first of 12 frames").
+
+    `reading` is text where the pixels are more than the file's own, scaled: converted from a profile, say.
+    """
 
     image: np.ndarray
     notes: tuple[str, ...] = ()
+    reading: str = ""
 
 
 def decode(source: Path | bytes, name: str = "") -> Decoded:
-    """Decode an image: turned upright (EXIF), flattened on white, 16 bits scaled to 8, first frame of an animation.
+    """Decode an image: turned upright (EXIF), in sRGB, flattened on white, as 8 bits, first frame of an animation.
 
-    Raises `InputError` for a file that is no image, is cut short, or is larger than the settings allow.
+    Deeper values are scaled by their type and tags (see `images.depth`), colours converted from the file's profile.
+
+    Raises `InputError` for a file that is no image, is cut short, is larger than the settings allow, or does not say
+    what its values mean.
     """
-    return _open(source, name, _to_rgb)
+    return _open(source, name, _to_rgb, _samples_to_rgb)
 
 
 def decode_mask(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a mask, turned upright (EXIF): (H, W) bool, True inside.
 
-    - What is not black is inside: 1 bit, grey with 0/1 or 0/255 or the numbers of classes, 16 bits, palettes, RGB.
-    - In a lossy file (JPEG, WebP), what is at least half as bright as white.
+    - What is not black is inside: 1 bit, grey with 0/1 or 0/255 or the numbers of classes, any depth, palettes, RGB.
+    - In a lossy format (JPEG, WebP, AVIF, HEIC, JPEG 2000), what is at least half as bright as white.
     - Where some pixels are transparent (RGBA, cut-outs), what is at least half opaque, whatever its colour.
 
     Raises `InputError` as `decode` does.
     """
-    return _open(source, name, _to_mask)
+    return _open(source, name, _to_mask, _samples_to_mask)
 
 
-def _open(source: Path | bytes, name: str, convert: Callable[[Image.Image], T]) -> T:
+def _open(
+    source: Path | bytes,
+    name: str,
+    convert: Callable[[Image.Image, str, Path | bytes], T],
+    convert_samples: Callable[[Samples, str], T],
+) -> T:
     name = name or (source.name if isinstance(source, Path) else "the file")
+
+    def check_size(width: int, height: int) -> None:
+        _check_size(width, height, name)
+
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_FORMATS) as image:
-            _check_size(image, name)
-            return convert(image)
+        if (tiff := is_tiff(source)) and (samples := read_samples(source, name, check_size)) is not None:
+            return convert_samples(samples, name)
+        try:
+            with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_OPENED) as image:
+                check_size(*image.size)
+                return convert(image, name, source)
+        except UnidentifiedImageError:
+            if not tiff:
+                raise
+            samples = read_samples(source, name, check_size, always=True)
+            assert samples is not None
+            return convert_samples(samples, name)
     except UnidentifiedImageError as error:
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
         cure = "Copy it again." if empty else "Look what kind of file it is, and export it as JPEG or PNG."
-        raise InputError("an image (JPEG, PNG, WebP, GIF, BMP, TIFF)", received, cure) from error
+        raise InputError(f"an image ({FORMAT_NAMES})", received, cure) from error
     except InputError:
         raise
-    except Exception as error:  # a damaged file makes PIL's readers stumble in many ways (zlib, struct, index …)
+    except Exception as error:  # a damaged file makes the readers stumble in many ways (zlib, struct, index …)
         received = f"{name}, which is cut short or damaged ({first_line(error)})"
         raise InputError("a whole image", received, "Copy or export it again.") from error
 
 
-def _check_size(image: Image.Image, name: str) -> None:
+def _check_size(width: int, height: int, name: str) -> None:
     """Refuse by the header alone: nothing is decoded yet."""
-    width, height = image.size
     limit = settings().max_image_megapixels
     if width * height > limit * 1_000_000:
         raise InputError(
@@ -95,36 +123,67 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise InputError(expected, f"{name} with {width:,} × {height:,} pixels", "Cut out the part that matters.")
 
 
-def _to_rgb(image: Image.Image) -> Decoded:
+def _to_rgb(image: Image.Image, name: str, source: Path | bytes) -> Decoded:
     notes = []
     n_frames = getattr(image, "n_frames", 1)
     if n_frames > 1:
         notes.append(f"first of {n_frames} frames")
         image.seek(0)
+    extras = image.tag_v2.get(EXTRASAMPLES, ()) if isinstance(image, TiffImageFile) else ()
+    notes += _left_out([int(kind) for kind in extras])
+    deep = isinstance(image, PngImageFile) and any("16" in str(tile.args) for tile in image.tile)
     image.load()
-    if _is_turned(image):
-        image = ImageOps.exif_transpose(image)
-        notes.append("turned upright")
+    image = _upright(image, notes)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image, note = _to_8_bits(image)
-        notes.append(note)
-    elif image.mode not in ("RGB", "RGBA"):
+        notes.append("from 16 bits" if image.mode != "F" else "from mode F")
+        image = _from_16_bits(image, name)
+    elif image.mode not in ("RGB", "RGBA", "LAB"):
         titles = {"L": "greyscale", "LA": "greyscale", "1": "black and white", "P": "a palette"}
         notes.append(f"from {titles.get(image.mode, image.mode)}")
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
+    if deep and image.mode in ("RGB", "RGBA") and np.asarray(image)[..., :3].max() < 16:  # Pillow has the high bytes
+        check_deep_png(source if isinstance(source, bytes) else source.read_bytes(), name)
+    return _flat(image, notes)
+
+
+def _samples_to_rgb(samples: Samples, name: str) -> Decoded:
+    notes = [f"first of {samples.n_frames} frames"] if samples.n_frames > 1 else []
+    image, note, odd = to_image(samples, name)
+    image = _upright(image, notes)
+    notes += _left_out(samples.extras)
+    notes += [note, "from CMYK"] if image.mode == "CMYK" else [note]
+    return _flat(image, notes, note if odd else "")
+
+
+def _left_out(extras: Sequence[int]) -> list[str]:
+    """A note where a TIFF has channels that are neither colours nor opacity."""
+    return [f"without its further channels ({extras.count(0)})"] if 0 in extras else []
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    if not _is_turned(image):
+        return image
+    notes.append("turned upright")
+    return ImageOps.exif_transpose(image)
+
+
+def _flat(image: Image.Image, notes: list[str], reading: str = "") -> Decoded:
+    """Colours in sRGB, transparency on white."""
+    image, note = to_srgb(image)
+    if note:
+        notes.append(note)
+        reading += note * (not note.endswith("ignored"))
+    if "A" in image.getbands():
         if image.getchannel("A").getextrema() != (255, 255):
             notes.append("transparency on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return Decoded(np.asarray(image.convert("RGB")), tuple(notes))
+    return Decoded(np.asarray(image.convert("RGB")), tuple(notes), reading)
 
 
-def _to_mask(image: Image.Image) -> np.ndarray:
-    lossy = image.format in ("JPEG", "WEBP")
+def _to_mask(image: Image.Image, _name: str, _source: Path | bytes) -> np.ndarray:
+    lossy = image.format in LOSSY
     image.load()
-    if _is_turned(image):
-        image = ImageOps.exif_transpose(image)
-    if "A" in image.getbands() or "transparency" in image.info:
+    image = _upright(image, [])
+    if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         if alpha.min() < 255:
             return alpha >= _HALF
@@ -135,6 +194,15 @@ def _to_mask(image: Image.Image) -> np.ndarray:
     return np.asarray(inside if inside.ndim == 2 else inside.any(axis=2))
 
 
+def _samples_to_mask(samples: Samples, _name: str) -> np.ndarray:
+    opacity = samples.opacity
+    if opacity is not None and opacity.min() < 255:
+        inside = opacity >= _HALF
+    else:
+        inside = (np.nan_to_num(samples.colours) != samples.black).any(axis=2)
+    return np.asarray(_upright(samples.upright(Image.fromarray(inside)), []))
+
+
 def _is_turned(image: Image.Image) -> bool:
     """Whether EXIF says that the camera was held another way; damaged EXIF says nothing."""
     try:
@@ -143,10 +211,12 @@ def _is_turned(image: Image.Image) -> bool:
         return False
 
 
-def _to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
-    """Grey values of 16 or 32 bits, or floats in [0, 1], as 8 bits; values that fit into 8 bits stay what they are."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    highest = values.max(initial=0)
-    top = 1 if image.mode == "F" and highest <= 1 else 255 if highest <= 255 else 65535
-    scaled = (values.clip(0, top) * (255 / top)).round().astype(np.uint8)
-    return Image.fromarray(scaled), "from 16 bits" if top > 255 else f"from mode {image.mode}"
+def _from_16_bits(image: Image.Image, name: str) -> Image.Image:
+    """Greys of 16 bits as 8; in PNG, the one that stands for transparency becomes so."""
+    values = np.asarray(image)
+    top = 1 if image.mode == "F" else 65535
+    eight = Image.fromarray(to_8_bits(values, 0, top, name))
+    eight.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    if isinstance(clear := image.info.get("transparency"), int):
+        eight.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return eight

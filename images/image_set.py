@@ -33,7 +33,7 @@ class Skipped:
 class ImageSet:
     """Images of one data set.
 
-    `table` has one row per image: `id` (16 hex digits of the content's SHA-256), `path`, `name`, `label` (a class
+    `table` has one row per image: `id` (16 hex digits, see `image_id`), `path`, `name`, `label` (a class
     name or missing) and `note` (what decoding had to do); `meta:COLUMN` (text or missing) for each further column of
     the user's CSV; `mask:KIND` (a file or missing) and `mask_id:KIND` (digest of its content) for each kind of mask.
 
@@ -167,9 +167,9 @@ def reason(error: InputError | OSError) -> str:
     return str(InputError("a file that can be read", received, "Check that it is there, and its permissions."))
 
 
-def image_id(content: bytes) -> str:
-    """16 hex digits that stand for a file's content."""
-    return hashlib.sha256(content).hexdigest()[:16]
+def image_id(content: bytes, reading: str = "") -> str:
+    """16 hex digits that stand for a file's content, and for how it was read where that is `Decoded.reading`."""
+    return hashlib.sha256(content + reading.encode()).hexdigest()[:16]
 
 
 def to_jpeg(image: np.ndarray, side_px: int | None = None, quality: int = 88) -> bytes:

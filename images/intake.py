@@ -14,7 +14,8 @@ import pandas as pd
 from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
-from images.decoding import SUFFIXES, Decoded, decode, decode_mask
+from images.decoding import Decoded, decode, decode_mask
+from images.formats import SUFFIXES
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason
 from images.labels import folder_labels, read_annotations
 from images.masks import assign, in_mask_folder
@@ -26,7 +27,7 @@ DEMO = Path(__file__).parent / "demo"
 Progress = Callable[[int, int], None]
 
 #: What the check of a file finds, and is remembered until its stamp (size and time) changes.
-_ROW = ["id", "path", "name", "note", "stamp", "height", "width"]
+_ROW = ["id", "path", "name", "note", "reading", "stamp", "height", "width"]
 _COLUMNS = ["id", "path", "name", "label", "note"]
 _N_THREADS = 2
 
@@ -244,13 +245,14 @@ def _checked(
             decoded = decoder(content, source.name)
         except (InputError, OSError) as error:
             return Skipped(source.name, reason(error))
-        digest = image_id(content)
+        digest = image_id(content, decoded.reading)
         path = source.path or store / f"{digest}{PurePosixPath(source.name).suffix.lower()}"
         if source.path is None and not path.exists():
             with atomic_write(path) as partial:
                 partial.write_bytes(content)
-        facts = {"note": ", ".join(decoded.notes), "height": decoded.image.shape[0], "width": decoded.image.shape[1]}
-        return {"id": digest, "path": str(path), "name": source.name, "stamp": stamp, **facts}
+        facts = {"note": ", ".join(decoded.notes), "reading": decoded.reading, "stamp": stamp}
+        height, width = decoded.image.shape[:2]
+        return {"id": digest, "path": str(path), "name": source.name, **facts, "height": height, "width": width}
 
     waiting = iter(sources)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="intake") as pool:

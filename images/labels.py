@@ -9,7 +9,7 @@ import pandas as pd
 
 from common.class_names import plain_name
 from common.errors import InputError, first_line
-from images.decoding import SUFFIXES
+from images.formats import SUFFIXES
 from images.image_set import LABEL, MASK, META, Skipped, reason
 
 #: Names that people give these columns, the surest first.
