@@ -36,6 +36,7 @@ class ImageSet:
     `table` has one row per image: `id` (16 hex digits, see `image_id`), `path`, `name`, `label` (a class
     name or missing) and `note` (what decoding had to do); `meta:COLUMN` (text or missing) for each further column of
     the user's CSV; `mask:KIND` (a file or missing) and `mask_id:KIND` (digest of its content) for each kind of mask.
+    `remarks` say what was made of tables and folders.
 
     Example:
         >>> images.mask_kinds, images.mask(0, "subject").shape, images.metadata["signed"][0]
@@ -45,6 +46,7 @@ class ImageSet:
     name: str
     table: pd.DataFrame
     skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -147,6 +149,7 @@ class ImageSet:
         path = folder / f"{self.digest}.parquet"
         table = self.table.copy()
         table.attrs = {"name": self.name, "skipped": [[s.name, s.reason] for s in self.skipped]}
+        table.attrs["remarks"] = list(self.remarks)
         with atomic_write(path) as partial:
             table.to_parquet(partial)
         return path
@@ -156,7 +159,7 @@ class ImageSet:
         """The set whose index `save` wrote."""
         table = pd.read_parquet(path)
         skipped = tuple(Skipped(*pair) for pair in table.attrs["skipped"])
-        return cls(table.attrs["name"], table, skipped)
+        return cls(table.attrs["name"], table, skipped, tuple(table.attrs.get("remarks", ())))
 
 
 def reason(error: InputError | OSError) -> str:

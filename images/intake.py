@@ -1,10 +1,8 @@
 """How images come in: several files, a zip, or a folder on the server. Nothing that is wrong stops the rest."""
 
-import functools
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -15,10 +13,11 @@ from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
 from images.decoding import Decoded, decode, decode_mask
-from images.formats import SUFFIXES
+from images.formats import FORMAT_NAMES
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason
-from images.labels import folder_labels, read_annotations
-from images.masks import assign, in_mask_folder
+from images.labels import Annotations, annotate
+from images.masks import assign
+from images.upload import Source, Upload, of_files, of_folder, of_zip
 
 #: The demo's images and masks, in the layout that `from_folder` reads.
 DEMO = Path(__file__).parent / "demo"
@@ -34,34 +33,6 @@ _N_THREADS = 2
 #: Images between two reports of progress.
 _BATCH = 32
 
-#: Zip entries below this size are no bomb, however well they are packed.
-_HARMLESS_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file on its way in: its name inside the upload, how to read it, and where it lies if it stays there."""
-
-    name: str
-    read: Callable[[], bytes]
-    path: Path | None = None
-
-
-class _Upload:
-    """The files of an upload, sorted out: `images`, `masks`, and what its `tables` (CSV files) say of them.
-
-    Every file in a `masks` folder counts as a mask, and every one that a mask column names.
-    """
-
-    def __init__(self, files: Sequence[_Source], tables: Sequence[_Source]) -> None:
-        self.annotations, self.unread = read_annotations(
-            [(table.name, table.read) for table in tables], {file.name for file in files}
-        )
-        named = self.annotations.mask_files
-        self.masks = [file for file in files if file.name in named or in_mask_folder(file.name)]
-        masks = {mask.name for mask in self.masks}
-        self.images = [file for file in files if file.name not in masks]
-
 
 def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> ImageSet:
     """The images under a server folder, where they lie; class subfolders or a CSV give the labels.
@@ -70,14 +41,8 @@ def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> I
     index remembers size and time of every file.
     """
     folder = _allowed(folder)
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    files = [_Source(name, (folder / name).read_bytes, folder / name) for name in names]
-    upload = _Upload(
-        [file for file in files if _may_be_used(file.name)],
-        [file for file in files if _is_table(file.name) and "/" not in file.name],
-    )
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
-    return _take_in(folder.name, f"images in {folder}", upload, data, progress, memory)
+    return _take_in(folder.name, f"images in {folder}", of_folder(folder), data, progress, memory)
 
 
 def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Progress | None = None) -> ImageSet:
@@ -85,14 +50,8 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
 
     Names may hold folders, as those of an uploaded directory do.
     """
-    sources = [_Source(name, file.read) for name, file in files if not _hidden(name)]
-    folders = {PurePosixPath(source.name).parts[:-1][:1] for source in sources}
-    folder = next(iter(folders)) if len(folders) == 1 else ()  # the one that all lie in: a directory was uploaded
-    if folder:
-        sources.sort(key=lambda source: source.name)  # browsers have no order
-    tables = [source for source in sources if _is_table(source.name)]
-    upload = _Upload([source for source in sources if not _is_table(source.name)], tables)
-    return _take_in(folder[0] if folder else None, "images", upload, data, progress)
+    upload, folder = of_files((name, file.read) for name, file in files)
+    return _take_in(folder, "images", upload, data, progress)
 
 
 def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = None) -> ImageSet:
@@ -106,63 +65,24 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
     except Exception as error:  # a damaged directory makes zipfile stumble in many ways
         raise InputError("a zip of images", f"{name}, which is no whole zip", "Zip the folder again.") from error
     with archive:
-        entries = {e.filename.replace("\\", "/"): e for e in archive.infolist() if not e.is_dir()}
-        _check_zip(entries, name)
-        files = [_Source(path, functools.partial(_read_entry, archive, entry)) for path, entry in entries.items()]
-        upload = _Upload(
-            [file for file in files if _may_be_used(file.name)], [file for file in files if _is_table(file.name)]
-        )
-        return _take_in(Path(name).stem, f"images in {name}", upload, data, progress)
-
-
-def _check_zip(entries: dict[str, zipfile.ZipInfo], name: str) -> None:
-    """Refuse a zip by its directory alone, before anything is unpacked."""
-    for path in map(PurePosixPath, entries):
-        if path.is_absolute() or ".." in path.parts:
-            cure = "Zip the folder from inside, without absolute or parent paths."
-            raise InputError("a zip that stays within itself", f"{name} with {str(path)!r}", cure)
-    unpacked = sum(entry.file_size for entry in entries.values())
-    limit = settings().max_zip_gigabytes
-    if unpacked > limit * 1e9:
-        cure = "Use a folder on the server, or raise max_zip_gigabytes in parallax.toml."
-        raise InputError(f"a zip of at most {limit:g} GB unpacked", f"{name} with {unpacked / 1e9:,.1f} GB", cure)
-    ratio = max((_ratio(entry) for entry in entries.values()), default=0)
-    if ratio > settings().max_zip_ratio:
-        expected = f"a zip that unpacks to at most {settings().max_zip_ratio} times its size"
-        cure = "Images hardly shrink in a zip, so this looks like a zip bomb; nothing was unpacked."
-        raise InputError(expected, f"{name}, {ratio:,.0f} times", cure)
-
-
-def _ratio(entry: zipfile.ZipInfo) -> float:
-    """How many times its packed size an entry unpacks to; 0 for one too small to do harm."""
-    return entry.file_size / max(entry.compress_size, 1) if entry.file_size > _HARMLESS_BYTES else 0
-
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """One entry's content; raises `InputError` when it is encrypted or damaged."""
-    if entry.flag_bits & 1:
-        raise InputError("an open zip entry", f"{entry.filename}, which is encrypted", "Zip it without a password.")
-    try:
-        return archive.read(entry)
-    except Exception as error:  # zipfile, zlib and lzma each have errors of their own
-        raise InputError("a whole zip entry", f"{entry.filename}, which is damaged", "Zip the folder again.") from error
+        return _take_in(Path(name).stem, f"images in {name}", of_zip(archive, name), data, progress)
 
 
 def _take_in(
-    title: str | None, expected: str, upload: _Upload, data: Path, progress: Progress | None, memory: Path | None = None
+    title: str | None, expected: str, upload: Upload, data: Path, progress: Progress | None, memory: Path | None = None
 ) -> ImageSet:
     """Check every file by decoding it, keep it under `data` (or where it lies), and save the index of the set.
 
     `memory` is the file with the rows of an earlier visit, and of this one when it ends.
     """
     if not upload.images:
-        received = f"{len(upload.masks)} in a folder of masks, and none else" if upload.masks else "none"
-        raise InputError(expected, received, f"Parallax reads {' '.join(SUFFIXES)}.")
+        raise InputError(expected, upload.nothing, f"Parallax reads {FORMAT_NAMES}.")
     known = {} if memory is None else _remembered(memory)
     n_total = len(upload.images) + len(upload.masks)
     kept: dict[str, dict[str, Any]] = {}
     masks: dict[str, dict[str, Any]] = {}
-    skipped: list[Skipped] = [*upload.unread]
+    copies: dict[str, str] = {}
+    skipped = list(upload.skipped)
     image_rows = _checked(upload.images, decode, data / "images", known)
     mask_rows = _checked(upload.masks, lambda *mask: Decoded(decode_mask(*mask)), data / "masks", known)
     for done, row in enumerate(chain(image_rows, mask_rows), 1):
@@ -171,6 +91,7 @@ def _take_in(
         elif done > len(upload.images):
             masks[row["name"]] = row
         elif row["id"] in kept:
+            copies[row["name"]] = kept[row["id"]]["name"]
             skipped.append(Skipped(row["name"], f"The same image as {kept[row['id']]['name']}."))
         else:
             kept[row["id"]] = row
@@ -180,9 +101,11 @@ def _take_in(
         first = skipped[-1]
         raise InputError("at least one image", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
     rows = list(kept.values())
-    table, unused = _table(rows, masks, upload)
-    title = title or (rows[0]["name"] if len(rows) == 1 else f"{len(rows)} files")
-    images = ImageSet(title, table, (*skipped, *unused))
+    names = [row["name"] for row in rows]
+    annotations = annotate(upload.tables, names, copies, upload.place, upload.n_outer)
+    table, unused = _table(rows, masks, upload, annotations)
+    title = title or (names[0] if len(rows) == 1 else f"{len(rows)} files")
+    images = ImageSet(title, table, (*skipped, *unused), annotations.remarks)
     images.save(data / "image-sets")
     if memory is not None:
         with atomic_write(memory) as partial:
@@ -191,19 +114,17 @@ def _take_in(
 
 
 def _table(
-    rows: list[dict[str, Any]], masks: dict[str, dict[str, Any]], upload: _Upload
+    rows: list[dict[str, Any]], masks: dict[str, dict[str, Any]], upload: Upload, annotations: Annotations
 ) -> tuple[pd.DataFrame, list[Skipped]]:
     """The set's table, and the masks that found no place in it. `masks` are the rows of those that can be read."""
     names = [row["name"] for row in rows]
-    annotations = {name: upload.annotations.of(name) for name in names}
+    facts = annotations.of
     table = pd.DataFrame(rows, columns=_COLUMNS)
-    table["label"] = (
-        [annotations[name].get(LABEL) for name in names] if upload.annotations.has_labels else folder_labels(names)
-    )
-    for column in dict.fromkeys(column for facts in annotations.values() for column in facts):
+    table["label"] = [facts[name].get(LABEL) for name in names]
+    for column in dict.fromkeys(column for one in facts.values() for column in one):
         if column.startswith(META):
-            table[column] = [annotations[name].get(column) for name in names]
-    assigned, unused = assign([mask.name for mask in upload.masks], names, annotations)
+            table[column] = [facts[name].get(column) for name in names]
+    assigned, unused = assign([mask.name for mask in upload.masks], names, facts)
     unreadable = {mask.name for mask in upload.masks} - masks.keys()  # these have their line already
     skipped = [one for one in unused if one.name not in unreadable]
     sizes = {row["name"]: f"{row['width']} × {row['height']} pixels" for row in [*rows, *masks.values()]}
@@ -223,7 +144,7 @@ def _table(
 
 
 def _checked(
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     decoder: Callable[[bytes, str], Decoded],
     store: Path,
     known: dict[str, dict[str, Any]],
@@ -233,7 +154,7 @@ def _checked(
     Files that lie nowhere else are kept in the folder `store`, each once, under its content's digest.
     """
 
-    def check(source: _Source) -> dict[str, Any] | Skipped:
+    def check(source: Source) -> dict[str, Any] | Skipped:
         try:
             stamp = ""
             if source.path is not None:
@@ -270,20 +191,6 @@ def _allowed(folder: Path) -> Path:
         cure = "Check the path; it is the server's, not your computer's."
         raise InputError("a folder on the server", f"{folder}, which is not there", cure)
     return folder
-
-
-def _hidden(name: str) -> bool:
-    """What operating systems hide (`.thumbnails`, `__MACOSX/._cat.jpg`)."""
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-def _may_be_used(name: str) -> bool:
-    """Images by their suffix, and whatever lies in a folder of masks: what cannot be read there is worth a line."""
-    return not _hidden(name) and (name.lower().endswith(SUFFIXES) or (in_mask_folder(name) and not _is_table(name)))
-
-
-def _is_table(name: str) -> bool:
-    return name.lower().endswith(".csv") and not _hidden(name)
 
 
 def _remembered(memory: Path) -> dict[str, dict[str, Any]]:

@@ -1,145 +1,163 @@
-"""What is known about images from CSV files (labels, masks, further columns) and from class folders."""
+"""What is known about images from tables (labels, masks, further columns) and from class folders."""
 
-import io
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-import pandas as pd
+from common.errors import InputError
+from images.image_set import LABEL, MASK, Skipped, reason
+from images.paths import PathIndex
+from images.tables import Table, class_label, read_table
 
-from common.class_names import plain_name
-from common.errors import InputError, first_line
-from images.formats import SUFFIXES
-from images.image_set import LABEL, MASK, META, Skipped, reason
+#: Folders that say how images are kept, not what they show; unless there are others beside them.
+_NO_CLASSES = {
+    *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "jpegimages", "raw", "original"),
+    *("train", "training", "val", "valid", "validation", "test", "testing", "eval", "all", "data", "dataset", "files"),
+}
 
-#: Names that people give these columns, the surest first.
-FILE_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "image", "name", "image_id", "id")
-LABEL_COLUMNS = ("class_name", "label", "class", "category", "target", "true_label")
-_MASK_COLUMNS = ("mask", "mask_path", "mask_file")
+#: Examples that a line names, at most.
+_N_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What CSV files say of images: facts by column of an `ImageSet`'s table.
+    """What tables and folders say of images: facts (columns of an `ImageSet`'s table) by name, and remarks."""
 
-    `label`, `mask:KIND` (the name of a mask file in the same upload) and `meta:COLUMN` for every other column.
+    of: Mapping[str, Mapping[str, str]]
+    remarks: tuple[str, ...]
+
+
+def read_tables(
+    files: Iterable[tuple[str, Callable[[], bytes]]], names: Sequence[str], place: str = ""
+) -> tuple[list[Table], list[Skipped]]:
+    """Tables (name, how to read it), and those that say nothing with the reason.
+
+    `names` are all files of the upload. Their paths in a table count from where it lies, or from anywhere above; those
+    of masks are resolved here.
     """
+    tables, skipped = [], []
+    index = PathIndex(names, place)
+    for name, read in files:
+        folder = PurePosixPath(name).parent.as_posix()
 
-    by_path: dict[str, dict[str, str]] = field(default_factory=dict)
-    by_name: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+        def is_file(path: str, folder: str = folder) -> bool:
+            return bool(index.find(path, folder).names)
 
-    @property
-    def mask_files(self) -> set[str]:
-        """The files that the mask columns name."""
-        rows = self.by_path.values()
-        return {value for facts in rows for column, value in facts.items() if column.startswith(MASK)}
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether any row has a label."""
-        return any(LABEL in facts for facts in self.by_path.values())
-
-    def of(self, name: str) -> dict[str, str]:
-        """The facts of the image called `name` (its path inside the upload).
-
-        By its path, else by its bare name, as far as all rows of that name agree.
-        """
-        if name in self.by_path:
-            return self.by_path[name]
-        path = PurePosixPath(name)
-        values: dict[str, set[str]] = {}
-        for facts in self.by_name.get(path.name) or self.by_name.get(path.stem) or []:
-            for column, value in facts.items():
-                values.setdefault(column, set()).add(value)
-        return {column: found.pop() for column, found in values.items() if len(found) == 1}
-
-
-def read_annotations(
-    tables: Iterable[tuple[str, Callable[[], bytes]]], names: Collection[str]
-) -> tuple[Annotations, list[Skipped]]:
-    """What CSV files (name, how to read it) say, and the files that say nothing with the reason.
-
-    `names` are all files of the upload; paths in a CSV count from where it lies, or from the top.
-    """
-    annotations, skipped = Annotations(), []
-    for name, read in tables:
         try:
-            rows = parse_csv(read(), name)
+            table = read_table(read(), name, is_file)
         except (InputError, OSError) as error:
             skipped.append(Skipped(name, reason(error)))
             continue
-        folder = PurePosixPath(name).parent
-        for file, facts in rows:
+        for _, facts in table.rows:
             for column, value in facts.items():
                 if column.startswith(MASK):
-                    beside = (folder / value).as_posix()
-                    facts[column] = value if value in names and beside not in names else beside
-            for path in {file, (folder / file).as_posix()}:
-                annotations.by_path.setdefault(path, {}).update(facts)
-            annotations.by_name.setdefault(PurePosixPath(file).name, []).append(facts)
-    return annotations, skipped
+                    found = index.find(value, folder).names
+                    facts[column] = found[0] if len(found) == 1 else PurePosixPath(folder, value).as_posix()
+        tables.append(table)
+    return tables, skipped
 
 
-def parse_csv(content: bytes, name: str) -> list[tuple[str, dict[str, str]]]:
-    """(file, facts) of each row, empty cells left out; the columns are found by the names that people give them.
+def annotate(
+    tables: Sequence[Table], names: Sequence[str], copies: Mapping[str, str], place: str = "", n_outer: int = 0
+) -> Annotations:
+    """Facts of images by their names, from the rows that mean them; class folders give the labels of the rest.
 
-    Raises `InputError` for a file that is no CSV in UTF-8, or has no such columns.
+    `copies` are the names of further files of the same content, and the image of each; what is said of one is said
+    of the other. `n_outer` folders around all names were chosen, and are no classes. An image that has two labels
+    gets none.
     """
-    expected = "a CSV with the columns 'file' and 'label'"
-    try:
-        text = content.decode("utf-8-sig")
-        header = text.partition("\n")[0]
-        separator = max(",;\t", key=header.count)
-        table = pd.read_csv(io.StringIO(text), dtype=str, sep=separator, keep_default_na=False)
-    except UnicodeDecodeError as error:
-        raise InputError("a CSV in UTF-8", f"{name} in another encoding", "Save it again as CSV UTF-8.") from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(expected, f"{name}, which is empty", "Fill it, or leave it away.") from error
-    except pd.errors.ParserError as error:
-        why = first_line(error).rpartition("error: ")[2]
-        raise InputError(expected, f"{name}, which breaks off ({why})", "Check its quotation marks.") from error
-    columns = {str(column).strip().lower(): str(column) for column in table.columns}
-    file = next((columns[c] for c in FILE_COLUMNS if c in columns), None)
-    label = next((columns[c] for c in LABEL_COLUMNS if c in columns), None)
-    if file is None or len(columns) == 1:
-        received = f"{name} with {', '.join(map(str, table.columns[:8]))}"
-        raise InputError(expected, received, "Rename its columns; so far it gives no labels.")
-    kinds = {column: LABEL if column == label else _kind(column, table[column]) for column in columns.values()}
-    rows = []
-    for cells in table.to_dict("records"):
-        path = _clean_path(cells[file])
-        facts = {kinds[column]: value for column, value in cells.items() if column != file and str(value).strip()}
-        facts = {kind: _clean(kind, value) for kind, value in facts.items()}
-        if path and facts:
-            rows.append((path, facts))
-    return rows
+    every = [*names, *copies]
+    index = PathIndex(every, place)
+    values: dict[str, dict[str, dict[str, str]]] = {name: {} for name in names}
+    remarks = []
+    for table in tables:
+        meant, unused = _meant(table, index, copies)
+        for image, facts in meant:
+            for column, value in facts.items():
+                values[image].setdefault(column, {})[value.casefold()] = value
+        said = [f"{len(meant):,} of {table.n_rows:,} rows used", *table.notes]
+        remarks.append(f"{table.name}: {', '.join(said)}." + "".join(f" Not used: {line}." for line in unused))
+    folders: dict[str, dict[str, str]] = {}
+    for name, label in zip(every, folder_labels(every, n_outer), strict=True):
+        if label is not None:
+            folders.setdefault(copies.get(name, name), {})[label.casefold()] = label
+    torn, n_from = {}, {"tables": 0, "folders": 0}
+    differ = []
+    for name in names:
+        labels, by_folder = values[name].get(LABEL, {}), folders.get(name, {})
+        source = "tables" if labels else "folders"
+        if labels and by_folder and not labels.keys() & by_folder.keys():
+            differ.append(f"{name} ({', '.join(labels.values())})")
+        labels = labels or by_folder
+        values[name][LABEL] = labels
+        if len(labels) > 1:
+            torn[name] = " or ".join(labels.values())
+        else:
+            n_from[source] += len(labels)
+    if tables:
+        n_none = len(names) - sum(n_from.values())
+        counts = [f"{n_from['tables']:,} from tables", f"{n_from['folders']:,} from folders", f"{n_none:,} without"]
+        remarks.append(f"Labels: {', '.join(counts)}.")
+    if any(LABEL in facts for table in tables for _, facts in table.rows) and differ:
+        remarks.append(f"The table's label counts where the folder has another name: {_some(differ)}.")
+    if torn:
+        found = [f"{name} ({labels})" for name, labels in torn.items()]
+        remarks.append(f"More than one label, so they count as having none: {_some(found)}.")
+    several = sorted({column for facts in values.values() for column, all_ in facts.items() if len(all_) > 1} - {LABEL})
+    if several:
+        titles = [column.partition(":")[2] for column in several]
+        remarks.append(f"Rows of one image differ in {', '.join(titles)}; such values are left out.")
+    agreed = {
+        name: {column: next(iter(each.values())) for column, each in columns.items() if len(each) == 1}
+        for name, columns in values.items()
+    }
+    return Annotations(agreed, tuple(remarks))
 
 
-def _kind(column: str, cells: pd.Series) -> str:
-    """The table's column for a column of a CSV: masks where its cells are called like image files, else metadata."""
-    title = column.strip()
-    if title.lower().startswith("mask") and cells.str.strip().str.lower().str.endswith(SUFFIXES).any():
-        kind = "mask" if title.lower() in _MASK_COLUMNS else title[len("mask") :].strip(" _-:")
-        return f"{MASK}{kind or 'mask'}"
-    return f"{META}{title}"
+def _meant(
+    table: Table, index: PathIndex, copies: Mapping[str, str]
+) -> tuple[list[tuple[str, dict[str, str]]], list[str]]:
+    """The image and facts of each row that means one, and why the others don't."""
+    folder = PurePosixPath(table.name).parent.as_posix()
+    found: list[tuple[str, dict[str, str], bool]] = []
+    unknown, unclear = [], []
+    for path, facts in table.rows:
+        names, whole = index.find(path, folder) if path else ([], False)
+        images = list(dict.fromkeys(copies.get(name, name) for name in names))
+        if len(images) == 1:
+            found.append((images[0], facts, whole))
+        elif images:
+            unclear.append(f"{path} ({' or '.join(images[:2])})")
+        else:
+            unknown.append(path or "an empty cell")
+    surely = {image for image, _, whole in found if whole}
+    unknown += [image for image, _, whole in found if not whole and image in surely]  # meant for a file elsewhere
+    unused = [f"{len(table.faults):,} that cannot be read, {_some(table.faults)}"] if table.faults else []
+    unused += [f"{len(unknown):,} that name no image here, such as {_some(unknown, 1)}"] if unknown else []
+    unused += [f"{len(unclear):,} that may mean several images, such as {_some(unclear, 1)}"] if unclear else []
+    return [(image, facts) for image, facts, whole in found if whole or image not in surely], unused
 
 
-def _clean(kind: str, value: str) -> str:
-    if kind == LABEL:
-        return plain_name(value)
-    return _clean_path(value) if kind.startswith(MASK) else value.strip()
+def _some(items: Sequence[str], n_shown: int = _N_SHOWN) -> str:
+    more = f" and {len(items) - n_shown:,} more" if len(items) > n_shown > 1 else ""
+    return ", ".join(items[:n_shown]) + more
 
 
-def _clean_path(value: str) -> str:
-    return value.strip().replace("\\", "/").removeprefix("./")
+def folder_labels(names: Sequence[str], n_outer: int = 0) -> list[str | None]:
+    """Class folders of images, by their paths without the `n_outer` first folders: the innermost that tells them apart.
 
-
-def folder_labels(names: Sequence[str]) -> list[str | None]:
-    """Class folders of images, by their paths: the innermost folder that is not the same for all.
-
-    `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too; a lone folder around all images says nothing.
+    `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too. One class folder around all images counts, but not one that
+    only says how they are kept (`images`, `train`).
     """
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while any(folders) and len({folder[-1:] for folder in folders}) == 1:
+    folders = [PurePosixPath(name).parts[n_outer:-1] for name in names]
+    around = None
+    while any(folders):
+        innermost = {folder[-1].lower() for folder in folders if folder}
+        if len(innermost) == 1 and all(folders) and not innermost <= _NO_CLASSES:
+            around = around or folders[0][-1]
+        elif not innermost <= _NO_CLASSES:
+            break
         folders = [folder[:-1] for folder in folders]
-    return [plain_name(folder[-1]) if folder else None for folder in folders]
+    if not any(folders) and around is not None:
+        folders = [(around,)] * len(folders)
+    return [class_label(folder[-1]) if folder else None for folder in folders]

@@ -47,13 +47,16 @@ def open_models(model_store: ModelStore, *texts: str, class_names: Path | None =
 def open_images(*texts: str) -> ImageSet:
     """The images that `texts` name (see `IMAGE_FORMS`) as one set; raises `InputError` for anything else.
 
-    Files that are left out are told on stderr, as is the progress of what takes over a second.
+    Files that are left out and what was made of tables go to stderr, as does the progress of what takes over a second.
     """
     with ProgressBar("images", delay_s=1.0) as progress:
         sets = [_image_set(text, progress) for text in texts]
     skipped = tuple(skipped for one in sets for skipped in one.skipped)
     for file in skipped:
         complain(f"{file.name} is left out: {file.reason}")
+    for one in sets:
+        for remark in one.remarks:
+            complain(remark)
     if len(sets) == 1:
         return sets[0]
     table = pd.concat([one.table for one in sets]).drop_duplicates("id").reset_index(drop=True)

@@ -9,6 +9,7 @@ from streamlit.typing import UploadedFile
 from common.errors import InputError
 from common.settings import settings
 from images import intake
+from images.formats import SUFFIXES, TABLE_SUFFIXES
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models import loaders
@@ -129,7 +130,7 @@ def demo_images() -> Job | None:
 
 def uploaded_images() -> Job | None:
     """Files, a zip, or a folder, from the visitor's computer."""
-    kinds = [suffix[1:] for suffix in intake.SUFFIXES] + ["zip", "csv"]
+    kinds = [suffix[1:] for suffix in (*SUFFIXES, *TABLE_SUFFIXES, ".zip")]
     whole_folder = st.toggle("A whole folder", key="upload_whole_folder", **KEPT)
     files = st.file_uploader(
         "A folder from your computer" if whole_folder else "Images, or one zip",

@@ -1,5 +1,7 @@
 """What is in use: a card for each model, and what is known of the images."""
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -57,6 +59,8 @@ def image_set(images: ImageSet) -> None:
     }
     if lines := [f"{title}: {', '.join(items)}" for title, items in facts.items() if len(items)]:
         st.caption("  \n".join(lines))
+    for remark in images.remarks:
+        st.caption(re.sub(r"([^\w\s,;/])", r"\\\1", remark))
     if images.classes and (cards := session.cards()) and (unknown := scoring_job.unknown_labels(cards, images)):
         shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
         st.caption(f":orange[{len(unknown)} of {len(images.classes)} labels are no class of any model:] {shown}")

@@ -12,7 +12,8 @@ from common.errors import InputError
 from common.settings import settings
 from images import intake
 from images.image_set import ImageSet, image_id
-from images.labels import folder_labels, parse_csv
+from images.labels import folder_labels
+from images.tables import read_table
 from tests.makers import encoded, one_line, picture
 
 PNG = [encoded(picture(20, 30, seed=seed)) for seed in range(6)]
@@ -138,7 +139,12 @@ def test_a_lone_folder_around_all_pictures_is_no_class(data_folder):
         (["train/cat/1", "val/dog/1", "val/cat/1"], ["cat", "dog", "cat"]),
         (["n01440764/images/1", "n01443537/images/1"], ["tench", "goldfish"]),
         (["1", "dog/1"], [None, "dog"]),
-        (["a/b/1", "a/b/2"], [None, None]),
+        (["a/b/1", "a/b/2"], ["b", "b"]),
+        (["cat/images/1", "cat/images/2"], ["cat", "cat"]),
+        (["train/1", "val/2"], [None, None]),
+        (["train/1", "bus/2"], ["train", "bus"]),
+        (["cat/train/1", "cat/val/2", "dog/val/3"], ["cat", "cat", "dog"]),
+        (["images/1", "images/2"], [None, None]),
         (["1", "2"], [None, None]),
     ],
 )
@@ -150,13 +156,16 @@ def test_a_csv_in_a_zip_names_files_from_where_it_lies(data_folder):
     table = "path;class\na/1.png;cat\nb\\1.png;dog\n"
     entries = {"set/labels.csv": table, "set/a/1.png": PNG[0], "set/b/1.png": PNG[1], "set/b/2.png": PNG[2]}
     images = intake.from_zip(zipped(entries), "pets.zip", data_folder)
-    assert images.labels == ("cat", "dog", None)
+    assert images.labels == ("cat", "dog", "b")
+    assert images.remarks[1] == "Labels: 2 from tables, 1 from folders, 0 without."
 
 
 def test_what_operating_systems_hide_is_no_picture(data_folder):
     entries = {"a.png": PNG[0], "__MACOSX/._a.png": b"x", ".thumbs/a.png": PNG[1], "._b.png": b"y"}
     images = intake.from_zip(zipped(entries), "a.zip", data_folder)
-    assert (images.names, images.skipped) == (("a.png",), ())
+    assert (images.names, images.labels) == (("a.png",), (None,))
+    assert reasons(images).keys() == {".thumbs/a.png", "__MACOSX/._a.png", "._b.png"}
+    assert len(set(reasons(images).values())) == 1
 
 
 @pytest.mark.parametrize("name", ["../outside.png", "a/../../outside.png", "/etc/outside.png", "..\\outside.png"])
@@ -191,8 +200,8 @@ def test_a_zip_too_large_is_refused(data_folder):
         (b"", "no whole zip"),
         (b"this is text", "no whole zip"),
         (zipped({"a.png": PNG[0]}).getvalue()[:-30], "no whole zip"),
-        (zipped({}).getvalue(), "images in a.zip, got none"),
-        (zipped({"a.txt": b"hello"}).getvalue(), "images in a.zip, got none"),
+        (zipped({}).getvalue(), "images in a.zip, got none. Parallax reads JPEG"),
+        (zipped({"a.txt": b"hello"}).getvalue(), "images in a.zip, got none among 1 files"),
     ],
 )
 def test_a_zip_without_pictures_is_an_error_of_one_line(data_folder, content, part):
@@ -284,11 +293,12 @@ def test_a_csv_in_the_folder_speaks_before_the_subfolders(tmp_path, data_folder)
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        (b"one,two\n1,2\n", "labels.csv with one, two. Rename its columns"),
+        (b"one,two\n8,9\n", "labels.csv with one, two. Rename its columns"),
         (b"", "labels.csv, which is empty"),
-        (b'file,label\n"a.png,x\n', "labels.csv, which breaks off (EOF inside string starting at row 1)"),
-        ("file,label\na.png,Mädchen\n".encode("latin-1"), "labels.csv in another encoding. Save it again as CSV UTF-8"),
-        ("file,label\na.png,x\n".encode("utf-16"), "labels.csv in another encoding"),
+        (b'file,label\n"a.png,x\n', "labels.csv, which breaks off (line 2: unexpected end of data)"),
+        (b"file,label\na.png,M\x81dchen\n", "labels.csv in another encoding. Save it again as CSV UTF-8"),
+        (b"\xff\xfef\0i\0l\0e\0,\0\0\xd8", "labels.csv in another encoding"),
+        (b"cat/1.png,cat,3\ndog/2.png,dog,5\n", "2 columns that may be labels"),
     ],
 )
 def test_a_csv_that_says_nothing_costs_the_labels_but_no_picture(tmp_path, data_folder, table, reason):
@@ -300,15 +310,14 @@ def test_a_csv_that_says_nothing_costs_the_labels_but_no_picture(tmp_path, data_
 
 
 def test_csv_cells_are_read_as_they_stand():
-    rows = parse_csv(b"Label , FILE\nnone,a.png\nNA, b.png \n007,c.png\n", "l.csv")
-    assert rows == [("a.png", {"label": "none"}), ("b.png", {"label": "NA"}), ("c.png", {"label": "007"})]
-    assert parse_csv("\ufefffile\tlabel\na.png\tcat\n".encode(), "l.csv") == [("a.png", {"label": "cat"})]
+    table = read_table(b"Label , FILE\nnone,a.png\nNA, b.png \n007,c.png\n", "l.csv", {"a.png"}.__contains__)
+    assert table.rows == [("a.png", {"label": "none"}), ("b.png", {"label": "NA"}), ("c.png", {"label": "007"})]
 
 
 def test_a_folder_that_is_not_there_or_holds_no_picture_is_an_error_of_one_line(tmp_path, data_folder):
     with one_line("a folder on the server", "nowhere, which is not there", "not your computer's"):
         intake.from_folder(tmp_path / "nowhere", data_folder)
-    with one_line("images in", "got none", ".jpg"):
+    with one_line("images in", "got none", "JPEG"):
         intake.from_folder(write(tmp_path / "texts", {"a.txt": "x"}), data_folder)
     write(tmp_path, {"file.png": PNG[0]})
     with one_line("a folder on the server"):

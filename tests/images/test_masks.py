@@ -127,7 +127,8 @@ def test_an_uploaded_directory_has_its_name_and_an_order_of_its_own(data_folder)
     entries = {"pets/dog/2.png": PNG[1], "pets/masks/cat/1.png": MASK, "pets/cat/1.png": PNG[0], "pets/.DS_Store": b"x"}
     images = intake.from_files([(name, io.BytesIO(content)) for name, content in entries.items()], data_folder)
     assert (images.name, images.names) == ("pets", ("pets/cat/1.png", "pets/dog/2.png"))
-    assert (images.labels, images.skipped) == (("cat", "dog"), ())
+    assert images.labels == ("cat", "dog")
+    assert reasons(images).keys() == {"pets/.DS_Store"}
     assert kinds_of(images) == [{"mask"}, set()]
 
 
