@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from common.class_names import find
 from common.errors import InputError, did_you_mean
 from models.preprocessing import Preprocessing
 
@@ -113,8 +114,8 @@ class ModelCard:
         raise InputError(f"a layer of {self.name}", repr(wanted), did_you_mean(wanted, names) or f"Try {names[-1]!r}.")
 
     def class_index(self, name: str) -> int | None:
-        """Position of the class called `name` in the model's output, `None` where the model has no such class."""
-        return self.class_names.index(name) if name in self.class_names else None
+        """Position of the class that `name` means in the model's output, `None` where the model has no such class."""
+        return find(name, self.class_names)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a file."""

@@ -28,10 +28,17 @@ def score(
     from models.store import ModelStore
     from parallax.sources import open_images, open_models
     from suggestion import scoring
-    from suggestion.views import accuracy, agreement
+    from suggestion.table import label_note, unknown_labels
+    from suggestion.views import accuracy, agreement, shuffled_names
 
     model_store, folder = ModelStore(), settings().data_folder / "predictions"
     cards, image_set = open_models(model_store, *models, class_names=class_names), open_images(*images)
+    if note := label_note(cards, image_set.classes):
+        complain(note)
+    if unknown := unknown_labels(cards, image_set.classes):
+        complain(
+            f"{len(unknown)} of {len(image_set.classes)} labels are no class of any model: {', '.join(unknown[:5])}"
+        )
     with ProgressBar("predictions") as progress:
         failed = scoring.score(model_store, cards, image_set, folder, progress)
     for card in cards:
@@ -43,8 +50,12 @@ def score(
     out.parent.mkdir(parents=True, exist_ok=True)
     table.save(out, image_set.names)
     shares, counts = accuracy(table)
-    for name, share, count in zip(table.model_names, shares, counts, strict=True):
+    for m, (name, share, count) in enumerate(zip(table.model_names, shares, counts, strict=True)):
         print(f"{name}: right on {share:.1%} of {count:,} labelled images" if count else f"{name}: no label it knows")
+        if (renamed := shuffled_names(table, m)) is not None:
+            complain(
+                f"{name}: its class names may be in another order; one would make {renamed:.0%} of its answers right"
+            )
     if len(table.models) > 1:
         print(f"Any two models agree on at least {agreement(table).min():.1%} of the images.")
     print(f"{len(table):,} images × {len(table.models)} models -> {out}")

@@ -16,14 +16,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from common.class_names import name_key
+from common.class_names import unite
 from common.errors import InputError
 from common.files import atomic_write
 from images.image_set import ImageSet
 from models.card import ModelCard
 from models.preprocessing import Preprocessing
 from models.store import ModelHandle, ModelStore, check_output, normalise
-from suggestion.table import NONE, TOP_K, Predictions, combine
+from suggestion.table import NONE, TOP_K, Predictions, combine, read_labels
 
 CHUNK = 256
 BATCH = 32
@@ -55,6 +55,7 @@ def score(
     total = len(images) * len(cards)
     done = total - sum(min(chunk, len(images) - start) for starts in todo.values() for start in starts)
     report(done, total)
+    true = {card: _true_classes(card, images) for card in cards if todo[card]}
     starts = sorted({start for missing in todo.values() for start in missing})
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="decode") as pool:
         plan = [(start, [card for card in cards if start in todo[card]]) for start in starts]
@@ -77,7 +78,7 @@ def score(
             for card in wanting:
                 if card.digest not in failed:
                     with atomic_write(_part(card, images, folder, start)) as partial:
-                        _frame(card, images, start, answers[card]).to_parquet(partial, index=False)
+                        _frame(true[card][start:stop], answers[card]).to_parquet(partial, index=False)
     for card in cards:
         if card.digest not in failed:
             _merge(card, images, folder, chunk)
@@ -139,14 +140,20 @@ def _answer(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cat([p for p, _ in halves]), torch.cat([t for _, t in halves])
 
 
-def _frame(card: ModelCard, images: ImageSet, start: int, answers: list[tuple[Tensor, Tensor]]) -> pd.DataFrame:
-    """Answers of one model to one chunk as a table, in the model's own class numbers."""
+def _true_classes(card: ModelCard, images: ImageSet) -> np.ndarray:
+    """(N,) int32: each image's true class in the model's own numbers; `NONE` where unknown, or unknown to the model."""
+    labels = read_labels([card], images.classes)
+    _, (own, wanted) = unite([card.class_names, tuple(labels.values())])
+    index = {number: place for place, number in enumerate(own)}
+    true = {label: index.get(number, NONE) for label, number in zip(labels, wanted, strict=True)}
+    return np.array([NONE if label is None else true[label] for label in images.labels], dtype=np.int32)
+
+
+def _frame(true: np.ndarray, answers: list[tuple[Tensor, Tensor]]) -> pd.DataFrame:
+    """One model's answers to the images of one chunk, whose `true` classes are given, as a table in its own numbers."""
     probability = torch.cat([p for p, _ in answers]).numpy()
     top = torch.cat([t for _, t in answers]).numpy().astype(np.int32)
     rows = np.arange(len(top))
-    numbers = {name_key(name): index for index, name in enumerate(card.class_names)}
-    labels = images.labels[start : start + len(top)]
-    true = np.array([numbers.get(name_key(label), NONE) if label else NONE for label in labels])
     frame = pd.DataFrame({"true_probability": np.where(true == NONE, np.nan, probability[rows, true])})
     for rank in range(TOP_K):
         known = rank < top.shape[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.class_names import name_key
+from common.class_names import class_numbers, first_pairs, unite
 from images.image_set import ImageSet
 from models.card import ModelCard
 
@@ -59,9 +59,14 @@ class Predictions:
         return self.true != NONE
 
     @property
+    def judged(self) -> np.ndarray:
+        """(N, M) bool: the true class is known, and is one that the model can answer."""
+        return ~np.isnan(self.true_probability)
+
+    @property
     def errors(self) -> np.ndarray:
-        """(N, M) bool: the model's answer is not the true class; `False` where that is unknown."""
-        return self.labelled[:, None] & (self.predicted != self.true[:, None])
+        """(N, M) bool: the model's answer is not the true class; `False` where it is not `judged`."""
+        return self.judged & (self.predicted != self.true[:, None])
 
     def class_name(self, number: int) -> str | None:
         """A class by its number; `None` for `NONE`."""
@@ -93,17 +98,19 @@ def combine(cards: Sequence[ModelCard], images: ImageSet, answers: Sequence[pd.D
     `answers[m]` has one row per image in the set's order: `class_1` … `class_k` (int32, the model's own numbering,
     `NONE` beyond), `probability_1` … (float32), `true_probability` (float32).
     """
-    classes, numbers = unite([card.class_names for card in cards], images.classes)
-    true = np.array([numbers.get(name_key(label), NONE) if label else NONE for label in images.labels], dtype=np.int32)
+    labels = read_labels(cards, images.classes)
+    classes, (*own_numbers, label_numbers) = unite([*(card.class_names for card in cards), tuple(labels.values())])
+    number_of = dict(zip(labels, label_numbers, strict=True))
+    true = np.array([NONE if label is None else number_of[label] for label in images.labels], dtype=np.int32)
     top = np.full((len(images), len(cards), TOP_K), NONE, dtype=np.int32)
     probability = np.zeros((len(images), len(cards), TOP_K), dtype=np.float32)
     true_probability = np.empty((len(images), len(cards)), dtype=np.float32)
-    for m, (card, frame) in enumerate(zip(cards, answers, strict=True)):
-        own = np.array([numbers[name_key(name)] for name in card.class_names] + [NONE], dtype=np.int32)
+    for m, (numbers, frame) in enumerate(zip(own_numbers, answers, strict=True)):
+        own = np.array([*numbers, NONE], dtype=np.int32)
         for rank in range(TOP_K):
             top[:, m, rank] = own[frame[f"class_{rank + 1}"].to_numpy()]
             probability[:, m, rank] = frame[f"probability_{rank + 1}"].to_numpy()
-        true_probability[:, m] = frame["true_probability"].to_numpy()
+        true_probability[:, m] = np.where(np.isin(true, own[:-1]), frame["true_probability"].to_numpy(), np.nan)
     return Predictions(
         image_ids=images.ids,
         models=tuple(card.digest for card in cards),
@@ -116,20 +123,35 @@ def combine(cards: Sequence[ModelCard], images: ImageSet, answers: Sequence[pd.D
     )
 
 
-def unite(class_lists: Sequence[Sequence[str]], labels: Sequence[str] = ()) -> tuple[tuple[str, ...], dict[str, int]]:
-    """All classes of several models and of the labels, each once, and their numbers by `name_key`."""
-    names: list[str] = []
-    numbers: dict[str, int] = {}
-    for name in [name for names in class_lists for name in names] + list(labels):
-        if name_key(name) not in numbers:
-            numbers[name_key(name)] = len(names)
-            names.append(name)
-    return tuple(names), numbers
+def read_labels(cards: Sequence[ModelCard], labels: Sequence[str]) -> dict[str, str]:
+    """The class that each label means: itself, or where all labels are numbers of the models' classes, that class."""
+    numbers = class_numbers(labels, [card.class_names for card in cards])
+    names = next((card.class_names for card in cards if card.classifies), ())
+    return {label: names[numbers[label]] if numbers else label for label in labels}
+
+
+def label_note(cards: Sequence[ModelCard], labels: Sequence[str]) -> str:
+    """How labels were read that are numbers and not names, in words; empty where they are names."""
+    numbers = class_numbers(labels, [card.class_names for card in cards])
+    if not numbers:
+        return ""
+    start = 1 if any(int(label) != number for label, number in numbers.items()) else 0
+    names = next(card.class_names for card in cards if card.classifies)
+    return f"Labels are taken as class numbers from {start}: {first_pairs(names, start=start)}."
+
+
+def unknown_labels(cards: Sequence[ModelCard], labels: Sequence[str]) -> list[str]:
+    """The labels that are no class of any of the models."""
+    read = read_labels(cards, labels)
+    _, (*known, numbers) = unite([*(card.class_names for card in cards), tuple(read.values())])
+    classes = {number for own in known for number in own}
+    return [label for label, number in zip(read, numbers, strict=True) if number not in classes]
 
 
 def shared_classes(cards: Sequence[ModelCard]) -> tuple[str, ...]:
     """Classes that every model knows, as the first one spells them."""
     if not cards:
         return ()
-    others = [{name_key(name) for name in card.class_names} for card in cards[1:]]
-    return tuple(name for name in cards[0].class_names if all(name_key(name) in known for known in others))
+    _, (first, *others) = unite([card.class_names for card in cards])
+    common = set(first).intersection(*others)
+    return tuple(name for name, number in zip(cards[0].class_names, first, strict=True) if number in common)

@@ -1,6 +1,5 @@
 """What to explain: each model's own answer, one class for all, the true class, or the runner-up."""
 
-from common.class_names import name_key
 from models.card import ModelCard
 from suggestion.table import NONE, Predictions
 
@@ -24,6 +23,5 @@ def target_of(
         if number == NONE:
             return "The true class of this image is unknown." if kind == TRUE else "The model has no runner-up."
         wanted = predictions.classes[number]
-    own = {name_key(name): index for index, name in enumerate(card.class_names)}
-    index = own.get(name_key(wanted))
+    index = card.class_index(wanted)
     return f"{card.name} does not know the class {wanted!r}." if index is None else index

@@ -95,11 +95,29 @@ def accuracy(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
     Counted over the images whose true class is known and among the model's classes; NaN where there are none.
     """
-    counted = ~np.isnan(predictions.true_probability)
+    counted = predictions.judged
     right = (predictions.predicted == predictions.true[:, None]) & counted
     n_counted = counted.sum(axis=0)
     with np.errstate(invalid="ignore"):
         return np.where(n_counted > 0, right.sum(axis=0) / np.maximum(n_counted, 1), np.nan), n_counted
+
+
+def shuffled_names(predictions: Predictions, model: int) -> float | None:
+    """Share of right answers in [0, 1] were the model's classes named in another order; `None` where none helps much.
+
+    A model that is hardly ever right, though its answers tell the true classes apart, likely has its names in another
+    order. The order that fits half of the images best is tried on the other half, so that chance gains nothing.
+    """
+    judged = np.flatnonzero(predictions.judged[:, model])
+    true, predicted = predictions.true[judged], predictions.predicted[judged, model]
+    learnt, tried = slice(0, None, 2), slice(1, None, 2)
+    meant = np.full(len(predictions.classes), NONE)
+    for answer in np.unique(predicted[learnt]):
+        meant[answer] = np.bincount(true[learnt][predicted[learnt] == answer]).argmax()
+    if len(judged) < 20 or len(np.unique(true)) < 3:
+        return None
+    as_named, renamed = (predicted == true).mean(), (meant[predicted] == true)[tried].mean()
+    return float(renamed) if renamed >= 0.5 and as_named < 0.2 * renamed else None
 
 
 def agreement(predictions: Predictions) -> np.ndarray:

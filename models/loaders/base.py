@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from common.class_names import parse_class_names
+from common.class_names_file import parse_class_names
 from models.card import Recipe
 from models.preprocessing import Preprocessing
 

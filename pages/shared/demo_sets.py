@@ -13,7 +13,8 @@ from jobs.queue import Job
 from models.demo.demo_models import DIGIT_MODELS, PAINTING_MODELS
 from models.loaders import demo
 from models.loaders.base import Loaded
-from pages.shared import cache, scoring_job, session
+from pages.shared import cache, session
+from suggestion.table import unknown_labels
 
 PAINTINGS, DIGITS = "paintings", "digits"
 
@@ -107,7 +108,7 @@ def use(added: Added) -> None:
     unrelated = {
         digest
         for digest in state.models
-        if len(scoring_job.unknown_labels([cache.card(digest)], images)) == len(images.classes)
+        if len(unknown_labels([cache.card(digest)], images.classes)) == len(images.classes)
     }
     if unrelated != set(state.models):
         state.switched_off |= unrelated

@@ -1,9 +1,6 @@
 """Scoring: one job for the models and images in use."""
 
-from common.class_names import name_key
-from images.image_set import ImageSet
 from jobs.queue import Job
-from models.card import ModelCard
 from pages.shared import cache, session
 from suggestion import scoring
 
@@ -18,9 +15,3 @@ def job() -> Job:
 
     key = f"score {images.digest} " + " ".join(card.digest for card in cards)
     return Job(f"Scoring {images.name} with {len(cards)} models", work, unit="predictions", key=key)
-
-
-def unknown_labels(cards: list[ModelCard], images: ImageSet) -> list[str]:
-    """True classes that no model has."""
-    known = {name_key(name) for card in cards for name in card.class_names}
-    return [label for label in images.classes if name_key(label) not in known]

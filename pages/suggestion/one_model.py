@@ -14,7 +14,13 @@ from suggestion.table import Predictions
 from suggestion.views import histogram, label_difference
 
 _ERROR, _ACTIVATION = "Prediction error", "Activation of a layer"
-_COLOURS = {"right": "#0072B2", "wrong": "#D55E00", "no label": "#8C8C8C", "images": "#0072B2"}
+_COLOURS = {
+    "right": "#0072B2",
+    "wrong": "#D55E00",
+    "not its class": "#B8B8B8",
+    "no label": "#8C8C8C",
+    "images": "#0072B2",
+}
 
 #: Images that a click on a bar selects at most.
 _PER_BAR = 24
@@ -58,11 +64,11 @@ def one_model(page_state: PageState) -> None:
 
 
 def _groups(table: Predictions, model: int) -> dict[str, np.ndarray]:
-    """Right and wrong predictions (N,) bool, where labels tell them apart; else all images in one group."""
+    """Right and wrong predictions (N,) bool, and images whose class the model lacks; without labels, one group."""
     if not table.labelled.any():
         return {"images": np.ones(len(table), dtype=bool)}
-    wrong, labelled = table.errors[:, model], table.labelled
-    groups = {"right": labelled & ~wrong, "wrong": wrong, "no label": ~labelled}
+    judged, wrong, labelled = table.judged[:, model], table.errors[:, model], table.labelled
+    groups = {"right": judged & ~wrong, "wrong": wrong, "not its class": labelled & ~judged, "no label": ~labelled}
     return {name: members for name, members in groups.items() if members.any()}
 
 

@@ -8,7 +8,11 @@ from pages.shared.page_state import PageState
 from suggestion.views import mean_confidence, n_predicted_classes
 
 _HEIGHT_PX = 450
-_RIGHT, _WRONG = " :green[:material/check:]", " :red[:material/close:]"
+_RIGHT, _WRONG, _NOT_ITS_CLASS = (
+    " :green[:material/check:]",
+    " :red[:material/close:]",
+    " :small[(lacks the true class)]",
+)
 
 
 def preview(page_state: PageState, row: int | None) -> None:
@@ -24,7 +28,8 @@ def preview(page_state: PageState, row: int | None) -> None:
         lines = [f"**true class** {table.class_name(int(table.true[row])) or 'unknown'}"]
         for m, (digest, name) in enumerate(zip(table.models, table.model_names, strict=True)):
             predicted = table.class_name(int(table.predicted[row, m]))
-            mark = "" if not table.labelled[row] else _WRONG if table.errors[row, m] else _RIGHT
+            mark = _WRONG if table.errors[row, m] else _RIGHT if table.judged[row, m] else _NOT_ITS_CLASS
+            mark = mark if table.labelled[row] else ""
             lines.append(f"{session.square(digest)} {name}: {predicted} {table.confidence[row, m]:.2f}{mark}")
         st.markdown("  \n".join(lines))
 

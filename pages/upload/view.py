@@ -8,7 +8,8 @@ import streamlit as st
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
-from pages.shared import cache, scoring_job, session
+from pages.shared import cache, session
+from suggestion.table import label_note, unknown_labels
 
 _N_THUMBNAILS = 10
 
@@ -61,7 +62,10 @@ def image_set(images: ImageSet) -> None:
         st.caption("  \n".join(lines))
     for remark in images.remarks:
         st.caption(re.sub(r"([^\w\s,;/])", r"\\\1", remark))
-    if images.classes and (cards := session.cards()) and (unknown := scoring_job.unknown_labels(cards, images)):
+    cards = session.cards()
+    if note := label_note(cards, images.classes):
+        st.caption(note)
+    if images.classes and cards and (unknown := unknown_labels(cards, images.classes)):
         shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
         st.caption(f":orange[{len(unknown)} of {len(images.classes)} labels are no class of any model:] {shown}")
     if images.skipped:
