@@ -6,7 +6,7 @@ Resizing and cropping are those of torchvision and timm (PIL, antialiased), to t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 MODES = ("center", "squash", "border")
 INTERPOLATIONS = tuple(kind.name.lower() for kind in Image.Resampling)
+
+
+#: What `Preprocessing.changed` takes.
+FIELDS = ("input_size", "mean", "std", "resize", "mode", "interpolation", "range")
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,28 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("input_size", "resize"):
             _check_sides(name, getattr(self, name))
+        expected, received = "mean and std of each channel, in [0, 1]", f"mean {self.mean} and std {self.std}"
+        if not all(isinstance(value, int | float) for value in (*self.mean, *self.std)):
+            raise InputError(expected, received, "Write numbers, as in 0.485, 0.456, 0.406.")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
-            received = f"mean {self.mean} and std {self.std}"
-            cure = "Give three values of each for colour, one for grey; std above zero."
-            raise InputError("mean and std of each channel, in [0, 1]", received, cure)
+            raise InputError(expected, received, "Give three values of each for colour, one for grey; std above zero.")
+        if max(*self.mean, *self.std) > 1:
+            raise InputError(expected, received, "For pixels from 0 to 255, add range=255, or divide both by 255.")
         for name, known in (("mode", MODES), ("interpolation", INTERPOLATIONS)):
             check_known(str(getattr(self, name)), known, f"{name} to be one of {', '.join(known)}")
+
+    def describe(self) -> str:
+        """All of it in a line, as `224 × 224 px RGB: shorter side to 256, centre crop, bilinear · pixels 0 to 1, …`."""
+        height, width = self.resize
+        resized = {
+            "center": f"shorter side to {width}" if width == height else f"to at least {width} × {height}",
+            "squash": f"both sides to {width} × {height}",
+            "border": f"whole image within {width} × {height}, padded",
+        }[self.mode]
+        crop = "" if self.mode == "squash" and self.resize == self.input_size else ", centre crop"
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        seen = f"{self.input_size[1]} × {self.input_size[0]} px {'in grey' if self.channels == 1 else 'RGB'}"
+        return f"{seen}: {resized}{crop}, {self.interpolation} · pixels 0 to 1, mean {mean}, std {std}"
 
     @property
     def channels(self) -> int:
@@ -82,15 +102,22 @@ class Preprocessing:
     def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
         """A copy with some fields changed, as a form or a JSON file gives them: lists for tuples, one side for two.
 
-        A new `input_size` alone takes `resize` along, so that the model sees the same share of the image.
-        Raises `InputError` for an unknown field.
+        A new `input_size` alone takes `resize` along, so that the model sees the same share of the image. With a
+        `range`, `mean` and `std` belong to pixels from 0 to that number, such as 255. Raises `InputError` for an
+        unknown field, or values that are none.
         """
-        known = [field.name for field in fields(self)]
         for name in changes:
-            check_known(name, known, "a field of the preprocessing")
+            check_known(name, FIELDS, "a field of the preprocessing")
         plain: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()
         }
+        top = plain.pop("range", 1)
+        if top != 1 and not (isinstance(top, int | float) and top > 0 and {"mean", "std"} <= plain.keys()):
+            cure = "Write range=255&mean=124,116,104&std=58,57,57, or mean=0 and std=1 for pixels as they are."
+            raise InputError("the largest value of a pixel, with the mean and std that belong to it", repr(top), cure)
+        for name in ("mean", "std"):
+            if name in plain:
+                plain[name] = _per_channel(plain[name], self.channels, top)
         for name in ("input_size", "resize"):
             if name in plain:
                 plain[name] = _sides(plain[name])
@@ -160,6 +187,16 @@ class Preprocessing:
             return 0
         mean = tuple(round(255 * value) for value in self.mean)
         return mean if len(mean) > 1 else mean[0]
+
+
+def _per_channel(values: Any, channels: int, top: float) -> tuple[Any, ...]:
+    """One value for each channel, of pixels in [0, 1]; a single number holds for all."""
+    values = values if isinstance(values, tuple) else (values,) * channels
+    if len(values) != channels:
+        cure = "Give three values of each for colour, one for grey; std above zero."
+        raise InputError(f"mean and std of {channels} channels", f"{len(values)} values", cure)
+    scaled = top != 1 and all(isinstance(value, int | float) for value in values)
+    return tuple(value / top for value in values) if scaled else values
 
 
 def _sides(value: Any) -> Any:

@@ -218,9 +218,9 @@ def check_output(output: object, n_images: int, name: str) -> int:
 
 
 def digest_of(module: nn.Module, loaded: Loaded) -> str:
-    """SHA-256 over architecture, weights, preprocessing and class names, shortened to 16 hex digits."""
+    """SHA-256 over architecture, flags, weights, preprocessing and class names, shortened to 16 hex digits."""
     state = hashlib.sha256()
-    state.update(repr((loaded.architecture, loaded.preprocessing, loaded.class_names)).encode())
+    state.update(repr((loaded.architecture, loaded.preprocessing, loaded.class_names)).encode() + loaded.flags.encode())
     for key, value in sorted(module.state_dict().items()):
         state.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
         state.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

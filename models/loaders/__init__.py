@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from io import BytesIO
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from common.errors import InputError
 from common.files import atomic_write
@@ -37,14 +37,14 @@ def read(text: str, class_names: str | None = None) -> list[Loaded]:
     for loader in LOADERS.values():
         if plain.partition("/")[0] in loader.prefixes and not file:
             return loader.read(text, class_names)
-    if file or PurePath(plain).suffix.lower() in SUFFIXES:
+    if file or _suffix(plain):
         return for_file(file or plain).read(text, class_names)
     return zoo.LOADER.read(text, class_names)
 
 
 def for_file(name: str) -> Loader:
     """The loader that reads files of this name; raises `InputError` when there is none."""
-    suffix = PurePath(name).suffix.lower()
+    suffix = _suffix(name)
     for loader in LOADERS.values():
         if suffix in loader.suffixes:
             return loader
@@ -55,8 +55,13 @@ def for_file(name: str) -> Loader:
 def keep(file: BytesIO, name: str, folder: Path) -> Path:
     """Copy an uploaded model into `folder`, under the digest of its content; equal files are kept once."""
     for_file(name)
-    path = folder / f"{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}{PurePath(name).suffix.lower()}"
+    path = folder / f"{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}{_suffix(name)}"
     file.seek(0)
     with atomic_write(path) as partial, partial.open("wb") as copy:
         shutil.copyfileobj(file, copy)
     return path
+
+
+def _suffix(name: str) -> str:
+    """The longest of `SUFFIXES` that a file's name ends in, "" for none."""
+    return max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from common.errors import InputError, did_you_mean, first_line
+from models.preprocessing import FIELDS
 
 #: Arguments of the libraries that name files or addresses: they are no one's choice in a browser.
 _LOADING = frozenset((
@@ -16,8 +17,11 @@ _LOADING = frozenset((
 #: Arguments that people give most, for "did you mean".
 _COMMON = (
     "num_classes", "in_chans", "img_size", "image_size", "pad_type", "global_pool", "act_layer", "norm_layer",
-    "drop_rate", "drop_path_rate", "output_stride", "pretrained_cfg_overlay",
+    "drop_rate", "drop_path_rate", "output_stride", "pretrained_cfg_overlay", *FIELDS, "prefix", "bands",
+    "head_activation",
 )  # fmt: skip
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 _CURE = "Write pad_type=same, num_classes=10, or a JSON object."
 
@@ -33,15 +37,26 @@ def parse_arguments(text: str) -> dict[str, Any]:
             return dict(json.loads(text))
         except ValueError as error:
             raise InputError("creation arguments", f"JSON with a mistake ({first_line(error)})", _CURE) from error
-    parts = [part for part in re.split(r"[,\n](?![^(\[{]*[)\]}])", text) if part.strip()]  # not inside brackets
+    pieces = [part for part in re.split(r"[,\n](?![^(\[{]*[)\]}])", text) if part.strip()]  # not inside brackets
+    parts: list[str] = []
+    for piece in pieces:
+        if parts and _NUMBER.fullmatch(piece.strip()):  # as in mean=0.5, 0.5, 0.5
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
     return dict(_pair(part) for part in parts)
 
 
 def from_query(text: str) -> tuple[str, dict[str, Any]]:
-    """An architecture and its creation arguments, written as `timm/resnet18?num_classes=10&in_chans=1`."""
+    """An architecture and its creation arguments, written as `timm/resnet18?num_classes=10&mean=0.5,0.5,0.5`."""
     name, _, query = text.partition("?")
-    pairs = parse_qsl(query)
-    return name, parse_arguments(",".join(f"{key}={value}" for key, value in pairs))
+    return name, parse_arguments(",".join(f"{key}={value}" for key, value in parse_qsl(query)))
+
+
+def split_preprocessing(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What makes a model, and what prepares its images (the fields of `Preprocessing.changed`)."""
+    create = {key: value for key, value in arguments.items() if key not in FIELDS}
+    return create, {key: value for key, value in arguments.items() if key in FIELDS}
 
 
 def _pair(part: str) -> tuple[str, Any]:
@@ -57,6 +72,9 @@ def _value(text: str) -> Any:
     words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
         return words[text.lower()]
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) > 1 and all(map(_NUMBER.fullmatch, numbers)):
+        return [int(part) if part.isdecimal() else float(part) for part in numbers]
     try:
         return json.loads(text.replace("(", "[").replace(")", "]"))
     except ValueError:

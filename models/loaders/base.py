@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +16,10 @@ from models.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Loaded:
-    """A module and the facts that only its source knows; `class_names` is `None` where the source gives none."""
+    """A module and the facts that only its source knows; `class_names` is `None` where the source gives none.
+
+    `flags` are the choices of its making that change its answers and show in no weight (see `flags_of`).
+    """
 
     name: str
     source: str
@@ -25,12 +30,30 @@ class Loaded:
     class_names: tuple[str, ...] | None
     recipe: Recipe
     notes: tuple[str, ...] = ()
+    flags: str = ""
 
     def with_class_names(self, text: str) -> Loaded:
         """The same model with class names from a file's `text`; raises `InputError` when they do not fit."""
         names = parse_class_names(text, n_outputs(self.module))
         recipe = Recipe(self.recipe.loader, {**self.recipe.arguments, "class_names": list(names)})
-        return replace(self, class_names=names, recipe=recipe)
+        notes = tuple(note for note in self.notes if note != IMAGENET_ASSUMED)
+        return replace(self, class_names=names, recipe=recipe, notes=notes)
+
+
+#: The note on a model whose number of outputs is all that speaks for its class names.
+IMAGENET_ASSUMED = "ImageNet names assumed, in ImageNet's order: nothing but the number of outputs speaks for them."
+
+#: Creation arguments that show in the weights, in the preprocessing, or not at all in an answer.
+_SHOWN = frozenset((
+    "num_classes", "in_chans", "img_size", "image_size", "pretrained_cfg_overlay", "aux_logits", "init_weights",
+    "drop_rate", "drop_path_rate", "dropout", "prefix", "bands", "progress",
+))  # fmt: skip
+
+
+def flags_of(create: Mapping[str, Any]) -> str:
+    """Creation arguments that change a model's answers and show in no weight, such as `pad_type`, as text."""
+    hidden = {key: value for key, value in create.items() if key not in _SHOWN}
+    return json.dumps(hidden, sort_keys=True, default=str) if hidden else ""
 
 
 def n_outputs(module: nn.Module) -> int:

@@ -1,56 +1,32 @@
-"""Weights from a file, on a named architecture: `.pt`, `.pth`, `.th`, `.safetensors`. No file ever runs code."""
+"""Weights from a file, on a named architecture: `.pt`, `.pth.tar`, `.ckpt`, `.safetensors`, …"""
 
-import argparse
 import json
-import pathlib
-import pickle
-import re
+import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.class_names import imagenet_names
-from common.errors import InputError, first_line
+from common.errors import InputError, check_known, first_line
 from models.card import Recipe
 from models.loaders import zoo
-from models.loaders.arguments import from_query
-from models.loaders.base import FILE_TAB, Loaded, Loader, n_outputs
-from models.loaders.fitting import fit, guess_classes
+from models.loaders.arguments import from_query, split_preprocessing
+from models.loaders.base import FILE_TAB, IMAGENET_ASSUMED, Loaded, Loader, flags_of, n_outputs
+from models.loaders.entries import SUFFIXES, read_weights, stem_of
+from models.loaders.fitting import adopt_head, fit, guess_classes, left_out, subset
+from models.loaders.flags import implied, twins
+from models.loaders.heads import ACTIVATIONS, rebuild_head
 
-SUFFIXES = (".pt", ".pth", ".th", ".safetensors")
-
-#: Keys under which training scripts put the weights (the averaged ones first, as timm does), and prefixes that wrappers
-#: add to every name.
-_CONTAINERS = (
-    "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "net", "weights",
-)  # fmt: skip
-_MAX_WRAPPINGS = 4
-_PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "backbone.")
-
-#: What timm's configurations say of the images, which the creation arguments carry on.
-_IMAGE = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")
-
-#: The function that makes a numpy number out of its bytes.
-_SCALAR: Any = np.float64().__reduce__()[0]
-
-#: What training scripts leave beside the weights, and cannot do any harm: options, paths and single numbers.
-torch.serialization.add_safe_globals(
-    [
-        argparse.Namespace,
-        pathlib.PosixPath,
-        np.dtype,
-        *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
-        _SCALAR,
-        (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 called it
-    ]
-)
-
-#: The name that torch refuses to load, in its own error.
-_CODE = re.compile(r"GLOBAL (\S+)")
+#: What timm's configurations say of the images, which the creation arguments carry on, and the fields that they set.
+_IMAGE = {
+    "input_size": "input_size",
+    "mean": "mean",
+    "std": "std",
+    "crop_pct": "resize",
+    "crop_mode": "mode",
+    "interpolation": "interpolation",
+}
 
 
 def load(
@@ -63,84 +39,118 @@ def load(
 ) -> Loaded:
     """Weights from `path` on `architecture` (as the zoo names it), created with `create`.
 
-    `preprocessing` overrides fields of what the architecture would use (`mean`, `std`, `input_size`, `resize`, …).
-    Raises `InputError` for a file that is no checkpoint, or weights of another architecture, key by key.
+    `preprocessing` overrides fields of what the architecture would use (see `Preprocessing.changed`). `create` may hold
+    it too, and how to read the file: `prefix` of the entries to take, `bands` (which channels of the first convolution
+    see red, green and blue, or grey), `head_activation` between linear layers of a head of the checkpoint's own. What
+    is guessed, assumed or left out gets a note. Raises `InputError` for a file that is no checkpoint, or weights of
+    another architecture, key by key.
     """
-    weights = read_weights(Path(path))
+    given, among = split_preprocessing(dict(create or {}))
+    image = {**among, **(preprocessing or {})}
+    prefix, bands = str(given.pop("prefix", "")), given.pop("bands", None)
+    activation = given.pop("head_activation", None)
+    if activation is not None:
+        check_known(str(activation), ACTIVATIONS, "an activation for the head")
+    if bands is not None:
+        given.pop("in_chans", None)
+    entries = read_weights(Path(path))
+    plain = zoo.skeleton(architecture, given)
+    taken = adopt_head(subset(entries, plain.state_dict(), prefix), plain, bool(prefix))
+    weights, image, given, band_notes = _bands(taken.weights, plain, bands, image, given)
     n_guessed = guess_classes(weights)
-    create = {**({"num_classes": n_guessed} if n_guessed else {}), **(create or {})}
-    module, default = zoo.build(architecture, create)
-    fit(module, weights, architecture)
-    arguments = {"path": path, "architecture": architecture, "create": create, "class_names": class_names}
+    flags, flag_notes = implied(architecture, weights, given.get("num_classes", n_guessed) or 0)
+    n_wanted = given.get("num_classes")
+    if n_guessed:
+        given.setdefault("num_classes", n_guessed)
+    module, default = zoo.build(architecture, {**flags, **given})
+    head_notes = rebuild_head(module, weights, activation)
+    if head_notes:
+        given["num_classes"] = n_outputs(module)
+        if n_wanted not in (None, given["num_classes"]):
+            received = f"num_classes={n_wanted}"
+            raise InputError(f"{given['num_classes']} classes, as the checkpoint's head has", received, "Drop it.")
+    fit_notes = fit(module, weights, architecture)
+    names = tuple(class_names) if class_names else imagenet_names(n_outputs(module))
+    notes = [
+        *taken.notes, *left_out(taken), *band_notes, *head_notes, *fit_notes,
+        *(flag_notes if "transform_input" not in given else ()),
+        *(() if "pad_type" in given else twins(architecture, zoo.architectures())),
+        *_assumed(image, given, zoo.default_of(architecture, module)),
+        *([IMAGENET_ASSUMED] if names and not class_names else ()),
+    ]  # fmt: skip
+    read_as = {"prefix": prefix, "bands": bands, "head_activation": activation}
+    given |= {key: read_as[key] for key in read_as if create and key in create}
+    arguments = {"path": path, "architecture": architecture, "create": given, "class_names": class_names}
     return Loaded(
-        name=name or Path(path).stem,
+        name=name or stem_of(Path(path).name),
         source="checkpoint",
         family=type(module).__name__,
         architecture=architecture,
         module=module,
-        preprocessing=default.changed(preprocessing or {}),
-        class_names=tuple(class_names) if class_names else imagenet_names(n_outputs(module)),
-        recipe=Recipe("checkpoint", {**arguments, "preprocessing": preprocessing, "name": name}),
+        preprocessing=default.changed(image),
+        class_names=names,
+        recipe=Recipe("checkpoint", {**arguments, "preprocessing": image or None, "name": name}),
+        notes=tuple(notes),
+        flags=flags_of({**flags, **given}),
     )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint, out of whatever wrapping a training script put around them.
+def _bands(
+    weights: dict[str, Tensor],
+    plain: nn.Module,
+    bands: Any,
+    image: dict[str, Any],
+    given: dict[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """Weights, preprocessing and creation arguments for images of one or three channels, and a note.
 
-    Raises `InputError` when the file is gone, is cut short, is something else, or is a pickle that wants to run code.
+    The first convolution keeps the channels `bands`; others would be fed their mean, which is 0 once normalised, so
+    that leaving them out changes nothing. Raises `InputError` where a choice is needed, or is none.
     """
-    if not path.exists():
-        raise InputError("a checkpoint", f"no file at {path}", "Add it again.")
-    try:
-        safe = path.suffix.lower() == ".safetensors"
-        data = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers of zip, pickle and safetensors each have errors of their own
-        raise _explained(error, path) from error
-    return unwrap(data)
+    found = zoo.stem(plain)
+    kernel = weights.get(f"{found[0]}.weight") if found else None
+    if found is None or kernel is None or kernel.ndim != 4 or found[1].groups != 1:
+        return weights, image, given, ()
+    name, n_channels = f"{found[0]}.weight", kernel.shape[1]
+    if bands is None:
+        if n_channels not in (1, 3) and "in_chans" not in given:
+            expected = f"which of the {n_channels} channels of {name} see red, green and blue"
+            cure = "Write bands=0,1,2 (or one band, for grey) among the creation arguments; the others get their mean."
+            raise InputError(expected, "none", cure)
+        implied_channels = {"in_chans": 1} if n_channels == 1 and "in_chans" not in given else {}
+        return weights, image, {**implied_channels, **given}, ()
+    chosen = [bands] if isinstance(bands, int) else list(bands) if isinstance(bands, list | tuple) else []
+    if len(chosen) not in (1, 3) or not all(isinstance(band, int) and 0 <= band < n_channels for band in chosen):
+        cure = f"Number them from 0 to {n_channels - 1}, as in bands=0,1,2."
+        raise InputError(f"three bands of {n_channels}, or one", repr(bands), cure)
+    image = {
+        key: [value[band] for band in chosen] if key in ("mean", "std") and _has(value, n_channels) else value
+        for key, value in image.items()
+    }
+    overlay = given.get("pretrained_cfg_overlay")
+    if isinstance(overlay, dict):
+        mean_and_std = {key: overlay[key] for key in ("mean", "std") if _has(overlay.get(key), n_channels)}
+        image = {**{key: [value[band] for band in chosen] for key, value in mean_and_std.items()}, **image}
+        given = {**given, "pretrained_cfg_overlay": {k: v for k, v in overlay.items() if k not in mean_and_std}}
+    made = {**given, **({"in_chans": 1} if len(chosen) == 1 else {})}
+    shown = ", ".join(map(str, chosen))
+    note = f"Images are fed to bands {shown} of {n_channels} of the first convolution; others get their mean."
+    return {**weights, name: kernel[:, chosen]}, image, made, (note,)
 
 
-def _explained(error: Exception, path: Path) -> InputError:
-    """What is wrong with a file that a reader stumbled over, in a line of ours."""
-    text = str(error)
-    expected = f"a checkpoint ({' '.join(SUFFIXES)})"
-    if match := _CODE.search(text):
-        cure = "None of it was run. Save model.state_dict() alone, best as safetensors."
-        whole = any(name.startswith("torch.nn.modules.") for name in [match[1], *_classes(path)])
-        received = "a whole pickled model, which is code" if whole else "a pickle that wants to run code"
-        return InputError("a checkpoint of plain tensors", f"{received} ({match[1][:80]})", cure)
-    if "TorchScript" in text:
-        cure = "None of it was run. Save model.state_dict(), and name its architecture here."
-        return InputError("a checkpoint of plain tensors", "a TorchScript program, which is code", cure)
-    if path.stat().st_size == 0:
-        return InputError(expected, "an empty file", "Is the upload complete? Copy or save it again.")
-    if isinstance(error, pickle.UnpicklingError | KeyError) or "data.pkl" in text or "subdirectory" in text:
-        return InputError(expected, "a file that holds something else", "Save model.state_dict() and upload that.")
-    cure = "Is the upload complete? Copy or save it again."
-    return InputError(expected, "a file that is cut short or damaged", cure)
+def _has(values: Any, n: int) -> bool:
+    return isinstance(values, list | tuple) and len(values) == n
 
 
-def _classes(path: Path) -> list[str]:
-    """Names of the classes and functions that a pickle asks for, read without loading it; none in old formats."""
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (ValueError, RuntimeError):
-        return []
-
-
-def unwrap(data: object) -> dict[str, Tensor]:
-    """The state dict inside a training script's dict, without `module.` and its like before every name."""
-    for _ in range(_MAX_WRAPPINGS):
-        if isinstance(data, dict):
-            data = next((data[key] for key in _CONTAINERS if isinstance(data.get(key), dict)), data)
-    entries = data if isinstance(data, dict) else {}
-    weights = {key: value for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if not weights:
-        keys = ", ".join(map(str, list(entries)[:8]))
-        received = f"a dict with {keys or 'nothing in it'}" if isinstance(data, dict) else f"a {type(data).__name__}"
-        raise InputError("a state dict of named tensors", received, "Save model.state_dict().")
-    while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in weights)), ""):
-        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
+def _assumed(image: dict[str, Any], create: dict[str, Any], default: str) -> tuple[str, ...]:
+    """A note on what of the preprocessing nobody has given."""
+    overlay = create.get("pretrained_cfg_overlay") or {}
+    given = {*image, *(field for key, field in _IMAGE.items() if key in overlay)}
+    missing = [field for field in _IMAGE.values() if field not in given]
+    if not missing:
+        return ()
+    what = "Preprocessing" if len(missing) == len(_IMAGE) else f"Of the preprocessing, {', '.join(missing)}"
+    return (f"{what} assumed: that of {default}.",)
 
 
 def read_config(text: str) -> dict[str, Any]:
@@ -167,10 +177,25 @@ def read_config(text: str) -> dict[str, Any]:
     create = {key: value for key, value in {**given, **plain}.items() if key != "pretrained"}
     if config.get("num_classes"):
         create.setdefault("num_classes", config["num_classes"])
-    architecture = _full_name(config["architecture"])
-    if overlay and architecture.startswith("timm/"):
+    fields: dict[str, Any] = {"architecture": _full_name(config["architecture"]), "create": create}
+    if overlay and fields["architecture"].startswith("timm/"):
         create.setdefault("pretrained_cfg_overlay", overlay)
-    return {"architecture": architecture, "create": create}
+    elif overlay:
+        fields["preprocessing"] = _as_fields(overlay)
+    names = config.get("label_names") or config.get("class_names")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        fields["class_names"] = names
+    return fields
+
+
+def _as_fields(overlay: dict[str, Any]) -> dict[str, Any]:
+    """timm's words for preprocessing as the fields of `Preprocessing.changed`."""
+    image = {_IMAGE[key]: value for key, value in overlay.items() if key != "crop_pct"}
+    size, share = overlay.get("input_size"), overlay.get("crop_pct")
+    if share and size:
+        sides = [size, size] if isinstance(size, int) else size[-2:]
+        image["resize"] = [math.floor(side / share) for side in sides]
+    return image
 
 
 def _full_name(architecture: str) -> str:
@@ -189,11 +214,23 @@ def read(text: str, class_names: str | None) -> list[Loaded]:
         raise InputError("an architecture for the weights", repr(text), f"Write {text}@timm/resnet18, for example.")
     architecture, create = from_query(rest)
     if architecture.endswith(".json"):
-        config = read_config(Path(architecture).read_text())
-        architecture, create = config["architecture"], {**config["create"], **create}
+        config = read_config(_text(Path(architecture).expanduser()))
+    else:
+        config = {"architecture": architecture, "create": {}}
     path = Path(file).expanduser().resolve()
-    loaded = load(str(path), architecture, create=create, name=path.stem)
+    config["create"] = {**config["create"], **create}
+    if class_names is not None:
+        config.pop("class_names", None)
+    loaded = load(str(path), **config, name=stem_of(path.name))
     return [loaded if class_names is None else loaded.with_class_names(class_names)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        received = f"{path} ({first_line(error)})"
+        raise InputError("a model's configuration as JSON", received, "Check the path.") from error
 
 
 LOADER = Loader(

@@ -1,6 +1,7 @@
 """Any architecture of timm or torchvision, and the small CIFAR ResNets, by name."""
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,8 +13,8 @@ from common.class_names import imagenet_names
 from common.errors import InputError, did_you_mean, first_line
 from models.card import Recipe
 from models.loaders import cifar
-from models.loaders.arguments import checked, from_query, misfit
-from models.loaders.base import Loaded, Loader, n_outputs
+from models.loaders.arguments import checked, from_query, misfit, split_preprocessing
+from models.loaders.base import Loaded, Loader, flags_of, n_outputs
 from models.preprocessing import Preprocessing
 
 
@@ -32,16 +33,23 @@ def architectures() -> tuple[str, ...]:
 
 
 def load(
-    architecture: str, pretrained: bool = False, create: dict[str, Any] | None = None, seed: int = 0, name: str = ""
+    architecture: str,
+    pretrained: bool = False,
+    create: dict[str, Any] | None = None,
+    seed: int = 0,
+    name: str = "",
+    preprocessing: dict[str, Any] | None = None,
 ) -> Loaded:
     """Create `architecture` with pretrained weights, or with random ones drawn with `seed`.
 
+    `preprocessing` overrides fields of the architecture's own (see `Preprocessing.changed`); `create` may hold it too.
     Raises `InputError` for an unknown name, creation arguments that do not fit, or weights that the network refuses.
     """
-    create = dict(create or {})
+    create, among = split_preprocessing(dict(create or {}))
+    preprocessing = {**among, **(preprocessing or {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, preprocessing = build(architecture, create, pretrained=pretrained)
+        module, default = build(architecture, create, pretrained=pretrained)
     arguments = {"architecture": architecture, "pretrained": pretrained, "create": create, "seed": seed, "name": name}
     return Loaded(
         name=name or architecture.rpartition("/")[2] + ("" if pretrained else " (random)"),
@@ -49,10 +57,11 @@ def load(
         family=type(module).__name__,
         architecture=architecture,
         module=module,
-        preprocessing=preprocessing,
+        preprocessing=default.changed(preprocessing),
         class_names=imagenet_names(n_outputs(module)),
-        recipe=Recipe("zoo", arguments),
+        recipe=Recipe("zoo", {**arguments, "preprocessing": preprocessing}),
         notes=_notes(module, pretrained),
+        flags=flags_of(create),
     )
 
 
@@ -75,11 +84,25 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
         raise InputError(f"a set of pretrained weights of {plain}", repr(architecture), cure)
     given = checked(create)
     try:
-        if library == "cifar":
-            if pretrained:
-                raise OSError("nobody publishes them in a form that Parallax could fetch")
-            return cifar.build(name, given)
-        return (_timm if library == "timm" else _torchvision)(name, given, pretrained)
+        if given.get("in_chans", 3) not in (1, 3):
+            cure = "A checkpoint with other channels can be read by some of them: bands=0,1,2."
+            raise InputError("a model of 1 channel (grey) or 3 (RGB)", f"in_chans={given['in_chans']}", cure)
+        if library == "timm":
+            return _timm(name, given, pretrained)
+        channels = given.pop("in_chans", 3)
+        if pretrained and channels != 3:
+            cure = "Take timm's, which adapts them, or random ones."
+            raise InputError("pretrained weights of 3 channels", f"in_chans={channels}", cure)
+        if library == "cifar" and pretrained:
+            raise OSError("nobody publishes them in a form that Parallax could fetch")
+        module, preprocessing = (
+            cifar.build(name, given) if library == "cifar" else _torchvision(name, given, pretrained)
+        )
+        if channels != 3:
+            _set_channels(module, channels)
+            mean, std = (_per_channel(values, channels) for values in (preprocessing.mean, preprocessing.std))
+            preprocessing = replace(preprocessing, mean=mean, std=std)
+        return module, preprocessing
     except InputError:
         raise
     except OSError as error:  # as huggingface_hub's and urllib's errors are
@@ -133,6 +156,38 @@ def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[n
     )
 
 
+def skeleton(architecture: str, create: dict[str, Any]) -> nn.Module:
+    """The module with shapes and no content where that can be made (torch's meta device), for some 30 ms."""
+    try:
+        with torch.device("meta"):
+            return build(architecture, create)[0]
+    except InputError:  # a few families compute with numbers while they are made, or the arguments are wrong
+        return build(architecture, create)[0]
+
+
+def stem(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
+    """The convolution that meets the image, and its name; `None` where the first one is of another kind."""
+    return next(((name, child) for name, child in module.named_modules() if isinstance(child, nn.Conv2d)), None)
+
+
+def _set_channels(module: nn.Module, channels: int) -> None:
+    """Give the first convolution a kernel, drawn anew, for images of other than three channels."""
+    found = stem(module)
+    assert found is not None  # all of torchvision's begin with one
+    _, first = found
+    first.in_channels = channels
+    first.weight = nn.Parameter(first.weight.new_empty((first.out_channels, channels, *first.kernel_size)))
+    nn.init.kaiming_normal_(first.weight)
+
+
+def default_of(architecture: str, module: nn.Module) -> str:
+    """Whose preprocessing an architecture has by default, in words."""
+    config = getattr(module, "pretrained_cfg", None) or {}
+    library, _, name = architecture.rpartition("/")
+    tag = f".{config['tag']}" if config.get("tag") else ""
+    return f"{library or 'timm'}/{name.partition('.')[0]}{tag}"
+
+
 def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
     if not pretrained:
         return ("Random weights: its answers mean nothing.",)
@@ -145,6 +200,8 @@ def _notes(module: nn.Module, pretrained: bool) -> tuple[str, ...]:
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """Timm gives three means even to a model made with `in_chans=1`: average them, as it averages the weights."""
     values = tuple(float(value) for value in values)
+    if len(values) not in (1, 3, channels):
+        raise InputError(f"mean and std of {channels} channels", f"{len(values)} values", "Give one for each channel.")
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 

@@ -108,7 +108,7 @@ def test_an_unknown_architecture_is_answered_with_its_nearest_kin(name, parts):
         ("timm/vit_tiny_patch16_224", {"img_size": "big"}, ("img_size='big'", "does not fit")),
         ("timm/resnet18", {"num_classes": 0}, ("1 or more, got 0", "two or more a classifier")),
         ("timm/resnet18", {"num_classes": "ten"}, ("got 'ten'",)),
-        ("timm/resnet18", {"in_chans": 4}, ("three values of each for colour",)),
+        ("timm/resnet18", {"in_chans": 4}, ("1 channel (grey) or 3 (RGB), got in_chans=4", "bands=0,1,2")),
         ("timm/resnet18", {"pretrained_cfg_overlay": {"interpolation": "cubic"}}, ("Did you mean bicubic?",)),
         ("timm/resnet18", {"pretrained_cfg_overlay": 3}, ("as an object, got 3",)),
     ],
