@@ -4,7 +4,7 @@ This is the server. What a visitor sees begins in `pages/shared/navigation.py`.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
 import streamlit as st
@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.errors import InputError
 from models.libraries import import_libraries
 from pages.shared import content
 from pages.shared.chart import assets
@@ -48,8 +49,9 @@ def load() -> None:
     import_libraries()
     from pages.shared import cache  # it imports torch, and its caches need the server that has started by now
 
-    cache.demo_images()
-    cache.demo_cards()
+    with suppress(InputError):  # of a data folder that cannot be written: the page says so
+        cache.demo_images()
+        cache.demo_cards()
     import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
 
 

@@ -1,9 +1,15 @@
-"""Files that are whole or not there, however a process ends."""
+"""Files that are whole or not there, however a process ends; and what can be read or written, in a line of ours."""
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from common.errors import InputError, first_line
+
+#: What is written where it is asked whether anything can be: more than a file system may keep beside its directory.
+_TRIAL_BYTES = 1 << 16
 
 
 @contextmanager
@@ -21,3 +27,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def safe_file_name(name: str) -> str:
     """A name that is safe in a file's name."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+
+
+def check_writable(folder: Path, expected: str, cure: str) -> None:
+    """Raise `InputError` unless files can be written into `folder`, or it can be made; nothing is left there."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as trial:
+            trial.write(bytes(_TRIAL_BYTES))
+            trial.flush()
+    except OSError as error:
+        raise InputError(expected, f"{folder} ({error.strerror or first_line(error)})", cure) from error
+
+
+def read_text(path: Path, expected: str) -> str:
+    """The content of a text file in UTF-8; raises `InputError` where it cannot be read, or is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "which is not text in UTF-8"
+        raise InputError(expected, f"{path} ({why})", "Check the path, and save the file as UTF-8.") from error

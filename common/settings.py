@@ -14,6 +14,7 @@ from typing import Any
 import platformdirs
 
 from common.errors import InputError, did_you_mean, first_line
+from common.files import check_writable
 
 FILE = Path(__file__).parent.parent / "parallax.toml"
 
@@ -32,8 +33,12 @@ class Settings:
 
     @property
     def data_folder(self) -> Path:
-        """Where models, image sets, predictions and maps are kept; made on first use."""
+        """Where models, image sets, predictions and maps are kept; made on first use.
+
+        Raises `InputError` where nothing can be written, as on a full disk.
+        """
         folder = Path(self.data).expanduser() if self.data else platformdirs.user_data_path("parallax")
+        _check_writable(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -41,6 +46,13 @@ class Settings:
     def allowed_folders(self) -> tuple[Path, ...]:
         """Server folders that image sets may be read from; empty means any."""
         return tuple(Path(p).expanduser().resolve() for p in self.image_folders.split(os.pathsep) if p)
+
+
+@cache
+def _check_writable(folder: Path) -> None:
+    """Asked once for each folder."""
+    cure = f"Free space there, or set another one: data in {FILE.name}, or PARALLAX_DATA."
+    check_writable(folder, "a data folder that can be written", cure)
 
 
 @cache

@@ -5,6 +5,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from common.errors import InputError
+from common.files import check_writable
+
+_ANOTHER = "Choose another --out, or free space there."
+
 
 def several(metavar: str, help: str) -> Any:
     """An option that may be left out and takes any number of values."""
@@ -37,7 +42,28 @@ Target = Annotated[
     str, typer.Option(metavar="TARGET", help="Class name or number, or top: each model's own answer to each image.")
 ]
 
-OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write into.")]
+
+def _folder(out: Path) -> Path:
+    """Checked before anything is computed."""
+    check_writable(out, "a folder to write into", _ANOTHER)
+    return out
+
+
+def _file(out: Path | None) -> Path | None:
+    if out is not None:
+        if out.is_dir():
+            raise InputError("a file to write", f"{out}, which is a folder", f"Write {out / 'NAME'}.")
+        check_writable(out.parent, "a file to write", _ANOTHER)
+    return out
+
+
+OutFolder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to write into.", callback=_folder)]
+
+
+def out_file(help: str) -> Any:
+    """The option `--out` for one file."""
+    return typer.Option(metavar="FILE", help=help, callback=_file)
+
 
 Only = Annotated[list[str], several("FILE...", "Only these images of the set, by their names.")]
 First = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N images.")]

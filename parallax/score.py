@@ -17,7 +17,7 @@ def score(
     class_names: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Class names of checkpoints: one a line, or JSON.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The Parquet file to write.")],
+    out: Annotated[Path, options.out_file("The Parquet file to write.")],
 ) -> bool:
     """Score images with models and write the predictions.
 

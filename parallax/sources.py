@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from common.errors import InputError, did_you_mean
+from common.files import read_text
 from common.settings import settings
 from explainers.results import NO_IMAGES, Sources
 from images import intake, mnist
@@ -37,11 +38,16 @@ IMAGE_FORMS = {
 def open_models(model_store: ModelStore, *texts: str, class_names: Path | None = None) -> list[ModelCard]:
     """The models that `texts` name (see `MODEL_FORMS`), put into the model store, each once.
 
-    `class_names`: a file of one name a line, or JSON, for models from files. Raises `InputError` for anything else.
+    `class_names`: a file of one name a line, or JSON, for models from files. How images are prepared for each, and what
+    was assumed of it, goes to stderr. Raises `InputError` for anything else.
     """
-    names = None if class_names is None else class_names.read_text()
+    names = None if class_names is None else read_text(class_names.expanduser(), "a file of class names")
     cards = [model_store.add(loaded) for text in texts for loaded in read(text, names)]
-    return list({card.digest: card for card in cards}.values())
+    cards = list({card.digest: card for card in cards}.values())
+    for card in cards:
+        if not LOADERS[card.recipe.loader].built_in:
+            complain("\n  ".join([f"{card.name}: {card.preprocessing.describe()}", *card.notes]))
+    return cards
 
 
 def open_images(*texts: str) -> ImageSet:

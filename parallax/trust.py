@@ -23,7 +23,7 @@ def trust(
     max_sensitivity: Annotated[
         bool, typer.Option("--max-sensitivity", help="Measure it: five more maps each.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The table as CSV.")] = None,
+    out: Annotated[Path | None, options.out_file("The table as CSV.")] = None,
 ) -> bool:
     """Measure how far to believe methods on models.
 

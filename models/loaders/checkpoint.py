@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from common.class_names import imagenet_names
 from common.errors import InputError, check_known, first_line
+from common.files import read_text
 from models.card import Recipe
 from models.loaders import zoo
 from models.loaders.arguments import from_query, split_preprocessing
@@ -214,7 +215,7 @@ def read(text: str, class_names: str | None) -> list[Loaded]:
         raise InputError("an architecture for the weights", repr(text), f"Write {text}@timm/resnet18, for example.")
     architecture, create = from_query(rest)
     if architecture.endswith(".json"):
-        config = read_config(_text(Path(architecture).expanduser()))
+        config = read_config(read_text(Path(architecture).expanduser(), "a model's configuration as JSON"))
     else:
         config = {"architecture": architecture, "create": {}}
     path = Path(file).expanduser().resolve()
@@ -223,14 +224,6 @@ def read(text: str, class_names: str | None) -> list[Loaded]:
         config.pop("class_names", None)
     loaded = load(str(path), **config, name=stem_of(path.name))
     return [loaded if class_names is None else loaded.with_class_names(class_names)]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        received = f"{path} ({first_line(error)})"
-        raise InputError("a model's configuration as JSON", received, "Check the path.") from error
 
 
 LOADER = Loader(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from common.errors import InputError
+from common.settings import settings
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
@@ -12,6 +14,11 @@ from pages.shared import session, sidebar, site_map  # noqa: E402
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
+try:
+    settings().data_folder  # noqa: B018 - everything needs it
+except InputError as error:
+    st.error(str(error), icon=":material/error:")
+    st.stop()
 # Streamlit fades what runs again, so that what is polled would blink.
 st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')
 session.update_address()

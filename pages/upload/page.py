@@ -68,7 +68,7 @@ def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Calla
         with tab:
             try:
                 started = draw()
-            except InputError as error:
+            except (InputError, OSError) as error:  # a full disk is no one's mistake, and gets a line as well
                 st.error(str(error), icon=":material/error:")
                 continue
         if started is not None:
