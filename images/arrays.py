@@ -45,6 +45,8 @@ def write_image_set(
         Image.fromarray(image).save(buffer, "BMP")
         content, path = buffer.getvalue(), folder / f"{name}.bmp"
         path.write_bytes(content)
-        rows.append({"id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": ""})
+        rows.append(
+            {"id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": "", "stamp": ""}
+        )
         progress(number + 1, len(images))
     return ImageSet(title, pd.DataFrame(rows).drop_duplicates("id", ignore_index=True))

@@ -1,7 +1,5 @@
 """Which files are read, by their suffixes: every such list of the app stands here."""
 
-from pathlib import PurePosixPath
-
 import pillow_heif
 
 #: Pillow's formats of images, and the suffixes that their files have.
@@ -66,7 +64,7 @@ def system_part(name: str) -> str | None:
 
     Files that macOS splits off (`._cat.jpg`) are all called `._…`.
     """
-    for part in PurePosixPath(name).parts:
+    for part in name.split("/"):
         if part.startswith("._"):
             return "._…"
         if part.startswith(".") or part.lower() in _SYSTEM_NAMES:

@@ -21,6 +21,10 @@ from images.decoding import decode, decode_mask
 LABEL, META, MASK, MASK_ID = "label", "meta:", "mask:", "mask_id:"
 
 
+#: For files that have gone or changed.
+_CURE = "Put it back, or add the images again."
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A file that was left out, and the line that says why."""
@@ -34,7 +38,8 @@ class ImageSet:
     """Images of one data set.
 
     `table` has one row per image: `id` (16 hex digits, see `image_id`), `path`, `name`, `label` (a class
-    name or missing) and `note` (what decoding had to do); `meta:COLUMN` (text or missing) for each further column of
+    name or missing), `note` (what decoding had to do) and `stamp` (`stamp_of` the file, or empty where it is the app's
+    own); `meta:COLUMN` (text or missing) for each further column of
     the user's CSV; `mask:KIND` (a file or missing) and `mask_id:KIND` (digest of its content) for each kind of mask.
     `remarks` say what was made of tables and folders.
 
@@ -104,10 +109,11 @@ class ImageSet:
         path = self.table[f"{MASK}{kind}"].iloc[index] if kind in self.mask_kinds else None
         if path is None or pd.isna(path):
             return None
-        if not Path(path).exists():
-            cure = "Put it back, or add the images again."
-            raise InputError(f"the mask of {self.names[index]}", f"nothing at {path}", cure)
-        return decode_mask(Path(path))
+        title = f"the mask of {self.names[index]}"
+        content = _content(Path(path), title)
+        if image_id(content) != self.mask_ids[index][kind]:
+            raise InputError(f"{title} as it was added", f"another at {path}", _CURE)
+        return decode_mask(content, title)
 
     @cached_property
     def mask_ids(self) -> list[dict[str, str]]:
@@ -129,12 +135,44 @@ class ImageSet:
         return image_id in self._positions
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, read from disk now."""
-        path = self.paths[index]
-        if not path.exists():
-            cure = "Put it back, or add the images again."
-            raise InputError(f"the file of {self.names[index]}", f"nothing at {path}", cure)
-        return decode(path, self.names[index]).image
+        """(H, W, 3) uint8 RGB, read from disk now.
+
+        Raises `InputError` where the file has gone, or is another than the one that was added: by size and time, and
+        where they differ by its content.
+        """
+        path, name = self.paths[index], self.names[index]
+        if self._is_unchanged(index):
+            return decode(path, name).image
+        content = _content(path, f"the file of {name}")
+        decoded = decode(content, name)
+        if image_id(content, decoded.reading) != self.ids[index]:
+            raise InputError(f"{name} as it was added", f"another image at {path}", _CURE)
+        return decoded.image
+
+    def check(self, index: int) -> None:
+        """Raise `InputError` as `image` does; files that did not change are not read."""
+        if not self._is_unchanged(index):
+            self.image(index)
+
+    def can_be_read(self, index: int) -> bool:
+        """Whether `check` finds nothing wrong."""
+        try:
+            self.check(index)
+        except InputError:
+            return False
+        return True
+
+    def _is_unchanged(self, index: int) -> bool:
+        """Whether a file has the size and time that it was added with; those in the app's own data have no stamp."""
+        stamp = self._stamps[index]
+        try:
+            return not pd.isna(stamp) and stamp in (stamp_of(self.paths[index]), "")
+        except OSError:
+            return False
+
+    @cached_property
+    def _stamps(self) -> list[str | None]:
+        return list(self.table.get("stamp", [None] * len(self)))
 
     def thumbnail(self, index: int, side_px: int = 192) -> bytes:
         """A JPEG no larger than `side_px` on either side."""
@@ -160,6 +198,20 @@ class ImageSet:
         table = pd.read_parquet(path)
         skipped = tuple(Skipped(*pair) for pair in table.attrs["skipped"])
         return cls(table.attrs["name"], table, skipped, tuple(table.attrs.get("remarks", ())))
+
+
+def stamp_of(path: Path) -> str:
+    """A file's size and time of change; raises `OSError` where there is none."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _content(path: Path, title: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        received = f"nothing at {path}" if isinstance(error, FileNotFoundError) else f"{path}: {error.strerror}"
+        raise InputError(title, received, _CURE) from error
 
 
 def reason(error: InputError | OSError) -> str:

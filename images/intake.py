@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ from common.files import atomic_write
 from common.settings import settings
 from images.decoding import Decoded, decode, decode_mask
 from images.formats import FORMAT_NAMES
-from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason
+from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason, stamp_of
 from images.labels import Annotations, annotate
 from images.masks import assign
 from images.upload import Source, Upload, of_files, of_folder, of_zip
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 #: What the check of a file finds, and is remembered until its stamp (size and time) changes.
 _ROW = ["id", "path", "name", "note", "reading", "stamp", "height", "width"]
-_COLUMNS = ["id", "path", "name", "label", "note"]
+_COLUMNS = ["id", "path", "name", "label", "note", "stamp"]
 _N_THREADS = 2
 
 #: Images between two reports of progress.
@@ -85,18 +85,22 @@ def _take_in(
     skipped = list(upload.skipped)
     image_rows = _checked(upload.images, decode, data / "images", known)
     mask_rows = _checked(upload.masks, lambda *mask: Decoded(decode_mask(*mask)), data / "masks", known)
-    for done, row in enumerate(chain(image_rows, mask_rows), 1):
-        if isinstance(row, Skipped):
-            skipped.append(row)
-        elif done > len(upload.images):
-            masks[row["name"]] = row
-        elif row["id"] in kept:
-            copies[row["name"]] = kept[row["id"]]["name"]
-            skipped.append(Skipped(row["name"], f"The same image as {kept[row['id']]['name']}."))
-        else:
-            kept[row["id"]] = row
-        if progress is not None and (done % _BATCH == 0 or done == n_total):
-            progress(done, n_total)
+    try:
+        for done, row in enumerate(chain(image_rows, mask_rows), 1):
+            if isinstance(row, Skipped):
+                skipped.append(row)
+            elif done > len(upload.images):
+                masks[row["name"]] = row
+            elif row["id"] in kept:
+                copies[row["name"]] = kept[row["id"]]["name"]
+                skipped.append(Skipped(row["name"], f"The same image as {kept[row['id']]['name']}."))
+            else:
+                kept[row["id"]] = row
+            if progress is not None and (done % _BATCH == 0 or done == n_total):
+                progress(done, n_total)
+    finally:  # what was checked before somebody stopped it counts too
+        if memory is not None:
+            _remember(memory, known)
     if not kept:
         first = skipped[-1]
         raise InputError("at least one image", f"{len(skipped)} that cannot be used", f"{first.name}: {first.reason}")
@@ -107,9 +111,6 @@ def _take_in(
     title = title or (names[0] if len(rows) == 1 else f"{len(rows)} files")
     images = ImageSet(title, table, (*skipped, *unused), annotations.remarks)
     images.save(data / "image-sets")
-    if memory is not None:
-        with atomic_write(memory) as partial:
-            pd.DataFrame([*rows, *masks.values()], columns=_ROW).to_parquet(partial)
     return images
 
 
@@ -151,17 +152,21 @@ def _checked(
 ) -> Iterator[dict[str, Any] | Skipped]:
     """A row for each file, or why it was left out; a few are decoded at a time, and none of them is held.
 
-    Files that lie nowhere else are kept in the folder `store`, each once, under its content's digest.
+    Files that lie nowhere else are kept in the folder `store`, each once, under its content's digest. `known` are rows
+    by path; those of files that have another stamp by now are replaced.
     """
+
+    def look_up(source: Source) -> dict[str, Any] | None:
+        row = known.get(str(source.path))
+        try:
+            unchanged = row is not None and source.path is not None and row["stamp"] == stamp_of(source.path)
+        except OSError:
+            unchanged = False
+        return dict(row, name=source.name) if row is not None and unchanged else None
 
     def check(source: Source) -> dict[str, Any] | Skipped:
         try:
-            stamp = ""
-            if source.path is not None:
-                status = source.path.stat()
-                stamp = f"{status.st_size}-{status.st_mtime_ns}"
-                if (row := known.get(str(source.path))) and row["stamp"] == stamp:
-                    return dict(row, name=source.name)
+            stamp = "" if source.path is None else stamp_of(source.path)
             content = source.read()
             decoded = decoder(content, source.name)
         except (InputError, OSError) as error:
@@ -173,12 +178,16 @@ def _checked(
                 partial.write_bytes(content)
         facts = {"note": ", ".join(decoded.notes), "reading": decoded.reading, "stamp": stamp}
         height, width = decoded.image.shape[:2]
-        return {"id": digest, "path": str(path), "name": source.name, **facts, "height": height, "width": width}
+        row = {"id": digest, "path": str(path), "name": source.name, **facts, "height": height, "width": width}
+        if source.path is not None:
+            known[str(path)] = row
+        return row
 
     waiting = iter(sources)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="intake") as pool:
         while batch := list(islice(waiting, _BATCH)):
-            yield from pool.map(check, batch)
+            found = [look_up(source) or pool.submit(check, source) for source in batch]
+            yield from (one.result() if isinstance(one, Future) else one for one in found)
 
 
 def _allowed(folder: Path) -> Path:
@@ -191,6 +200,11 @@ def _allowed(folder: Path) -> Path:
         cure = "Check the path; it is the server's, not your computer's."
         raise InputError("a folder on the server", f"{folder}, which is not there", cure)
     return folder
+
+
+def _remember(memory: Path, known: dict[str, dict[str, Any]]) -> None:
+    with atomic_write(memory) as partial:
+        pd.DataFrame(list(known.values()), columns=_ROW).to_parquet(partial)
 
 
 def _remembered(memory: Path) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,8 @@ def read_tables(
     of masks are resolved here.
     """
     tables, skipped = [], []
-    index = PathIndex(names, place)
+    files = list(files)
+    index = PathIndex(names if files else (), place)
     for name, read in files:
         folder = PurePosixPath(name).parent.as_posix()
 
@@ -67,7 +68,7 @@ def annotate(
     gets none.
     """
     every = [*names, *copies]
-    index = PathIndex(every, place)
+    index = PathIndex(every if tables else (), place)
     values: dict[str, dict[str, dict[str, str]]] = {name: {} for name in names}
     remarks = []
     for table in tables:
@@ -149,7 +150,7 @@ def folder_labels(names: Sequence[str], n_outer: int = 0) -> list[str | None]:
     `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too. One class folder around all images counts, but not one that
     only says how they are kept (`images`, `train`).
     """
-    folders = [PurePosixPath(name).parts[n_outer:-1] for name in names]
+    folders = [tuple(name.split("/")[n_outer:-1]) for name in names]
     around = None
     while any(folders):
         innermost = {folder[-1].lower() for folder in folders if folder}

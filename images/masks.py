@@ -26,7 +26,7 @@ class MaskOf(NamedTuple):
 
 def in_mask_folder(name: str) -> bool:
     """Whether a file lies in or below a folder called `masks`."""
-    return any(part.lower() == FOLDER for part in PurePosixPath(name).parts[:-1])
+    return FOLDER in name.lower().split("/")[:-1]
 
 
 def assign(
@@ -52,7 +52,7 @@ def assign(
                 skipped.append(Skipped(file, str(InputError(f"the mask of {image}", "no such file", cure))))
     in_table = {mask.file for mask in found.values()}
     by_stem: dict[str, list[str]] = {}
-    for image in images:
+    for image in images if files else ():
         by_stem.setdefault(PurePosixPath(image).stem, []).append(image)
     for file in files:
         if file in in_table:

@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 Parts = tuple[str, ...]
@@ -27,16 +26,15 @@ class PathIndex:
         """`place` is where the names count from, if that has a name of its own."""
         self._ends: dict[Parts, list[str]] = {}
         self._whole: dict[Parts, list[str]] = {}
-        names = list(names)
-        folders = [_parts(name)[:-1] for name in names]
-        n_shared = len(_shared(folders))
-        for name in names:
-            parts = _parts(name)
-            stem = (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
+        files = {name: _parts(name) for name in names}
+        n_shared = len(_shared([parts[:-1] for parts in files.values()]))
+        around = _parts(place)
+        for name, parts in files.items():
+            stem = (*parts[:-1], parts[-1].rpartition(".")[0] or parts[-1]) if parts else parts
             for spelling in {parts, stem}:
                 for end in {spelling, spelling[n_shared:]}:
                     self._whole.setdefault(end, []).append(name)
-                spelling = (*_parts(place), *spelling)
+                spelling = (*around, *spelling)
                 for start in range(len(spelling)):
                     self._ends.setdefault(spelling[start:], []).append(name)
 

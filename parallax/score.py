@@ -47,6 +47,11 @@ def score(
     table = scoring.load([card for card in cards if card.digest not in failed], image_set, folder)
     if table is None:
         return True
+    lost = scoring.unread(table, image_set)
+    for image in lost:
+        complain(f"{image.name} has no answers: {image.reason}")
+    if len(lost) == len(table):
+        return True
     out.parent.mkdir(parents=True, exist_ok=True)
     table.save(out, image_set.names)
     shares, counts = accuracy(table)
@@ -59,4 +64,4 @@ def score(
     if len(table.models) > 1:
         print(f"Any two models agree on at least {agreement(table).min():.1%} of the images.")
     print(f"{len(table):,} images × {len(table.models)} models -> {out}")
-    return bool(failed)
+    return bool(failed or lost)

@@ -1,6 +1,6 @@
-"""How strongly a layer, one unit of it, or a class answers to every image of a data set."""
+"""How strongly a layer, one unit of it, or a class answers to every image of a data set; NaN for one that is lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -27,13 +27,19 @@ def measure(
 
     For `None` in place of a layer, the model's own scores (logits).
     """
-    for key, indices in _chunks(card, images, layer).items():
-        report(indices[0], len(images))
-        if key in store:
+    for part in _parts(images):
+        report(part[0], len(images))
+        if _stored(card, images, layer, part, store) is not None:
             continue
-        crops = np.stack([card.preprocessing.crop(images.image(i)) for i in indices])
-        with model_store.borrow(card) as model, torch.inference_mode():
-            store.put(key, units=_units(model, model.normalise(crops), layer).float().cpu().numpy())
+        lost = _lost(images, part)
+        rows = [index - part[0] for index in part if index not in lost]
+        n_units = card.n_classes if layer is None else card.layer(layer).n_units
+        units = np.full((len(part), n_units or 0), np.nan, dtype=np.float32)
+        if rows:
+            crops = np.stack([card.preprocessing.crop(images.image(part[row])) for row in rows])
+            with model_store.borrow(card) as model, torch.inference_mode():
+                units[rows] = _units(model, model.normalise(crops), layer).float().cpu().numpy()
+        store.put(_key(card, images, layer, part, lost), units=units)
     report(len(images), len(images))
 
 
@@ -48,7 +54,7 @@ def _units(model: ModelHandle, inputs: Tensor, layer: str | None) -> Tensor:
 
 def through(card: ModelCard, images: ImageSet, layer: str | None, store: ResultStore) -> bool:
     """Whether `measure` has been through, without reading what it found."""
-    return all(key in store for key in _chunks(card, images, layer))
+    return all(_stored(card, images, layer, part, store) is not None for part in _parts(images))
 
 
 def extremes(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,13 +69,31 @@ def extremes(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measured(card: ModelCard, images: ImageSet, layer: str | None, store: ResultStore) -> np.ndarray | None:
     """(N, units) float32: mean activation of every unit on every image; `None` while `measure` is not through."""
-    chunks = [store.get(key) for key in _chunks(card, images, layer)]
+    keys = [_stored(card, images, layer, part, store) for part in _parts(images)]
+    chunks = [store.get(key) for key in keys if key is not None]
     found = [chunk["units"] for chunk in chunks if chunk is not None]
-    return np.concatenate(found) if len(found) == len(chunks) else None
+    return np.concatenate(found) if len(found) == len(keys) else None
 
 
-def _chunks(card: ModelCard, images: ImageSet, layer: str | None) -> dict[str, range]:
-    """Positions of the images of each chunk, by the key of their activations."""
-    parts = [range(len(images))[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    facts = {"what": "unit activations", "model": card.digest, "layer": layer}
-    return {key_of(**facts, images=[images.ids[i] for i in part]): part for part in parts}
+def _parts(images: ImageSet) -> list[range]:
+    """Positions of the images of each chunk."""
+    return [range(len(images))[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+
+
+def _key(card: ModelCard, images: ImageSet, layer: str | None, part: range, lost: Collection[int] = ()) -> str:
+    """The key of the activations of a chunk without the `lost` images."""
+    ids = [None if index in lost else images.ids[index] for index in part]
+    return key_of(what="unit activations", model=card.digest, layer=layer, images=ids)
+
+
+def _stored(card: ModelCard, images: ImageSet, layer: str | None, part: range, store: ResultStore) -> str | None:
+    """The key under which a chunk's activations are stored, without images that are lost by now; `None` for none."""
+    if (key := _key(card, images, layer, part)) in store:
+        return key
+    lost = _lost(images, part)
+    return key if lost and (key := _key(card, images, layer, part, lost)) in store else None
+
+
+def _lost(images: ImageSet, part: range) -> set[int]:
+    """The images that cannot be read now."""
+    return {index for index in part if not images.can_be_read(index)}

@@ -2,7 +2,7 @@
 
 Each chunk of images is decoded once for all models, ahead of the forward passes, and every model's answers to it
 become one Parquet file. A run that was killed goes on at the first missing file; batches are the same then as in an
-unbroken run, so the answers are too.
+unbroken run, so the answers are too. Images that cannot be read get no answer, and are tried again by the next run.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from torch import Tensor
 from common.class_names import unite
 from common.errors import InputError
 from common.files import atomic_write
-from images.image_set import ImageSet
+from images.image_set import ImageSet, Skipped
 from models.card import ModelCard
 from models.preprocessing import Preprocessing
 from models.store import ModelHandle, ModelStore, check_output, normalise
@@ -48,9 +48,11 @@ def score(
     """Score every model on every image that `folder` does not hold yet.
 
     `report(done, total)` counts image × model pairs and may raise to stop. Returns the models that could not go on
-    (digest -> reason); all others are complete.
+    (digest -> reason); all others are complete, but for images that cannot be read (see `unread`).
     """
     failed: dict[str, str] = {}
+    for card in cards:
+        _reopen(card, images, folder, chunk)
     todo = {card: _missing(card, images, folder, chunk) for card in cards}
     total = len(images) * len(cards)
     done = total - sum(min(chunk, len(images) - start) for starts in todo.values() for start in starts)
@@ -63,11 +65,13 @@ def score(
         for start, wanting in plan:
             stop = min(start + chunk, len(images))
             answers: dict[ModelCard, list[tuple[Tensor, Tensor]]] = {card: [] for card in wanting}
+            rows: list[int] = []
             for first in range(start, stop, BATCH):
-                crops, size = next(batches), min(BATCH, stop - first)
+                (readable, crops), size = next(batches), min(BATCH, stop - first)
+                rows += readable
                 inputs = {p: normalise(c, p, model_store.device) for p, c in crops.items()}
                 for card in wanting:
-                    if card.digest not in failed:
+                    if card.digest not in failed and readable:
                         try:
                             with model_store.borrow(card) as model:
                                 answers[card].append(_answer(model, inputs[card.preprocessing]))
@@ -78,7 +82,8 @@ def score(
             for card in wanting:
                 if card.digest not in failed:
                     with atomic_write(_part(card, images, folder, start)) as partial:
-                        _frame(true[card][start:stop], answers[card]).to_parquet(partial, index=False)
+                        places = [row - start for row in rows]
+                        _frame(true[card][start:stop], places, answers[card]).to_parquet(partial, index=False)
     for card in cards:
         if card.digest not in failed:
             _merge(card, images, folder, chunk)
@@ -98,31 +103,70 @@ def scored(card: ModelCard, images: ImageSet, folder: Path) -> bool:
     return _whole(card, images, folder).exists()
 
 
+def unread(predictions: Predictions, images: ImageSet) -> list[Skipped]:
+    """The images without answers, and why they cannot be read."""
+    found = []
+    for row in map(int, np.flatnonzero(~predictions.scored)):
+        try:
+            images.check(row)
+            why = "It could not be read when the images were scored. Score them again."
+        except InputError as error:
+            why = str(error)
+        found.append(Skipped(images.names[row], why))
+    return found
+
+
+def version(card: ModelCard, images: ImageSet, folder: Path) -> int:
+    """Stands for the model's stored answers, which change when an image can be read again."""
+    return _whole(card, images, folder).stat().st_mtime_ns
+
+
+def _reopen(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> None:
+    """Take a complete table apart again where images without answers can be read now: their chunks are missing then."""
+    if not scored(card, images, folder):
+        return
+    frame = pd.read_parquet(_whole(card, images, folder))
+    missing = map(int, np.flatnonzero(frame["class_1"] == NONE))
+    again = {row // chunk * chunk for row in missing if images.can_be_read(row)}
+    if not again:
+        return
+    for start in set(range(0, len(images), chunk)) - again:
+        with atomic_write(_part(card, images, folder, start)) as partial:
+            frame[start : start + chunk].to_parquet(partial, index=False)
+    _whole(card, images, folder).unlink()
+
+
 def _decoded_ahead(
     pool: ThreadPoolExecutor, images: ImageSet, plan: list[tuple[int, list[ModelCard]]], chunk: int
-) -> Iterator[Crops]:
-    """The batches of the plan in order, each decoded while the models work on those before it."""
+) -> Iterator[tuple[list[int], Crops]]:
+    """The batches of the plan in order, each decoded while the models work on those before it.
 
-    def crops_of(index: int, preprocessings: list[Preprocessing]) -> list[np.ndarray]:
-        image = images.image(index)
+    Each comes with the positions of its images, without those that cannot be read.
+    """
+
+    def crops_of(index: int, preprocessings: list[Preprocessing]) -> list[np.ndarray] | None:
+        try:
+            image = images.image(index)
+        except InputError:
+            return None
         return [preprocessing.crop(image) for preprocessing in preprocessings]
 
-    def requests() -> Iterator[tuple[list[Preprocessing], list[Future[list[np.ndarray]]]]]:
+    def requests() -> Iterator[tuple[list[Preprocessing], dict[int, Future[list[np.ndarray] | None]]]]:
         for start, wanting in plan:
             distinct = list(dict.fromkeys(card.preprocessing for card in wanting))
             stop = min(start + chunk, len(images))
             for first in range(start, stop, BATCH):
                 indices = range(first, min(first + BATCH, stop))
-                yield distinct, [pool.submit(crops_of, index, distinct) for index in indices]
+                yield distinct, {index: pool.submit(crops_of, index, distinct) for index in indices}
 
     upcoming = requests()
     waiting = deque(request for _, request in zip(range(_AHEAD), upcoming, strict=False))
     while waiting:
         distinct, futures = waiting.popleft()
-        rows = [future.result() for future in futures]
+        rows = {index: crops for index, future in futures.items() if (crops := future.result()) is not None}
         if (request := next(upcoming, None)) is not None:
             waiting.append(request)
-        yield {p: np.stack([row[i] for row in rows]) for i, p in enumerate(distinct)}
+        yield list(rows), {p: np.stack([row[i] for row in rows.values()]) for i, p in enumerate(distinct) if rows}
 
 
 def _answer(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +193,15 @@ def _true_classes(card: ModelCard, images: ImageSet) -> np.ndarray:
     return np.array([NONE if label is None else true[label] for label in images.labels], dtype=np.int32)
 
 
-def _frame(true: np.ndarray, answers: list[tuple[Tensor, Tensor]]) -> pd.DataFrame:
-    """One model's answers to the images of one chunk, whose `true` classes are given, as a table in its own numbers."""
+def _frame(true: np.ndarray, places: list[int], answers: list[tuple[Tensor, Tensor]]) -> pd.DataFrame:
+    """One model's answers to one chunk as a table in its own numbers.
+
+    `true` are the classes of all its images; those at `places` were read, and have answers.
+    """
+    whole = _unanswered(len(true))
+    if not places:
+        return whole
+    true = true[places]
     probability = torch.cat([p for p, _ in answers]).numpy()
     top = torch.cat([t for _, t in answers]).numpy().astype(np.int32)
     rows = np.arange(len(top))
@@ -159,7 +210,18 @@ def _frame(true: np.ndarray, answers: list[tuple[Tensor, Tensor]]) -> pd.DataFra
         known = rank < top.shape[1]
         frame[f"class_{rank + 1}"] = top[:, rank] if known else np.full(len(top), NONE, dtype=np.int32)
         frame[f"probability_{rank + 1}"] = probability[rows, top[:, rank]] if known else np.float32(0)
-    return frame.astype({"true_probability": np.float32})
+    for column in whole:
+        whole.loc[places, column] = frame[column].to_numpy().astype(whole[column].dtype)
+    return whole
+
+
+def _unanswered(n: int) -> pd.DataFrame:
+    """The table of images that no model saw."""
+    frame = pd.DataFrame({"true_probability": np.full(n, np.nan, dtype=np.float32)})
+    for rank in range(1, TOP_K + 1):
+        frame[f"class_{rank}"] = np.full(n, NONE, dtype=np.int32)
+        frame[f"probability_{rank}"] = np.zeros(n, dtype=np.float32)
+    return frame
 
 
 def _whole(card: ModelCard, images: ImageSet, folder: Path) -> Path:

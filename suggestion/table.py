@@ -25,7 +25,7 @@ class Predictions:
     Classes are compared by name, so models with different class lists share one numbering: `classes[i]`.
 
     - `image_ids` (N), `models` (M) digests, `model_names` (M);
-    - `top` (N, M, k) int32 class numbers, best first, `NONE` beyond a model's classes;
+    - `top` (N, M, k) int32 class numbers, best first, `NONE` beyond a model's classes and for an unreadable image;
     - `probability` (N, M, k) float32 in [0, 1];
     - `true` (N,) int32, `NONE` where unknown;
     - `true_probability` (N, M) float32, NaN where the model does not know the true class.
@@ -52,6 +52,11 @@ class Predictions:
     def confidence(self) -> np.ndarray:
         """(N, M) float32: each model's top probability."""
         return self.probability[:, :, 0]
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(N,) bool: the image could be read, so that all models have an answer."""
+        return np.asarray((self.predicted != NONE).all(axis=1))
 
     @property
     def labelled(self) -> np.ndarray:

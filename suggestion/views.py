@@ -56,8 +56,8 @@ def n_predicted_classes(predictions: Predictions) -> np.ndarray:
 
 
 def keep(predictions: Predictions, filters: Filters) -> np.ndarray:
-    """(N,) bool: the images that pass all filters."""
-    kept = np.ones(len(predictions), dtype=bool)
+    """(N,) bool: the images with answers that pass all filters."""
+    kept = predictions.scored
     if filters.true_class is not None:
         kept &= predictions.true == filters.true_class
     if filters.predicted_class is not None:
@@ -122,13 +122,14 @@ def shuffled_names(predictions: Predictions, model: int) -> float | None:
 
 def agreement(predictions: Predictions) -> np.ndarray:
     """(M, M) float64 in [0, 1]: share of images on which each pair of models gives the same top class."""
-    predicted = predictions.predicted
+    predicted = predictions.predicted[predictions.scored]
     return (predicted[:, :, None] == predicted[:, None, :]).mean(axis=0)
 
 
 def where_they_differ(predictions: Predictions, first: int, second: int) -> np.ndarray:
     """Positions of the images on which two models give different answers, those of which both are sure first."""
-    differ = np.flatnonzero(predictions.predicted[:, first] != predictions.predicted[:, second])
+    answers = predictions.predicted
+    differ = np.flatnonzero((answers[:, first] != answers[:, second]) & predictions.scored)
     surest = predictions.confidence[differ][:, [first, second]].min(axis=1)
     return differ[np.argsort(-surest, kind="stable")]
 

@@ -89,7 +89,7 @@ def _images(request: MaxOutRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if values is None:
         return (), ()
     most, least = (
-        tuple(cache.image_uri(images.digest, images.ids[row], _THUMB_PX) for row in rows)
+        tuple(cache.thumbnail_uri(images.digest, int(row), _THUMB_PX) for row in rows)
         for rows in activations.extremes(values, N_IMAGES)
     )
     return most, least

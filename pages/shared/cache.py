@@ -12,7 +12,7 @@ from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
 from figures.maps import grey, shrink, to_webp
-from images.image_set import ImageSet
+from images.image_set import ImageSet, to_jpeg
 from images.paintings import demo_image_set
 from jobs.queue import JobQueue
 from jobs.results import ResultStore
@@ -101,11 +101,12 @@ def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
     """The models' predictions on the images; `None` until all are scored."""
     if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
         return None
-    return _predictions(tuple(card.digest for card in cards), images.digest)
+    versions = tuple(scoring.version(card, images, predictions_folder()) for card in cards)
+    return _predictions(tuple(card.digest for card in cards), images.digest, versions)
 
 
 @st.cache_resource(show_spinner=False, max_entries=20)
-def _predictions(models: tuple[str, ...], images: str) -> Predictions | None:
+def _predictions(models: tuple[str, ...], images: str, versions: tuple[int, ...]) -> Predictions | None:
     return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
 
 
@@ -120,9 +121,20 @@ def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray 
     return activations.measured(card(model), image_set(images), layer, store())
 
 
-@st.cache_data(show_spinner=False, max_entries=5000)
 def thumbnail(images: str, index: int, side_px: int = 192) -> bytes:
-    """A small JPEG of one image of the set with this digest."""
+    """A small JPEG of one image of the set with this digest; plain grey where it cannot be read."""
+    try:
+        return _thumbnail(images, index, side_px)
+    except InputError:
+        return _no_thumbnail(side_px)
+
+
+def _no_thumbnail(side_px: int) -> bytes:
+    return to_jpeg(np.full((side_px, side_px, 3), 128, dtype=np.uint8))
+
+
+@st.cache_data(show_spinner=False, max_entries=5000)
+def _thumbnail(images: str, index: int, side_px: int) -> bytes:
     return image_set(images).thumbnail(index, side_px)
 
 
@@ -144,9 +156,12 @@ def image_uri(images: str, image_id: str, side_px: int, in_grey: bool = False) -
 
 
 def thumbnail_uri(images: str, index: int, side_px: int) -> str:
-    """The address of a small JPEG of one image of the set with this digest."""
+    """The address of a small JPEG of one image of the set with this digest; plain grey where it cannot be read."""
     key = f"thumbnail {images} {index} {side_px}"
-    return content.STORE.find(key, lambda: thumbnail(images, index, side_px), "jpg")
+    try:
+        return content.STORE.find(key, lambda: _thumbnail(images, index, side_px), "jpg")
+    except InputError:
+        return content.STORE.put(_no_thumbnail(side_px), "jpg")
 
 
 @st.cache_data(show_spinner=False, max_entries=500)

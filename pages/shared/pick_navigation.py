@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from common.errors import InputError
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, scoring_job, session, site_map
@@ -50,12 +51,19 @@ def require_picks(key: str) -> PageState:
                 site_map.go("suggestion")
         end_page()
     state.position = min(state.position, len(state.picks) - 1)
-    return page_state.showing(state.picks[state.position])
+    shown = page_state.showing(state.picks[state.position])
+    try:
+        shown.images.check(shown.row)
+    except InputError as error:
+        pager(shown, key)
+        st.error(str(error), icon=":material/error:")
+        end_page()
+    return shown
 
 
 def most_disputed(table: Predictions, images: ImageSet) -> list[str]:
     """The ids of the six images with the most predicted classes; among equals, those of the highest mean confidence."""
-    order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table)))
+    order = np.lexsort((-mean_confidence(table), -n_predicted_classes(table), ~table.scored))
     return [images.ids[row] for row in order[:6]]
 
 

@@ -8,11 +8,16 @@ from pages.shared import cache, scoring_job, session
 from pages.shared.chart.component import ChartPoint, Drawing, chart, drawing
 from pages.shared.job_progress import run_and_wait
 from pages.shared.page_state import PageState
+from pages.shared.words import literal
 from pages.suggestion.controls import choose_filters, choose_view
 from pages.suggestion.one_model import one_model
 from pages.suggestion.selection import gallery, preview, selection_bar
+from suggestion import scoring
 from suggestion.table import shared_classes
 from suggestion.views import accuracy, agreement, keep, scatter, where_they_differ
+
+#: Images without answers that are named, at most.
+_N_LOST = 3
 
 #: Images that a click on two models selects at most.
 _PER_PAIR = 12
@@ -30,6 +35,11 @@ def page() -> None:
         not_scored()
         return
     page_state = PageState(cards, images, table)
+    if lost := scoring.unread(table, images):
+        examples = "  \n".join(literal(f"{one.name}: {one.reason}") for one in lost[:_N_LOST])
+        st.warning(f"{len(lost):,} of {len(images):,} images could not be read and are left out:  \n{examples}")
+    if not table.scored.any():
+        return
     if len(cards) > 1 and not shared_classes(cards):
         st.warning("These models have no class in common: they disagree on every image.")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

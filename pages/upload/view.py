@@ -1,14 +1,15 @@
 """What is in use: a card for each model, and what is known of the images."""
 
-import re
-
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from common.errors import InputError
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, session
+from pages.shared.words import literal
 from suggestion.table import label_note, unknown_labels
 
 _N_THUMBNAILS = 10
@@ -17,7 +18,7 @@ _N_THUMBNAILS = 10
 def model_card(card: ModelCard, images: ImageSet) -> None:
     """An image as the model sees it; source, input size, classes, parameters, notes; and the way to remove it."""
     state = session.state()
-    crop = card.preprocessing.crop(cache.image(images.digest, images.ids[0], 512))
+    crop = card.preprocessing.crop(_first(images))
     height, width = card.input_size
     rgb = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
     facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
@@ -41,6 +42,14 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
             st.caption("  \n".join([facts, *card.notes]))
 
 
+def _first(images: ImageSet) -> np.ndarray:
+    """An image to show a model's preprocessing by; plain grey where it cannot be read."""
+    try:
+        return cache.image(images.digest, images.ids[0], 512)
+    except InputError:
+        return np.full((512, 512, 3), 128, dtype=np.uint8)
+
+
 def image_set(images: ImageSet) -> None:
     """Counts, ten thumbnails spread over the set, and what came with it, was converted or skipped."""
     n_labelled = sum(label is not None for label in images.labels)
@@ -61,7 +70,7 @@ def image_set(images: ImageSet) -> None:
     if lines := [f"{title}: {', '.join(items)}" for title, items in facts.items() if len(items)]:
         st.caption("  \n".join(lines))
     for remark in images.remarks:
-        st.caption(re.sub(r"([^\w\s,;/])", r"\\\1", remark))
+        st.caption(literal(remark))
     cards = session.cards()
     if note := label_note(cards, images.classes):
         st.caption(note)

@@ -1,4 +1,6 @@
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,6 +8,8 @@ import pytest
 from PIL import Image
 
 from images.image_set import ImageSet, Skipped, image_id, to_jpeg
+from images.intake import from_folder
+from tests.images.test_intake import write
 from tests.makers import encoded, one_line, picture
 
 
@@ -68,3 +72,64 @@ def test_a_file_that_has_gone_is_an_error_of_one_line(images):
     images.paths[1].unlink()
     with one_line("the file of 1.png", "Put it back"):
         images.image(1)
+
+
+# Files that change
+
+
+@pytest.fixture
+def kept(tmp_path, data_folder):
+    """Three images of a server folder, one with a mask."""
+    entries = {f"{n}.png": encoded(picture(20, 30, seed=n)) for n in range(3)}
+    entries["masks/0.png"] = encoded(Image.fromarray(np.eye(20, 30) > 0))
+    return from_folder(write(tmp_path / "set", entries), data_folder)
+
+
+def test_another_image_in_a_files_place_is_not_taken_for_it(kept):
+    for index, content in ((0, encoded(picture(20, 30, seed=7))), (1, encoded(picture(9, 9))), (2, b"text")):
+        kept.paths[index].write_bytes(content)
+        assert not kept.can_be_read(index)
+        with one_line(f"{index}.png"):
+            kept.image(index)
+    with one_line("0.png as it was added", "another image at", "add the images again"):
+        kept.image(0)
+
+
+def test_a_file_that_was_only_copied_or_touched_is_the_same(kept):
+    for path, time_s in zip(kept.paths, (0, 10**9, 2 * 10**9), strict=True):
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+        os.utime(path, (time_s, time_s))
+    for index in range(3):
+        assert kept.can_be_read(index)
+        np.testing.assert_array_equal(kept.image(index), picture(20, 30, seed=index))
+
+
+def test_a_file_that_did_not_change_is_read_once_and_checked_without_reading(kept, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    assert kept.can_be_read(0)
+
+
+def test_sets_of_former_versions_are_checked_by_content(kept):
+    old = ImageSet("old", kept.table.drop(columns="stamp"))
+    assert old.can_be_read(1)
+    old.paths[1].write_bytes(encoded(picture(20, 30, seed=8)))
+    assert not old.can_be_read(1)
+
+
+def test_another_mask_in_a_files_place_is_not_taken_for_it(kept):
+    assert kept.mask(0, "mask").sum() == 20
+    Path(kept.table["mask:mask"][0]).write_bytes(encoded(Image.fromarray(np.eye(20, 30) == 0)))
+    with one_line("the mask of 0.png as it was added", "another at"):
+        kept.mask(0, "mask")
+
+
+def test_a_locked_file_is_an_error_of_one_line(kept, monkeypatch):
+    def locked(path):
+        raise PermissionError(13, "Permission denied")
+
+    os.utime(kept.paths[0], (0, 0))
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    with one_line("the file of 0.png", "Permission denied"):
+        kept.image(0)

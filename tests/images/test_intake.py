@@ -2,6 +2,7 @@ import contextlib
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -274,6 +275,38 @@ def test_a_second_visit_reads_only_what_changed(tmp_path, data_folder, monkeypat
     changed = intake.from_folder(folder, data_folder)
     assert set(changed.ids) == {image_id(PNG[i]) for i in (1, 2, 3)}
     assert sorted(read[1:]) == ["ant/3.png", "bad.png", "cat/1.png"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.png": PNG[0], "b.png": PNG[0], "c.png": PNG[0]},
+        {"cat/a.png": PNG[0], "dog/a.png": PNG[0], "masks/cat/a.png": encoded(picture(20, 30)[..., 0] > 99)},
+        {"a.tif": encoded(picture(20, 30), "TIFF"), "b/@eaDir/a.png": PNG[1], "c.png": PNG[1]},
+    ],
+)
+def test_a_second_visit_reads_no_file_again(tmp_path, data_folder, monkeypatch, files):
+    first = intake.from_folder(write(tmp_path / "pets", files), data_folder)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    again = intake.from_folder(tmp_path / "pets", data_folder)
+    assert (again.digest, again.names, again.skipped) == (first.digest, first.names, first.skipped)
+
+
+def test_a_visit_that_was_stopped_is_not_begun_again(tmp_path, data_folder, monkeypatch):
+    files = {f"{n:02d}.bmp": encoded(picture(2, 3, seed=n), "BMP") for n in range(70)}
+    folder = write(tmp_path / "pets", files)
+
+    def stop(done, total):
+        if done > 32:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        intake.from_folder(folder, data_folder, stop)
+    read = []
+    decode = intake.decode
+    monkeypatch.setattr(intake, "decode", lambda content, name: read.append(name) or decode(content, name))
+    assert len(intake.from_folder(folder, data_folder)) == 70
+    assert len(read) == 70 - 64
 
 
 def test_a_spoilt_memory_of_a_folder_is_no_harm(tmp_path, data_folder):

@@ -36,6 +36,20 @@ def test_units_and_scores_are_those_of_the_model_on_every_image(model_store, tin
     np.testing.assert_allclose(activations.measured(tiny_card, images, None, store), scores, atol=1e-6)
 
 
+def test_an_image_that_is_lost_has_no_activations_until_it_is_back(model_store, tiny_card, images, store):
+    content = images.paths[2].read_bytes()
+    images.paths[2].unlink()
+    for layer in ("3", None):
+        activations.measure(model_store, tiny_card, images, layer, store)
+        assert activations.through(tiny_card, images, layer, store)
+        lost = np.isnan(activations.measured(tiny_card, images, layer, store)).all(axis=1)
+        assert lost.tolist() == [False, False, True, False, False]
+    images.paths[2].write_bytes(content)
+    assert not activations.through(tiny_card, images, "3", store)
+    activations.measure(model_store, tiny_card, images, "3", store)
+    assert np.isfinite(activations.measured(tiny_card, images, "3", store)).all()
+
+
 def test_the_most_and_least_exciting_come_outermost_first():
     most, least = extremes(np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.0]), 2)
     assert most.tolist() == [4, 2]

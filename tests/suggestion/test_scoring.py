@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from jobs.queue import Cancelled
 from models.store import ModelStore
 from suggestion import scoring
 from suggestion.table import NONE, shared_classes
-from suggestion.views import accuracy
+from suggestion.views import Filters, accuracy, agreement, keep, where_they_differ
 from tests.suggestion.makers import colour_images, colour_loaded
 
 
@@ -131,6 +132,68 @@ def test_when_memory_runs_out_the_batch_is_halved(model_store, tmp_path, monkeyp
     assert scoring.score(model_store, [card], images, tmp_path / "scarce") == {}
     plenty, scarce = (scoring.load([card], images, tmp_path / name) for name in ("plenty", "scarce"))
     assert np.allclose(plenty.probability, scarce.probability, atol=1e-6)
+
+
+# Images that change
+
+
+def spoil(images, how, index):
+    path = images.paths[index]
+    if how == "gone":
+        path.unlink()
+    elif how == "another":
+        path.write_bytes(images.paths[(index + 1) % len(images)].read_bytes())
+    else:
+        path.write_bytes(path.read_bytes()[:400])
+
+
+@pytest.mark.parametrize("how", ["gone", "another", "cut short"])
+@pytest.mark.parametrize("which", [(4,), (0, 1, 2, 3), (0, 5, 19)])
+def test_images_that_cannot_be_read_are_named_and_the_rest_is_scored(model_store, tmp_path, how, which):
+    images = colour_images(tmp_path / "images", 20)
+    cards = [model_store.add(colour_loaded()), model_store.add(colour_loaded("second", 24, order=(1, 0, 2)))]
+    scoring.score(model_store, cards, images, tmp_path / "whole", chunk=4)
+    for index in reversed(which):
+        spoil(images, how, index)
+    assert scoring.score(model_store, cards, images, tmp_path / "out", chunk=4) == {}
+    whole, table = (scoring.load(cards, images, tmp_path / name) for name in ("whole", "out"))
+    good = np.array([index not in which for index in range(20)])
+    assert table.scored.tolist() == good.tolist()
+    assert np.array_equal(table.predicted[good], whole.predicted[good])
+    assert table.probability[good] == pytest.approx(whole.probability[good], abs=1e-6)
+    assert not table.errors[~good].any()
+    assert [one.name for one in scoring.unread(table, images)] == [images.names[index] for index in which]
+    assert keep(table, Filters()).tolist() == good.tolist()
+    assert accuracy(table)[1].tolist() == [good.sum()] * 2
+    assert agreement(table)[0, 1] == pytest.approx(agreement(_rows(whole, good))[0, 1])
+    assert set(where_they_differ(table, 0, 1)) == set(np.flatnonzero(good)) & set(where_they_differ(whole, 0, 1))
+
+
+def _rows(table, rows):
+    arrays = {name: getattr(table, name)[rows] for name in ("top", "probability", "true", "true_probability")}
+    return replace(table, image_ids=tuple(np.array(table.image_ids)[rows]), **arrays)
+
+
+def test_an_image_that_is_back_is_scored_by_the_next_run_and_nothing_else(model_store, tmp_path):
+    images = colour_images(tmp_path / "images", 12)
+    card = model_store.add(colour_loaded())
+    scoring.score(model_store, [card], images, tmp_path / "whole", chunk=4)
+    content = images.paths[5].read_bytes()
+    images.paths[5].unlink()
+    scoring.score(model_store, [card], images, tmp_path / "out", chunk=4)
+    reports = []
+    scoring.score(model_store, [card], images, tmp_path / "out", lambda done, total: reports.append(done), chunk=4)
+    assert reports == [12]
+    images.paths[5].write_bytes(content)
+    table = scoring.load([card], images, tmp_path / "out")
+    assert "Score them again" in scoring.unread(table, images)[0].reason
+    before = scoring.version(card, images, tmp_path / "out")
+    reports.clear()
+    scoring.score(model_store, [card], images, tmp_path / "out", lambda done, total: reports.append(done), chunk=4)
+    assert reports == [8, 12]
+    assert scoring.version(card, images, tmp_path / "out") != before
+    whole, table = (scoring.load([card], images, tmp_path / name).to_frame() for name in ("whole", "out"))
+    pd.testing.assert_frame_equal(whole, table)
 
 
 _KILLED = """
