@@ -18,8 +18,9 @@ KINDS = (LOGIT, PROBABILITY, UNIT)
 class Output:
     """Which of a model's values methods explain; the target of each image says which of its columns.
 
-    "logit": the model's own answer, one column a class (a regression model has one). "probability": its softmax.
-    "unit": the channels or neurons of `layer`, each its mean over space, or at `place` (row, column) of its grid.
+    "logit": the model's own answer, one column a class (a regression model has one). "probability": its softmax, or a
+    sigmoid for each class of a multi-label head. "unit": the channels or neurons of `layer`, each its mean over space,
+    or at `place` (row, column) of its grid.
     Raises `InputError` for an unknown kind, or for a unit without a layer.
     """
 
@@ -70,7 +71,7 @@ class Output:
     def __call__(self, model: ModelHandle, inputs: Tensor) -> Tensor:
         """The model's values (N, columns) for normalised `inputs` (N, C, h, w)."""
         if self.kind == PROBABILITY:
-            return model.logits(inputs).softmax(1)
+            return model.probabilities(model.logits(inputs))
         spec, layer = model.card.layer(self.layer), model.layer(self.layer)
         with capture(layer) as outputs:
             model.logits(inputs)

@@ -12,6 +12,9 @@ from models.preprocessing import Preprocessing
 #: Layouts of a layer's output without its batch axis, by the field's names.
 MAPS, MAPS_LAST, TOKENS, VECTOR, OTHER = "CHW", "HWC", "LC", "C", "other"
 
+#: What a model's outputs mean: the softmax over classes, one sigmoid for two classes, one sigmoid a class, or a number.
+SOFTMAX, SIGMOID, MULTI_LABEL, REGRESSION = HEADS = ("softmax", "sigmoid", "multi-label", "regression")
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -48,10 +51,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to load a model again after a restart: a loader's name and what it was given."""
+    """How to load a model again after a restart: a loader's name, what it was given, the head."""
 
     loader: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    head: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ class ModelCard:
 
     `digest` is a SHA-256 over architecture, weights and preprocessing: equal digests, equal answers, equal cards.
     `facts` are the classes of its modules; `sequential` models run their layers one after another, each once, each on
-    what the one before gave.
+    what the one before gave. `head` is one of `HEADS`; the single output of a "sigmoid" has become two logits.
     """
 
     name: str
@@ -77,6 +81,7 @@ class ModelCard:
     notes: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     sequential: bool = False
+    head: str = SOFTMAX
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelCard) and self.digest == other.digest
@@ -97,7 +102,7 @@ class ModelCard:
     @property
     def classifies(self) -> bool:
         """Whether the model chooses among classes; a regression model gives one number."""
-        return self.n_classes > 1
+        return self.n_classes > 1 and self.head != REGRESSION
 
     def layer(self, name: str | None = None) -> Layer:
         """The layer called `name`, or the default one (last with spatial extent) for `None`.

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from common.errors import InputError, first_line
 from common.files import atomic_write
 from common.settings import settings
-from models.card import ModelCard
+from models.card import MULTI_LABEL, SOFTMAX, ModelCard
 from models.device import choose_device, keep_freed_memory
+from models.head import with_head
 from models.layers import layer_tree, runs_in_sequence
 from models.libraries import import_libraries
 from models.loaders import load
@@ -59,6 +60,10 @@ class ModelHandle:
     def logits(self, inputs: Tensor) -> Tensor:
         """The model's answer (N, classes) to normalised `inputs` (N, C, h, w)."""
         return self.module(inputs)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes for `logits` (..., classes): each by itself where they may occur together."""
+        return logits.sigmoid() if self.card.head == MULTI_LABEL else logits.softmax(-1)
 
     def scores(self, inputs: Tensor) -> Tensor:
         """What is explained, (N, K), for normalised `inputs` (N, C, h, w): the logits unless there is another head."""
@@ -107,8 +112,9 @@ class ModelStore:
         Raises `InputError` when a probe image shows that it has no scores: an output that is no (N, classes)
         tensor, or is not finite, or another number of classes than it has names.
         """
-        module = _settle(loaded.module, self.device)
-        card = make_card(loaded, module, self.device)
+        loaded = settled(loaded, self.device)
+        module = loaded.module
+        card = make_card(loaded, self.device)
         with self._guard:
             self._modules.setdefault(card.digest, module)
         with atomic_write(self._file(card.digest)) as partial:
@@ -140,9 +146,9 @@ class ModelStore:
 
     def _load_again(self, card: ModelCard) -> nn.Module:
         with torch.inference_mode(False):  # weights made in inference mode could never take part in a gradient
-            loaded = load(card.recipe)
-            module = _settle(loaded.module, self.device)
-        if digest_of(module, loaded) != card.digest:
+            loaded = settled(load(card.recipe), self.device)
+            module = loaded.module
+        if digest_of(loaded) != card.digest:
             cure = "Its source has changed since: add the model again."
             raise InputError(f"the weights of {card.name} as they were when it came", "others", cure)
         with self._guard:
@@ -163,20 +169,35 @@ def _read(file: Path) -> ModelCard | None:
         return None
 
 
-def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelCard:
-    """Look at a model with a probe image and write down its facts."""
-    preprocessing = loaded.preprocessing
-    height, width = preprocessing.input_size
-    crops = np.random.default_rng(0).integers(0, 256, (2, height, width, preprocessing.channels), dtype=np.uint8)
-    probe = normalise(crops, preprocessing, device)
+def settled(loaded: Loaded, device: torch.device) -> Loaded:
+    """The model as it waits to be borrowed, with a certain head: in eval mode, float32, channels-last on `device`.
+
+    Raises `InputError` when a probe image shows that it has no scores, or other outputs than its head needs.
+    """
+    loaded = replace(loaded, module=_settle(loaded.module, device))
+    probe = _probe(loaded.preprocessing, device)
     try:
         with torch.no_grad():
-            output = module(probe)
+            output = loaded.module(probe)
     except Exception as error:  # whatever a foreign model stumbles over
-        expected = f"a model that takes images of shape (N, {preprocessing.channels}, {height}, {width})"
+        expected = f"a model that takes images of shape (N, {', '.join(map(str, probe.shape[1:]))})"
         cure = "Check the input size and the number of channels."
         raise InputError(expected, f"an error from {loaded.name} ({first_line(error)})", cure) from error
-    n_classes = check_output(output, len(probe), loaded.name)
+    loaded = with_head(loaded, check_output(output, len(probe), loaded.name))
+    return replace(loaded, module=_settle(loaded.module, device))
+
+
+def _probe(preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Two images of noise as the model takes them, (2, C, h, w) float32."""
+    shape = (2, *preprocessing.input_size, preprocessing.channels)
+    return normalise(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), preprocessing, device)
+
+
+def make_card(loaded: Loaded, device: torch.device) -> ModelCard:
+    """Look at a `settled` model with a probe image and write down its facts."""
+    module, probe = loaded.module, _probe(loaded.preprocessing, device)
+    with torch.no_grad():
+        n_classes = module(probe).shape[1]
     numbered = ("value",) if n_classes == 1 else tuple(f"class {index}" for index in range(n_classes))
     names = loaded.class_names or numbered
     if len(names) != n_classes:
@@ -188,16 +209,17 @@ def make_card(loaded: Loaded, module: nn.Module, device: torch.device) -> ModelC
         source=loaded.source,
         family=loaded.family,
         architecture=loaded.architecture,
-        preprocessing=preprocessing,
+        preprocessing=loaded.preprocessing,
         class_names=names,
         layers=layers,
         default_layer=default,
         n_parameters=sum(p.numel() for p in module.parameters()),
-        digest=digest_of(module, loaded),
+        digest=digest_of(loaded),
         recipe=loaded.recipe,
         notes=loaded.notes,
         facts=tuple(sorted({type(child).__name__ for child in module.modules()})),
         sequential=runs_in_sequence(module, probe),
+        head=loaded.head or SOFTMAX,
     )
 
 
@@ -217,11 +239,13 @@ def check_output(output: object, n_images: int, name: str) -> int:
     return output.shape[1]
 
 
-def digest_of(module: nn.Module, loaded: Loaded) -> str:
-    """SHA-256 over architecture, flags, weights, preprocessing and class names, shortened to 16 hex digits."""
+def digest_of(loaded: Loaded) -> str:
+    """SHA-256 over architecture, flags, weights, preprocessing, class names and head, shortened to 16 hex digits."""
     state = hashlib.sha256()
     state.update(repr((loaded.architecture, loaded.preprocessing, loaded.class_names)).encode() + loaded.flags.encode())
-    for key, value in sorted(module.state_dict().items()):
+    if loaded.head == MULTI_LABEL:  # the others show in the outputs
+        state.update(loaded.head.encode())
+    for key, value in sorted(loaded.module.state_dict().items()):
         state.update(f"{key}{value.dtype}{tuple(value.shape)}".encode())
         state.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return state.hexdigest()[:16]

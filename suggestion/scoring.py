@@ -175,7 +175,7 @@ def _answer(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
             logits = model.logits(inputs)
             check_output(logits, len(inputs), model.card.name)
-            probability = logits.softmax(1)
+            probability = model.probabilities(logits)
             return probability.cpu(), probability.topk(min(TOP_K, model.card.n_classes)).indices.cpu()
     except torch.OutOfMemoryError:
         if len(inputs) == 1:

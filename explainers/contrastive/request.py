@@ -21,7 +21,7 @@ from explainers.contrastive.view import View
 from explainers.output import CLASS_SCORE
 from explainers.results import Request, Sources, Step, Steps
 from jobs.results import Arrays, key_of
-from models.card import ModelCard
+from models.card import MULTI_LABEL, ModelCard
 from models.store import ModelHandle
 
 DEFAULTS = ContrastParams()
@@ -166,6 +166,9 @@ class ContrastRequest(Request[Contrast]):
         if not self.card.classifies:
             cure = "Take a model that chooses among classes."
             raise InputError("a model with two classes or more", f"{self.card.name}, which gives one number", cure)
+        if self.card.head == MULTI_LABEL:
+            cure = "Ask what speaks for each class by itself: see Prediction difference."
+            raise InputError("a model whose classes exclude each other", self.card.name, cure)
         for column in (self.true, self.probe):
             CLASS_SCORE.check(self.card, column)
         if self.true == self.probe:

@@ -60,7 +60,7 @@ def contrast(
 def _probabilities(model: ModelHandle, images: Tensor) -> Tensor:
     """Softmax (N, classes) of images (N, C, H, W) in [0, 1]."""
     mean, std = model.card.preprocessing.mean_and_std(model.device)
-    return model.logits((images - mean) / std).softmax(1)
+    return model.probabilities(model.logits((images - mean) / std))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _answers(model: ModelHandle, inputs: Tensor, targets: Tensor) -> Tensor:
                 raise
             size //= 2
         else:
-            return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
+            return model.probabilities(logits).gather(1, targets[:, None]).squeeze(1)
 
 
 def pointing_game(attribution: np.ndarray, mask: np.ndarray) -> float:

@@ -97,7 +97,7 @@ class Ascent:
         """The class (N,) int64 that the model takes images (N, C, H, W) in [0, 1] for, and its probability (N,)."""
 
         def likeliest(inputs: Tensor) -> tuple[Tensor, Tensor]:
-            probability, answer = self.model.logits(inputs).softmax(1).max(1)
+            probability, answer = self.model.probabilities(self.model.logits(inputs)).max(1)
             return answer, probability
 
         with torch.no_grad():

@@ -31,14 +31,19 @@ class WeightOfEvidence(Measure):
 
     With the Laplace correction p <- (p N + 1) / (N + K), the odds are (p N + 1) / (q N + K - 1), where q is the summed
     probability of the other classes: 1 - p would lose its digits near p = 1. `n` is N, the number of training
-    images, which caps what can be said: at most log2((N + 1) / (K - 1)).
+    images, which caps what can be said: at most log2((N + 1) / (K - 1)). Classes that are not `exclusive` have a
+    sigmoid each: a class stands against its absence (K = 2).
     """
 
     n: float = 1e5
     n_classes: int = 2
+    exclusive: bool = True
 
     def statistics(self, scores: Tensor) -> Tensor:
         """Logits (..., K) -> p and q of the target (..., 2)."""
+        if not self.exclusive:
+            own = scores[..., self.target].double()
+            return torch.stack([own.sigmoid(), (-own).sigmoid()], -1)
         p = scores.double().softmax(-1)
         columns = torch.arange(scores.shape[-1], device=scores.device)
         return torch.stack([p[..., self.target], torch.where(columns == self.target, 0, p).sum(-1)], -1)

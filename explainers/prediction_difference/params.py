@@ -14,7 +14,7 @@ from explainers.prediction_difference.estimate import Effort, pixels
 from explainers.prediction_difference.evidence import Measure, WeightOfEvidence
 from explainers.prediction_difference.samplers import Conditional, Gaussian, Marginal, Sampler
 from explainers.prediction_difference.windows import Grid
-from models.card import ModelCard
+from models.card import MULTI_LABEL, ModelCard
 from models.store import ModelHandle
 
 CONDITIONAL, MARGINAL = "conditional", "marginal"
@@ -95,7 +95,8 @@ class PredictionDifferenceParams(ExplainerParams):
 def measure_for(card: ModelCard, output: Output, target: int, laplace: float) -> Measure:
     """What is measured of a target: its weight of evidence for a probability, else its activation difference."""
     if output.kind == PROBABILITY:
-        return WeightOfEvidence(target, laplace, card.n_classes)
+        exclusive = card.head != MULTI_LABEL
+        return WeightOfEvidence(target, laplace, card.n_classes if exclusive else 2, exclusive)
     return Measure(target)
 
 

@@ -19,19 +19,30 @@ LOADERS: dict[str, Loader] = {
 #: Suffixes of all files that hold models.
 SUFFIXES = tuple(suffix for loader in LOADERS.values() for suffix in loader.suffixes)
 
+#: The argument behind a `?` that says what a model's outputs mean.
+_HEAD = "head="
+
 
 def load(recipe: Recipe) -> Loaded:
     """Load the model that a recipe describes; raises `InputError` when that is no longer possible."""
     if recipe.loader not in LOADERS:
         raise InputError("a model that can be loaded again", f"one from {recipe.loader!r}", "Add it again.")
-    return LOADERS[recipe.loader].load(**recipe.arguments)
+    loaded = LOADERS[recipe.loader].load(**recipe.arguments)
+    return loaded if recipe.head is None else loaded.with_head(recipe.head)
 
 
 def read(text: str, class_names: str | None = None) -> list[Loaded]:
     """Load the models that a line of text names (see the loaders' `forms`), else raise `InputError`.
 
-    `class_names`: the text of a file of class names, for models from files.
+    `class_names`: the text of a file of class names, for models from files. `head=…` among the arguments behind a `?`
+    says what the outputs mean, see `models.card.HEADS`.
     """
+    name, _, query = text.partition("?")
+    arguments = query.split("&")
+    if heads := [argument for argument in arguments if argument.startswith(_HEAD)]:
+        rest = "&".join(argument for argument in arguments if argument not in heads)
+        models = read(f"{name}?{rest}" if rest else name, class_names)
+        return [loaded.with_head(heads[-1].removeprefix(_HEAD)) for loaded in models]
     file, _, _ = text.rpartition("@")
     plain = text.partition("?")[0]
     for loader in LOADERS.values():

@@ -10,14 +10,16 @@ from typing import Any
 from torch import nn
 
 from common.class_names_file import parse_class_names
+from common.errors import InputError
 from models.card import Recipe
 from models.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A module and the facts that only its source knows; `class_names` is `None` where the source gives none.
+    """A module and the facts that only its source knows.
 
+    `class_names` and `head` (what the outputs mean, one of `models.card.HEADS`) are `None` where the source gives none.
     `flags` are the choices of its making that change its answers and show in no weight (see `flags_of`).
     """
 
@@ -31,13 +33,27 @@ class Loaded:
     recipe: Recipe
     notes: tuple[str, ...] = ()
     flags: str = ""
+    head: str | None = None
 
     def with_class_names(self, text: str) -> Loaded:
-        """The same model with class names from a file's `text`; raises `InputError` when they do not fit."""
-        names = parse_class_names(text, n_outputs(self.module))
-        recipe = Recipe(self.recipe.loader, {**self.recipe.arguments, "class_names": list(names)})
+        """The same model with class names from a file's `text`; raises `InputError` when they do not fit.
+
+        A model with one output may have two: it is a classifier then.
+        """
+        n = n_outputs(self.module)
+        try:
+            names = parse_class_names(text, n)
+        except InputError:
+            if n != 1:
+                raise
+            names = parse_class_names(text, 2)
+        arguments = {**self.recipe.arguments, "class_names": list(names)}
         notes = tuple(note for note in self.notes if note != IMAGENET_ASSUMED)
-        return replace(self, class_names=names, recipe=recipe, notes=notes)
+        return replace(self, class_names=names, recipe=replace(self.recipe, arguments=arguments), notes=notes)
+
+    def with_head(self, head: str) -> Loaded:
+        """The same model whose outputs mean what `head` says."""
+        return replace(self, head=head, recipe=replace(self.recipe, head=head))
 
 
 #: The note on a model whose number of outputs is all that speaks for its class names.

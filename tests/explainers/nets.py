@@ -181,11 +181,13 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     return module
 
 
-def add(model_store: ModelStore, module: nn.Module, name: str = "net", px: int = PX, channels: int = 3) -> ModelCard:
+def add(
+    model_store: ModelStore, module: nn.Module, name: str = "net", px: int = PX, channels: int = 3, **facts
+) -> ModelCard:
     """The card of `module`, which takes px × px pictures with mean 0.5 and standard deviation 0.25."""
     preprocessing = Preprocessing((px, px), (0.5,) * channels, (0.25,) * channels, (px, px), mode="squash")
     return model_store.add(
-        Loaded(name, "test", type(module).__name__, name, module, preprocessing, None, Recipe("test"))
+        Loaded(name, "test", type(module).__name__, name, module, preprocessing, None, Recipe("test"), **facts)
     )
 
 

@@ -302,7 +302,9 @@ def test_what_is_no_classifier_is_refused_in_one_line_and_leaves_nothing(model_s
 
 
 def test_a_regression_model_is_no_classifier(model_store):
-    card = model_store.add(tiny_loaded(Answer(lambda x: x.mean((1, 2, 3))[:, None]), class_names=None))
+    card = model_store.add(
+        tiny_loaded(Answer(lambda x: x.mean((1, 2, 3))[:, None]), class_names=None, head="regression")
+    )
     assert card.class_names == ("value",)
     assert not card.classifies
 

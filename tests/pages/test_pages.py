@@ -86,7 +86,7 @@ def test_compare_offers_images_when_none_are_picked_and_explains_what_is_chosen(
 
 def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
     state = app.session_state["session"]
-    state.add_model(cache.model_store().add(tiny_loaded(n_classes=1)).digest)
+    state.add_model(cache.model_store().add(tiny_loaded(n_classes=1, head="regression")).digest)
     state.switched_off.update(state.models[1:4])
     app.switch_page("../suggestion/page.py").run()
     assert "Left: the model is sure of the true class" in words(app), "one classifier is left"

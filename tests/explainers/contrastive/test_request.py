@@ -110,7 +110,7 @@ def test_what_starts_is_the_models_own_answer_to_the_image(model_store, sources,
 def test_what_cannot_be_asked_is_said_and_the_rest_goes_on(model_store, sources, images, generator):
     card, regression = (
         model_store.add(loaded()),
-        model_store.add(tiny_loaded(n_classes=1, channels=1, name="regression")),
+        model_store.add(tiny_loaded(n_classes=1, channels=1, name="regression", head="regression")),
     )
     good = request_of(card, images, generator)
     bad = {

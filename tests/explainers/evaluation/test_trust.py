@@ -177,7 +177,7 @@ def test_a_unit_and_a_regression_model_have_no_probability_and_say_so(sources, m
     assert figures.sensitivity > 0
     regression = seeded(NETS["plain"])
     regression[-1] = torch.nn.Linear(48, 1)
-    figures = measure(sources, map_of(add(model_store, regression), images, target=0), ["insertion"])
+    figures = measure(sources, map_of(add(model_store, regression, head="regression"), images, target=0), ["insertion"])
     assert np.isnan(figures.insertion)
     assert "probability" in figures.reasons["insertion"]
 
