@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from common.escape import plotly
 from figures.colours import translucent
 from figures.panel_grid import PAGE_PX, Panel, PanelGrid, caption_lines
 
@@ -72,14 +73,14 @@ def _answers(grid: PanelGrid, column: Column, left: float, width: float, height:
     grid.traces.append({
         "type": "bar", "orientation": "h", "marker": {"color": translucent(column.colour, 0.4)}, "hoverinfo": "text",
         "x": [value for _, value, _ in column.answers], "y": list(range(len(column.answers))),
-        "hovertext": [f"{name}: {value:.4f}" for name, value, _ in column.answers], **place,
+        "hovertext": [f"{plotly(name)}: {value:.4f}" for name, value, _ in column.answers], **place,
     })  # fmt: skip
     for y, (name, value, is_true) in enumerate(column.answers):
-        words = f"{textwrap.shorten(name, 24, placeholder='…')} {value:.2f}"
+        words = f"{plotly(textwrap.shorten(name, 24, placeholder='…'))} {value:.2f}"
         words = f"<b>{words} ✓</b>" if is_true else words
         axes = {"xref": place["xaxis"], "yref": place["yaxis"], "x": 0.01, "y": y, "yanchor": "middle"}
         grid.say(0, 0, words, 12, **axes)
-    title = f"<b><span style='color:{column.colour}'>■</span> {column.name}</b>"
+    title = f"<b><span style='color:{column.colour}'>■</span> {plotly(column.name)}</b>"
     grid.say(left, 0, title, yanchor="bottom")
 
 

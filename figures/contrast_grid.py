@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from common.escape import plotly
 from figures.colours import TEXT_COLOUR
 from figures.panel_grid import PAGE_PX, PanelGrid, Tile, captions_px, line_chart, per_line
 
@@ -149,7 +150,7 @@ def _first(grid: PanelGrid, row: Row, top: float, size: tuple[int, int]) -> None
     left = (width + 10) * (len(row.small) % 2)  # words go beside an image that stands alone
     n_letters = int((_FIRST_PX - left) / 6)
     lines = [part for line in row.words.splitlines() for part in textwrap.wrap(line, n_letters)]
-    grid.say(left, below + (_LABEL_PX if row.small else 0), "<br>".join(lines), 11)
+    grid.say(left, below + (_LABEL_PX if row.small else 0), "<br>".join(map(plotly, lines)), 11)
 
 
 def _chart(grid: PanelGrid, left: float, top: float, width: float, curves: Curves, axis: str) -> None:
@@ -170,8 +171,9 @@ def _chart(grid: PanelGrid, left: float, top: float, width: float, curves: Curve
     known = [(name, shares) for name, shares in zip(curves.names, curves.shares.T, strict=True) if name]
     for (name, shares), colour in zip(known, CURVE_COLOURS, strict=False):
         grid.traces.append({
-            "type": "scatter", "mode": "lines", "name": name, "x": np.arange(len(shares)), "y": shares,
-            "line": {"color": colour, "width": 2}, "hovertemplate": f"{name} %{{y:.2f}}<extra></extra>", **place,
+            "type": "scatter", "mode": "lines", "name": plotly(name), "x": np.arange(len(shares)), "y": shares,
+            "line": {"color": colour, "width": 2}, **place,
+            "hovertemplate": f"{plotly(name)} %{{y:.2f}}<extra></extra>",
         })  # fmt: skip
-    names = [f"<span style='color:{c}'>■</span> {n}" for (n, _), c in zip(known, CURVE_COLOURS, strict=False)]
+    names = [f"<span style='color:{c}'>■</span> {plotly(n)}" for (n, _), c in zip(known, CURVE_COLOURS, strict=False)]
     grid.say(left, top - _NAMES_PX + 2, "  ".join(names), 11)

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
+from common.escape import plotly
 from figures.colours import TEXT_COLOUR, colour_table, translucent
 from figures.maps import map_scale, tiled
 from figures.suggestion import histogram_bars
@@ -188,7 +189,7 @@ def bars_figure(
 ) -> go.Figure:
     """Bars for units without a grid, `values` (units,) float32 in `order`; each carries its unit as customdata."""
     colours = [colour if unit == chosen else translucent(colour, 0.45) for unit in order.tolist()]
-    words = [f"{names[unit]}: {values[unit]:.3g}" for unit in order.tolist()]
+    words = [f"{plotly(names[unit])}: {values[unit]:.3g}" for unit in order.tolist()]
     bar: dict[str, Any] = {
         "marker": {"color": colours, "line": {"width": 0}},
         "customdata": order.tolist(),
@@ -204,7 +205,11 @@ def bars_figure(
     }
     if len(order) <= _NAMED_BARS:
         trace = go.Bar(x=values[order], y=list(range(len(order))), orientation="h", **bar)
-        ticks = {"tickvals": list(range(len(order))), "ticktext": [names[unit] for unit in order], "automargin": True}
+        ticks = {
+            "tickvals": list(range(len(order))),
+            "ticktext": [plotly(names[unit]) for unit in order],
+            "automargin": True,
+        }
         layout |= {
             "xaxis": {**still, "automargin": True},
             "yaxis": {**still, **ticks, "zeroline": False, "range": [len(order) - 0.4, -0.6]},

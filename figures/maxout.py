@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import plotly.graph_objects as go
 
+from common.escape import plotly
 from figures.colours import translucent
 from figures.panel_grid import LETTER_PX, PAGE_PX, Band, PanelGrid, Tile, bands_px, in_bands, line_chart, per_line
 
@@ -75,7 +76,7 @@ def _picture(
         grid.link(place, "Reason →", 1 - _LINK_PX / width, "where the data set's images hold it", link)
     facts = tile.panel.caption.splitlines()
     lines = [textwrap.shorten(line, n_letters, placeholder="…") for line in facts]
-    grid.caption(place, lines, "<br>".join(facts))
+    grid.caption(place, lines, "<br>".join(map(plotly, facts)))
 
 
 def _strip(grid: PanelGrid, left: float, top: float, height: float, tile: TargetTile) -> None:
@@ -95,9 +96,9 @@ def curves_figure(curves: Sequence[Curve], title: str) -> go.Figure:
     """Every target's value, step by step; `title` names the value."""
     traces = [
         {
-            "name": curve.title, "x": np.arange(1, len(curve.values) + 1), "y": curve.values,
+            "name": plotly(curve.title), "x": np.arange(1, len(curve.values) + 1), "y": curve.values,
             "line": {"color": translucent(curve.colour, 0.7), "width": 1.4},
-            "hovertemplate": f"{curve.title}<br>step %{{x}}: %{{y:.3g}}<extra></extra>",
+            "hovertemplate": f"{plotly(curve.title)}<br>step %{{x}}: %{{y:.3g}}<extra></extra>",
         }
         for curve in curves
     ]  # fmt: skip

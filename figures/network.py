@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from common.escape import plotly
 from figures.colours import TEXT_COLOUR
 from models.card import Layer
 from models.graph import INPUT, OUTPUT, Graph, Node
@@ -146,13 +147,19 @@ def _label(node: Node, layer: Layer | None) -> str:
     """`  layer1.0 · 64×20×20`; a long name keeps its end."""
     name = node.name if len(node.name) <= 24 else "…" + node.name[-23:]
     shape = f" · {shape_words(layer)}" if layer is not None else ""
-    return f"  {name}{shape}"
+    return f"  {plotly(name)}{shape}"
 
 
 def _tooltip(node: Node, layer: Layer | None) -> str:
     if layer is None:
-        return node.name if node.n_inside == 1 else f"{node.name}<br>{node.n_inside} layers inside"
-    lines = [f"<b>{node.name}</b>", layer.kind, f"output {shape_words(layer)}", f"{layer.n_parameters:,} parameters"]
+        name = plotly(node.name)
+        return name if node.n_inside == 1 else f"{name}<br>{node.n_inside} layers inside"
+    lines = [
+        f"<b>{plotly(node.name)}</b>",
+        plotly(layer.kind),
+        f"output {shape_words(layer)}",
+        f"{layer.n_parameters:,} parameters",
+    ]
     if node.n_inside > 1:
         lines.append(f"{node.n_inside} layers inside")
     if node.call:

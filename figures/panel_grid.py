@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import plotly.graph_objects as go
 
+from common.escape import plotly
 from figures.maps import scale_bar
 
 #: Width in pixels that the layout is drawn for; panels keep their aspect at any other width.
@@ -112,7 +113,7 @@ class PanelGrid:
         self.lay(place, panel.picture, 0.25 if panel.words else None)
         self.lay(place, panel.overlay, opacity)
         if panel.words:
-            words = "<br>".join(textwrap.wrap(panel.words, max(14, int(width / 8))))
+            words = "<br>".join(map(plotly, textwrap.wrap(panel.words, max(14, int(width / 8)))))
             self.say_at(place, 0.5, 0.5, words, 12, xanchor="center", yanchor="middle", align="center")
         if mark and panel.overlay:
             self.enlarge(place, mark)
@@ -122,16 +123,19 @@ class PanelGrid:
         self.fill(place, tile.panel, width, opacity, mark)
         n_letters = int(width / LETTER_PX)
         square = f"<span style='color:{tile.colour}'>■</span> " if tile.colour else ""
-        title = textwrap.shorten(tile.title, max(8, n_letters - 2), placeholder="…")
-        facts = "<br>".join(textwrap.shorten(line, n_letters, placeholder="…") for line in tile.facts.splitlines())
+        title = plotly(textwrap.shorten(tile.title, max(8, n_letters - 2), placeholder="…"))
+        lines = [textwrap.shorten(line, n_letters, placeholder="…") for line in tile.facts.splitlines()]
+        facts = "<br>".join(map(plotly, lines))
         heading = f"{square}<b>{title}</b>" + (f"<br><span style='font-size:11px'>{facts}</span>" if facts else "")
         self.say_at(place, 0, 1, heading, 13, yanchor="bottom", yshift=2)
         self.caption(place, caption_lines(tile.panel.caption, n_letters))
 
-    def caption(self, place: dict[str, str], lines: Sequence[str], hover: str = "") -> None:
-        """Lines beneath a panel; `hover` shows under the mouse."""
+    def caption(self, place: dict[str, str], lines: Sequence[str], hover: str = "", bold: bool = False) -> None:
+        """Lines beneath a panel, the first of them `bold` if wanted; `hover`, which is HTML, shows under the mouse."""
         if lines:
-            self.say_at(place, 0, 0, "<br>".join(lines), 11, yshift=-3, **({"hovertext": hover} if hover else {}))
+            first, *others = map(plotly, lines)
+            words = "<br>".join([f"<b>{first}</b>" if bold else first, *others])
+            self.say_at(place, 0, 0, words, 11, yshift=-3, **({"hovertext": hover} if hover else {}))
 
     def enlarge(self, place: dict[str, str], mark: Sequence[Any]) -> None:
         """The mark in a panel's corner: a click on it carries `mark`, and asks for the panel at full width."""
@@ -165,7 +169,7 @@ class PanelGrid:
         })  # fmt: skip
 
     def say(self, left: float, top: float, text: str, size_px: int = 13, **options: Any) -> None:
-        """Words at a place of the page."""
+        """Words, as plotly's HTML, at a place of the page."""
         place = {"x": left / PAGE_PX, "y": self._up(top), "xref": "paper", "yref": "paper"}
         self.words.append({"text": text, "font": {"size": size_px}, **place, **_ANCHORS, **options})
 
@@ -219,7 +223,7 @@ def in_bands(
     top = 0.0
     for b, band in enumerate(bands):
         if band.title:
-            grid.say(0, top, f"<b>{band.title}</b>", 14)
+            grid.say(0, top, f"<b>{plotly(band.title)}</b>", 14)
             top += BAND_PX
         for t, tile in enumerate(band.tiles):
             yield (b, t), tile, t % n_columns * column_px, top + t // n_columns * line_px
@@ -247,7 +251,7 @@ def line_chart(traces: list[dict[str, Any]], title: str, height_px: int) -> go.F
         "showlegend": False,
         "hovermode": "closest",
         "xaxis": {**axis, "title": "step", "rangemode": "tozero"},
-        "yaxis": {**axis, "title": title},
+        "yaxis": {**axis, "title": plotly(title)},
         "plot_bgcolor": "rgba(0,0,0,0)",
         "paper_bgcolor": "rgba(0,0,0,0)",
     }

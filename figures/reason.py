@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
+from common.escape import plotly
 from figures.panel_grid import PAGE_PX, Panel, PanelGrid, per_line
 
 #: Colours of targets, told apart by colour-blind people and over a grey image (Paul Tol's "vibrant"); models have
@@ -94,16 +95,21 @@ def reason_figure(
     grid.fill(place, marked, head_width, opacity, (HEADER, 0))
     _legend(grid, 2 * (head_width + _GAP_PX) + 10, rows, legend)
     for r, (row, top) in enumerate(zip(rows, tops, strict=False)):
-        grid.say(0, top, f"{_square(row.colour)} <b>{row.title}</b>  {row.facts}", 14)
+        grid.say(0, top, f"{_square(row.colour)} <b>{plotly(row.title)}</b>  {plotly(row.facts)}", 14)
         for c, panel in enumerate(row.panels):
             left = c % n_columns * (width + _GAP_PX)
             above = top + _TITLE_PX + c // n_columns * (height + _CAPTION_PX)
             place = grid.panel(left, above, width, height, "bottom")
             grid.fill(place, panel, width, opacity, (r, c))
             if shown := _caption_lines(panel.caption, n_letters):
-                grid.caption(place, [f"<b>{shown[0]}</b>", *shown[1:]], panel.caption.splitlines()[0])
+                grid.caption(place, shown, plotly(panel.caption.splitlines()[0]), bold=True)
         if row.words:
-            grid.say(0, top + _TITLE_PX + height / 2, "<br>".join(textwrap.wrap(row.words, 140)), yanchor="middle")
+            grid.say(
+                0,
+                top + _TITLE_PX + height / 2,
+                "<br>".join(map(plotly, textwrap.wrap(row.words, 140))),
+                yanchor="middle",
+            )
     return grid.figure()
 
 
@@ -134,7 +140,9 @@ def _legend(grid: PanelGrid, left: float, rows: Sequence[TargetRow], lines: Sequ
     """Right of the image: the targets' colours, how to read the rest, and the colours of the maps."""
     n_letters = int((PAGE_PX - left) / 8)
     names = [textwrap.shorten(row.title, n_letters, placeholder="…") for row in rows]
-    grid.say(left, 0, "<br>".join(f"{_square(row.colour)} {name}" for row, name in zip(rows, names, strict=True)), 14)
+    grid.say(
+        left, 0, "<br>".join(f"{_square(row.colour)} {plotly(name)}" for row, name in zip(rows, names, strict=True)), 14
+    )
     top = _LEGEND_PX * len(rows) + 8
     grid.say(left, top, "<br>".join(lines), 12)
     top += _LEGEND_PX * len(lines) + 4

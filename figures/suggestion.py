@@ -6,6 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from common.escape import plotly
+from figures.colours import IMAGES
 from suggestion.views import CONFIDENT, QUADRANTS, Scatter
 
 _LINE = "rgba(128,128,128,0.9)"
@@ -22,7 +24,7 @@ def scatter_figure(scatter: Scatter, n_models: int) -> go.Figure:
             x=scatter.confidence,
             y=scatter.y,
             mode="markers",
-            marker={"size": 7 if len(scatter.index) < 5000 else 4, "color": "#0072B2", "opacity": 0.55},
+            marker={"size": 7 if len(scatter.index) < 5000 else 4, "color": IMAGES, "opacity": 0.55},
             hoverinfo="none",
             name="images",
         )
@@ -81,7 +83,7 @@ def histogram_figure(
         clickmode="event+select",
         dragmode=False,
         legend={"orientation": "h", "y": 1.08, "x": 0},
-        xaxis={"title": title},
+        xaxis={"title": plotly(title)},
         yaxis={"title": "images"},
     )
     return figure
@@ -109,7 +111,7 @@ def accuracy_figure(
     figure = go.Figure(
         go.Bar(
             x=np.nan_to_num(accuracy),
-            y=list(names),
+            y=list(range(len(names))),
             orientation="h",
             marker={"color": list(colours)},
             text=texts,
@@ -122,7 +124,7 @@ def accuracy_figure(
         height=70 + 34 * len(names),
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
         xaxis={"range": [0, 1], "tickformat": ".0%", "title": "right answers"},
-        yaxis={"autorange": "reversed", "automargin": True},
+        yaxis={"autorange": "reversed", "automargin": True, **_named(names)},
     )
     return figure
 
@@ -150,12 +152,13 @@ def agreement_figure(names: Sequence[str], agreement: np.ndarray) -> go.Figure:
             textfont={"color": "#102A3A"},
             customdata=np.stack([rows, columns], axis=1),
             hovertext=[
-                f"{names[r]} and {names[c]}: {v:.1%} the same" for v, r, c in zip(values, rows, columns, strict=True)
+                f"{plotly(f'{names[r]} and {names[c]}')}: {v:.1%} the same"
+                for v, r, c in zip(values, rows, columns, strict=True)
             ],
             hoverinfo="text",
         )
     )
-    ticks = {"tickvals": list(range(n_models)), "ticktext": list(names), "showgrid": False, "zeroline": False}
+    ticks = {**_named(names), "showgrid": False, "zeroline": False}
     figure.update_layout(
         height=80 + 62 * n_models,
         margin={"l": 10, "r": 10, "t": 10, "b": 30},
@@ -165,6 +168,11 @@ def agreement_figure(names: Sequence[str], agreement: np.ndarray) -> go.Figure:
         yaxis={**ticks, "range": [n_models - 0.4, -0.6], "automargin": True},
     )
     return figure
+
+
+def _named(names: Sequence[str]) -> dict[str, list[int] | list[str]]:
+    """An axis with a name at each whole number: two models may have the same one, or a number."""
+    return {"tickvals": list(range(len(names))), "ticktext": [plotly(name) for name in names]}
 
 
 def _tint(share: float) -> str:

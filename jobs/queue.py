@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 #: Ended jobs that stay in the list, so that a page can show how they ended.
 N_REMEMBERED = 50
 
+#: The speed is told when the work has been counted for so many seconds, and foretells the end where the speed of the
+#: last part, which is this share of what was done, is the same but for a factor.
+_SPEED_S, _LAST_PART, _STEADY = 2.0, 0.3, 1.6
+
+#: Reports that are remembered for that; of more, every other is forgotten.
+_MOST_COUNTS = 200
+
 
 class State(StrEnum):
     """Where a job stands."""
@@ -34,12 +41,16 @@ class Cancelled(Exception):  # noqa: N818 - it is no error
 
 @dataclass
 class Job:
-    """A long computation: `work(job)` runs in a worker and calls `job.report(done, total)` as it goes on."""
+    """A long computation: `work(job)` runs in a worker and calls `job.report(done, total)` as it goes on.
+
+    `parts` stand for what it computes: what was stopped by hand must not start again in a job with another key.
+    """
 
     title: str
     work: Callable[[Job], Any]
     unit: str = "steps"
     key: str = ""
+    parts: frozenset[str] = frozenset()
     number: int = 0
     state: State = State.WAITING
     done: float = 0
@@ -49,7 +60,8 @@ class Job:
     error: str = ""
     started: float = 0.0
     finished: float = 0.0
-    _first_done: float | None = None
+    stopped: bool = False
+    _counts: list[tuple[float, float]] = field(default_factory=list)
     _cancel: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -58,16 +70,24 @@ class Job:
         """Take down how far the work is; raises `Cancelled` once somebody has cancelled the job."""
         if self._cancel.is_set():
             raise Cancelled
-        if self._first_done is None:
-            self._first_done = done  # what an earlier run finished does not count as speed
+        if not self._counts or total != self.total:
+            self._counts = []  # what an earlier run finished, or other work, does not count as speed
+        self._counts.append((time.monotonic(), done))
+        if len(self._counts) > _MOST_COUNTS:
+            self._counts = [self._counts[0], *self._counts[2::2]]
         self.done, self.total = done, total
 
     def say(self, words: str) -> None:
         """Take down what is being done beside what `report` counts; "" when that is done."""
         self.note = words
 
+    def stop(self) -> None:
+        """Cancel the job because somebody wants it to stop: nothing of it is to start again by itself."""
+        self.stopped = self.active
+        self.cancel()
+
     def cancel(self) -> None:
-        """Stop the job at its next report, or before it starts; what it finished stays."""
+        """End the job at its next report, or before it starts, since nobody needs it now; what it finished stays."""
         self._cancel.set()
         with self._guard:
             if self.state is State.WAITING:
@@ -120,13 +140,25 @@ class Job:
 
     @property
     def rate(self) -> float:
-        """Units per second in this run."""
-        return (self.done - (self._first_done or 0)) / self.seconds if self.seconds > 0 else 0.0
+        """Units per second in this run, as far as it was counted; 0 while that says nothing."""
+        return self._rate_of(1.0)
 
     @property
     def seconds_left(self) -> float | None:
-        """By the rate so far; `None` while there is none."""
-        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else None
+        """By the rate so far; `None` where the speed changes so much that nobody can tell."""
+        overall, last = self.rate, self._rate_of(_LAST_PART)
+        if not self.total or min(overall, last) <= 0 or max(overall, last) > _STEADY * min(overall, last):
+            return None
+        return (self.total - self.done) / last
+
+    def _rate_of(self, share: float) -> float:
+        """Units per second over the last `share` of what was done."""
+        counts, now = list(self._counts), time.monotonic()
+        if not counts or now - counts[0][0] < _SPEED_S:
+            return 0.0
+        done = counts[-1][1] - share * (counts[-1][1] - counts[0][1])
+        start = next(one for one in reversed(counts) if one[1] <= done)
+        return (counts[-1][1] - start[1]) / (now - start[0]) if now > start[0] else 0.0
 
 
 def _one_line(error: Exception) -> str:
@@ -170,6 +202,11 @@ class JobQueue:
         """The latest job with this key."""
         with self._guard:
             return next((job for job in reversed(self.jobs) if job.key == key), None)
+
+    def last_at(self, parts: frozenset[str]) -> Job | None:
+        """The latest job that has one of these parts."""
+        with self._guard:
+            return next((job for job in reversed(self.jobs) if job.parts & parts), None)
 
     def _run(self, lane: str) -> None:
         while True:

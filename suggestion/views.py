@@ -1,10 +1,13 @@
 """What the charts of the suggestion page show, as arrays over a table of predictions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from suggestion.table import NONE, Predictions
+from models.card import ModelCard
+from suggestion.table import NONE, Predictions, shared_classes
 
 #: Mean top-1 probability from which the models count as confident.
 CONFIDENT = 0.7
@@ -42,6 +45,31 @@ class Scatter:
     n_classes: np.ndarray
     y: np.ndarray
     counts: dict[str, int]
+
+
+@lru_cache(maxsize=32)
+def _strangers(cards: tuple[ModelCard, ...]) -> list[list[str]]:
+    """The models' names in groups: models of two groups share no class, nor do other models link them."""
+    groups: list[list[ModelCard]] = []
+    for card in cards:
+        known = [group for group in groups if any(shared_classes((card, other)) for other in group)]
+        groups = [group for group in groups if group not in known] + [
+            [*(one for group in known for one in group), card]
+        ]
+    return [[card.name for card in group] for group in groups]
+
+
+def without_shared_classes(cards: Sequence[ModelCard]) -> str:
+    """What follows for their agreement where models have different classes, in a sentence; "" where nothing does."""
+    if len(cards) < 2 or shared_classes(cards):
+        return ""
+    groups = _strangers(tuple(cards))
+    if len(groups) == 1:
+        return "No class is known to all of these models: they never agree all together, but some of them may."
+    if len(groups) == len(cards):
+        return "No two of these models have a class in common: they disagree on every image."
+    words = " | ".join(", ".join(names) for names in groups)
+    return f"These groups of models have no class in common, and disagree on every image: {words}."
 
 
 def mean_confidence(predictions: Predictions) -> np.ndarray:

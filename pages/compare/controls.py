@@ -49,7 +49,7 @@ def choose_maps(cards: list[ModelCard]) -> MapSpec:
 
 def pager(spec: MapSpec, page_state: PageState) -> bool:
     """The image on show, and what methods and metrics mean; whether the maps are to be measured."""
-    with pick_navigation.pager(page_state, "compare"):
+    with pick_navigation.pager("compare"):
         st.space("stretch")
         with st.popover("Methods", icon=":material/info:", type="tertiary"):
             st.markdown("\n\n---\n\n".join(about(METHODS[name]) for name in spec.methods))

@@ -9,8 +9,9 @@ from pages.shared import session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.widgets import params_for
 
-#: What the page waits for: maps first, then their metrics.
-JOBS = ("compare", metrics.JOB)
+#: This session's job of maps; and what the page waits for: maps first, then their metrics.
+MAPS = "compare"
+JOBS = (MAPS, metrics.JOB)
 
 #: By (method, model digest): the request for a map, or the reason why there is none.
 Requests = dict[tuple[str, str], AttributionRequest | str]
@@ -39,4 +40,4 @@ def submit(spec: MapSpec, page_state: PageState) -> None:
     picks = session.state().picks_ahead
     found = [request for pick in picks for request in requests_of(spec, page_state.showing(pick)).values()]
     requests = [request for request in found if isinstance(request, AttributionRequest)]
-    session_jobs.submit("compare", f"Explaining {len(picks)} images", page_state.images, requests)
+    session_jobs.submit(MAPS, f"Explaining {len(picks)} images", page_state.images, requests)

@@ -6,6 +6,7 @@ from math import isnan
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from explainers.attribution import AttributionRequest
 from explainers.base import part_of
 from explainers.evaluation import trust
@@ -93,7 +94,7 @@ def meanings(images: ImageSet) -> None:
         st.markdown(f"**{short}** · {meaning}")
     if images.mask_kinds:
         st.markdown(
-            f"**{', '.join(images.mask_kinds)}** · Share of the map's positive relevance on the mask of that name, and "
-            "whether the map's maximum lies on it."
+            f"**{markdown(', '.join(images.mask_kinds))}** · Share of the map's positive relevance on the mask of that "
+            "name, and whether the map's maximum lies on it."
         )
     st.caption("No single metric is the truth: each tests one property of the map.")

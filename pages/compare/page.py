@@ -32,12 +32,12 @@ def map_grid(spec: MapSpec, page_state: PageState, polled: bool) -> None:
         options = choose_view("compare", "the models of a row")
         png, npz = lambda: view.to_png_file(spec, page_state, options), lambda: view.to_npz_file(spec, page_state)
         downloads(image_id, "compare", png, npz)
-    job = session_jobs.active(*jobs.JOBS) or session.state().jobs.get("compare")
-    progress_line(job, "compare", polled, ZOOM_HINT)
+    job = session_jobs.active(*jobs.JOBS) or session.state().jobs.get(jobs.MAPS)
+    progress_line(job, "compare", polled, ZOOM_HINT, halted=jobs.MAPS)
     size, columns, rows = view.map_grid(spec, page_state, options)
     figure = compare_figure(page_state.address(view.SIDE_PX), size, columns, rows, options.strength)
     alt = f"Maps of {image_id} by {len(spec.methods)} methods for {len(page_state.cards)} models"
-    clicked = panels(figure, "compare_chart", alt, image_id)
+    clicked = panels(figure, "compare_chart", alt, image_id, page_state.title)
     if clicked is not None:
         row, column = clicked
         title = f"{rows[row].title} · {page_state.cards[column].name}"

@@ -1,5 +1,7 @@
 """The grid of maps as rows and columns of panels, and as files."""
 
+from typing import Any
+
 import numpy as np
 
 from explainers.attribution import AttributionRequest
@@ -12,11 +14,11 @@ from figures.sheet import sheet
 from models.card import ModelCard
 from pages.compare import metrics
 from pages.compare.controls import MapSpec
-from pages.compare.jobs import Requests, requests_of
+from pages.compare.jobs import MAPS, Requests, requests_of
 from pages.shared import cache, content, session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.panels import IMAGE, OVERLAY, ViewOptions
-from pages.shared.widgets import to_npz
+from pages.shared.widgets import distinct_names, to_npz
 
 #: Longer side of a panel's image, in pixels.
 SIDE_PX = 448
@@ -37,14 +39,14 @@ def map_grid(
             request = requests[name, card.digest]
             if isinstance(request, str):
                 panels.append(Panel(base, words=request))
-            elif failure := session.state().failures.get(request.key):
-                panels.append(Panel(base, words=failure))
+            elif request.key in session.state().failures:
+                panels.append(Panel(base, words=session_jobs.words(MAPS, request), caption=explained(request)))
             elif (so_far := session_jobs.unfinished(request)) is not None:
                 panels.append(_unfinished(page_state, request, so_far, options))
             elif card.digest in maps:
                 panels.append(_panel(page_state, request, maps[card.digest], shared, options))
             else:
-                panels.append(Panel(base, words="computing …"))
+                panels.append(Panel(base, words=session_jobs.words(MAPS, request), caption=explained(request)))
         question = f"{method.question} ⚠ {method.warning}" if method.warning else method.question
         rows.append(Row(method.title, question, method.signed, tuple(panels)))
     return size, [_column(page_state, card) for card in page_state.cards], rows
@@ -73,8 +75,9 @@ def _panel(
     """A stored map, or why there is nothing to see."""
     signed = request.method.signed
     if not has_evidence(attribution):
-        words = "The map is zero everywhere." if signed else "No positive evidence for this class."
-        return Panel(page_state.address(SIDE_PX, in_grey=options.view != IMAGE), words=words)
+        about = explained(request)
+        words = "The map is zero everywhere." if signed else f"No positive evidence{f' for {about}' if about else ''}."
+        return Panel(page_state.address(SIDE_PX, in_grey=options.view != IMAGE), words=words, caption=about)
     scale = shared or map_scale([attribution])
     key = f"{request.version(cache.store())} {attribution.shape}"
     overlay = options.in_front(key, lambda: attribution, signed, scale)
@@ -83,7 +86,8 @@ def _panel(
 
 def _unfinished(page_state: PageState, request: AttributionRequest, so_far: Attribution, options: ViewOptions) -> Panel:
     """A map that a job is still refining."""
-    behind, caption = options.behind(page_state, SIDE_PX), "estimate, being refined …"
+    behind = options.behind(page_state, SIDE_PX)
+    caption = "\n".join(filter(None, [explained(request), "estimate, being refined …"]))
     if options.view == IMAGE:
         return Panel(behind, caption=caption)
     placed = request.card.preprocessing.to_image(so_far.maps[0], *page_state.size(SIDE_PX))
@@ -92,17 +96,22 @@ def _unfinished(page_state: PageState, request: AttributionRequest, so_far: Attr
 
 
 def _caption(page_state: PageState, request: AttributionRequest, scale: float) -> str:
-    """Layer, scale and time; the metrics that were measured; notes."""
+    """What is explained; layer, scale and time; the metrics that were measured; notes."""
     facts = [f"{'±' if request.method.signed else '0 to '}{scale:.2g}"]
     if hasattr(request.params, "layer"):
         facts.insert(0, str(request.params.layer or request.card.default_layer))
     found = request.load(cache.store())
     if found is None:
-        return " · ".join(facts)
+        return "\n".join(filter(None, [explained(request), " · ".join(facts)]))
     facts.append(f"{found.seconds:.2f} s" if request.finished(cache.store()) else "stopped before it was finished")
     on_map, on_masks = metrics.words(page_state.images, request)
     on_map = on_map or (f"gap {found.gaps[0]:.1%}" if found.gaps else "")
-    return "\n".join(line for line in (" · ".join(facts), on_map, on_masks, *found.notes) if line)
+    return "\n".join(line for line in (explained(request), " · ".join(facts), on_map, on_masks, *found.notes) if line)
+
+
+def explained(request: AttributionRequest) -> str:
+    """The class or unit that a map is about; "" for a method that explains none."""
+    return request.output.title(request.card, request.target) if request.method.uses_target else ""
 
 
 def _column(page_state: PageState, card: ModelCard) -> Column:
@@ -116,11 +125,16 @@ def _column(page_state: PageState, card: ModelCard) -> Column:
 
 
 def to_npz_file(spec: MapSpec, page_state: PageState) -> bytes:
-    """The raw maps that are ready, as `METHOD/MODEL`, over each model's input at the method's resolution."""
-    arrays = {}
+    """The raw maps that are ready, as `METHOD/MODEL`, over each model's input at the method's resolution.
+
+    What each explains stands beside it, as `METHOD/MODEL/explains`.
+    """
+    arrays: dict[str, Any] = {}
+    names = distinct_names(page_state.cards)
     for (name, _), request in requests_of(spec, page_state).items():
         if isinstance(request, AttributionRequest) and (found := request.load(cache.store())) is not None:
-            arrays[f"{name}/{request.card.name}"] = found.maps[0]
+            arrays[f"{name}/{names[request.card.digest]}"] = found.maps[0]
+            arrays[f"{name}/{names[request.card.digest]}/explains"] = explained(request)
     return to_npz(arrays)
 
 
@@ -139,6 +153,10 @@ def to_png_file(spec: MapSpec, page_state: PageState, options: ViewOptions) -> b
                 scale = shared or map_scale([placed])
                 line.append(map_over(pixels, placed, METHODS[name].signed, scale, options.opacity))
         lines.append(line)
-    columns = [_column(page_state, card) for card in page_state.cards]
-    titles = [": ".join([one.name, *(f"{name} {value:.2f}" for name, value, _ in one.answers[:1])]) for one in columns]
+    about = {
+        request.card.digest: f": {explained(request)}"
+        for request in requests.values()
+        if isinstance(request, AttributionRequest) and explained(request)
+    }
+    titles = [f"{card.name}{about.get(card.digest, '')}" for card in page_state.cards]
     return to_png(sheet(titles, [METHODS[name].title for name in spec.methods], lines))

@@ -8,7 +8,8 @@ from explainers.contrastive.method import Contrastive
 from models.card import ModelCard
 from pages.contrast.jobs import ContrastSpec
 from pages.shared.panels import MAP, OVERLAY, ViewOptions, choose_scale
-from pages.shared.widgets import KEPT, known_classes, segments, select, settings_of
+from pages.shared.session import kept
+from pages.shared.widgets import known_classes, segments, select, settings_of
 from suggestion import targets
 
 _FOR_BOTH = {targets.TRUE: "the true class", targets.ONE_CLASS: "one class for all"}
@@ -27,10 +28,9 @@ def choose(cards: Sequence[ModelCard]) -> ContrastSpec:
             "Beside it",
             ["xGEMs", "other methods"],
             selection_mode="multi",
-            key="contrast_beside",
             help="xGEMs: the same search without constraints. Other methods: Grad-CAM, LIME and prediction difference, "
             "made contrastive by the paper's rule.",
-            **KEPT,
+            **kept("contrast_beside"),
         )
     with st.expander("The search"), st.grid(4, gap="small"):
         settings = settings_of(Contrastive(), "contrast_setting", ("constraints",))
@@ -59,7 +59,7 @@ def choose_view() -> ViewOptions:
 def choose_step() -> tuple[float, bool]:
     """How far on the way (0 to 1), and whether the curves run along the search instead."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        share = st.slider("On the way to the boundary", 0, 100, 100, 1, format="%d %%", key="contrast_share", **KEPT)
+        share = st.slider("On the way to the boundary", 0, 100, 100, 1, format="%d %%", **kept("contrast_share"))
         words = "The way runs straight from the input to the boundary; the search is how that was found."
         along = segments("Likelihoods along", ["the way", "the search"], "contrast_along", help=words)
     return share / 100, along == "the search"

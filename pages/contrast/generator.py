@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from explainers.contrastive import generators
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.generators import PARAMS, GeneratorRequest, ready_made
@@ -17,7 +18,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job, State
 from pages.shared import cache, demo_sets, pick_navigation, session, session_jobs
 from pages.shared.chart.component import chart
-from pages.shared.job_progress import progress_line, wait_for
+from pages.shared.job_progress import error_line, progress_line, wait_for
 from pages.shared.page_state import PageState
 from pages.shared.widgets import segments, settings_of, what_is_it
 
@@ -59,8 +60,8 @@ def offer(images: ImageSet) -> None:
     state = session.state()
     st.markdown(
         "A contrast is the nearest image between two classes, so it takes a generator that knows what images of "
-        f"the set look like. **{images.name}** has none yet. The one that comes with the app can make nothing but "
-        "handwritten digits."
+        f"the set look like. **{markdown(images.name)}** has none yet. The one that comes with the app can make "
+        "nothing but handwritten digits."
     )
     job = state.jobs.get(DIGITS)
     if job is not None and job.state is State.DONE:
@@ -75,7 +76,7 @@ def offer(images: ImageSet) -> None:
             st.rerun()
     if job is not None:
         wait_for(job, "contrast_add_digits")
-    st.subheader(f"Or train a generator of {images.name}")
+    st.subheader(f"Or train a generator of {markdown(images.name)}")
     _train(images)
 
 
@@ -99,8 +100,8 @@ def section(images: ImageSet, trained: Trained) -> None:
     shape, colours = trained.shape, "grey" if trained.shape.channels == 1 else "colour"
     what = "The one that comes with the app" if ready and trained.key == ready.key else "Trained here"
     st.caption(
-        f"{what}, for {images.name}: {trained.step:,} steps · {shape.side} × {shape.side} px in {colours} · made from "
-        f"{shape.latent} numbers."
+        f"{what}, for {markdown(images.name)}: {trained.step:,} steps · {shape.side} × {shape.side} px in {colours} · "
+        f"made from {shape.latent} numbers."
     )
     if ready and trained.key == ready.key:
         made = cache.image_file(f"samples {trained.key}", lambda: _sheet(trained.samples()))
@@ -126,7 +127,7 @@ def _train(images: ImageSet) -> None:
     """Settings, start, stop and go on, and what there is to see."""
     if len(images) < FEWEST_IMAGES:
         needed = f"{FEWEST_IMAGES} images or more to train a generator"
-        st.info(str(InputError(needed, f"{len(images)} in {images.name}", "Add more images of the kind.")))
+        st.info(markdown(str(InputError(needed, f"{len(images)} in {images.name}", "Add more images of the kind."))))
         return
     own = generators.last_trained(cache.store(), images.digest)
     with st.expander("The training"), st.grid(4, gap="small"):
@@ -144,7 +145,7 @@ def _train(images: ImageSet) -> None:
             steps, done = request.params.steps, 0 if snapshot is None else snapshot.step
             until = replace(request.params, steps=steps if done < steps else done + steps)  # those done, as many again
             further = replace(request, params=until)
-            session_jobs.retry([further])
+            session_jobs.retry(GENERATOR, [further])
             title, key = f"Generator of {images.name}", _key(images, further.key)
             session_jobs.submit(GENERATOR, title, images, [further], key=key)
             st.rerun()
@@ -161,14 +162,14 @@ def _watch(request: GeneratorRequest, key: str, polled: bool) -> None:
     if job is None and not polled and snapshot is None:
         return
     if failure := session.state().failures.get(request.key):
-        st.error(failure, icon=":material/error:")
+        error_line(failure)
     progress_line(job if job is not None and job.key == key else None, GENERATOR, polled, _READING, _RESUME)
     with st.container(height=_SHEET_PX + 60, border=False):  # nothing moves when the first samples come
         if snapshot is None:
             st.caption("The first samples come within seconds.")
             return
         if snapshot.note:
-            st.warning(snapshot.note, icon=":material/warning:")
+            st.warning(markdown(snapshot.note), icon=":material/warning:")
         left, right = st.columns(2)
         with left:
             alt = f"Samples of the generator after {snapshot.step} steps"

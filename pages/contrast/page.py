@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from common.escape import markdown
 from explainers.contrastive.generator import Trained
 from explainers.contrastive.method import Contrastive
 from figures.contrast_grid import contrast_figure, morph_figure
@@ -40,7 +41,7 @@ def contrasts_of_picks(trained: Trained) -> None:
     generator.pick_for_newcomers(pick_navigation.require_predictions("contrast"))
     page_state = pick_navigation.require_picks("contrast")
     spec = choose(page_state.cards)
-    with pick_navigation.pager(page_state, "contrast"):
+    with pick_navigation.pager("contrast"):
         st.space("stretch")
         what_is_it(Contrastive())
     contrasts = ContrastRequests(page_state, spec, trained)
@@ -52,20 +53,21 @@ def contrasts_of_picks(trained: Trained) -> None:
 
 def show(contrasts: ContrastRequests, options: ViewOptions, polled: bool) -> None:
     """The contrasts and the way to them; redrawn while they are being computed."""
-    progress_line(session.state().jobs.get(CONTRAST), "contrast", polled, READING)
+    progress_line(session.state().jobs.get(CONTRAST), "contrast", polled, READING, halted=CONTRAST)
     page_state = contrasts.page_state
     image_id, size, rows = page_state.image_id, page_state.size(view.SIDE_PX), view.rows(contrasts, options)
     alt = f"What {len(page_state.cards)} models want changed in {image_id}"
-    clicked = panels(contrast_figure(rows, size), "contrast_chart", alt, image_id)
+    clicked = panels(contrast_figure(rows, size), "contrast_chart", alt, image_id, page_state.title)
     share, along_search = choose_step()
     row, curves = view.morph(contrasts, share, along_search)
     axis = "step of the search" if along_search else "step of the way"
     figure = morph_figure(row, curves, axis, size)
-    chart(figure, key="contrast_morph", alt="The way from one class to the other", toolbar=False)
+    words = "The way from one class to the other"
+    chart(figure, key="contrast_morph", alt=words, title=f"{words}: {page_state.title}", toolbar=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads(image_id, "contrast", lambda: view.to_png_file(contrasts), lambda: view.to_npz_file(contrasts))
     if notes := view.notes(contrasts):
-        st.caption("  \n".join(notes))
+        st.caption("  \n".join(map(markdown, notes)))
     if clicked is not None:
         chosen = rows[clicked[0]].tiles[clicked[1]]
         title = f"{rows[clicked[0]].title} · {chosen.title}: {chosen.facts}"

@@ -15,8 +15,8 @@ from figures.maps import changed_over, colour_map, crisp, map_scale, paled, to_p
 from figures.panel_grid import Panel, Tile
 from figures.sheet import sheet
 from models.card import ModelCard
-from pages.contrast.jobs import ContrastRequests
-from pages.shared import cache, session
+from pages.contrast.jobs import CONTRAST, ContrastRequests
+from pages.shared import cache, session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.panels import OVERLAY, ViewOptions
 from pages.shared.widgets import to_npz
@@ -123,7 +123,7 @@ def _empty(page_state: PageState, card: ModelCard, request: ContrastRequest | Ru
     """Words in a map's place."""
     if isinstance(request, str):
         return _tile(card, "", Panel(_ground(page_state), words=request))
-    words = session.state().failures.get(request.key, _WAITING)
+    words = session_jobs.words(CONTRAST, request, _WAITING)
     return _tile(card, _why(request), Panel(_ground(page_state), words=words))
 
 

@@ -10,7 +10,8 @@ from pages.layers.view import Units, ViewOptions
 from pages.shared import layer_chooser, session, site_map
 from pages.shared.chart.component import ChartPoint
 from pages.shared.panels import IMAGE, MAP, OVERLAY
-from pages.shared.widgets import KEPT, choose_model, segments
+from pages.shared.session import kept
+from pages.shared.widgets import choose_model, segments
 
 KEY = "layers"
 
@@ -32,7 +33,7 @@ def choose_view(cards: Sequence[ModelCard]) -> tuple[ViewOptions, bool]:
         scale = segments("Scale", ["per unit", "shared"], "layers_scale", help=words)
         view = segments("Large map", [OVERLAY, MAP, IMAGE], "layers_view")
         words = "Moving one moves the others: to the layer of the same name, else to the same depth."
-        in_step = several and st.toggle("All models in step", key="layers_in_step", help=words, **KEPT)
+        in_step = several and st.toggle("All models in step", help=words, **kept("layers_in_step"))
     return ViewOptions(by, scale == "shared", view, against), in_step
 
 

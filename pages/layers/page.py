@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from common.escape import markdown
 from explainers.layers.facts import FactsRequest
 from explainers.layers.maps import UnitMapsRequest
 from figures.layers import kernel_sheet, unit_histogram
@@ -13,7 +14,7 @@ from figures.maps import to_webp
 from models.card import ModelCard
 from pages.layers import view
 from pages.layers.controls import choose_layer, choose_view, keep_in_step, take_unit, to_maxout
-from pages.layers.view import Units, ViewOptions
+from pages.layers.view import NOW, Units, ViewOptions
 from pages.shared import cache, pick_navigation, session, session_jobs, top_images
 from pages.shared.chart.component import chart
 from pages.shared.job_progress import progress_line
@@ -25,8 +26,8 @@ READING = "Every tile is one unit's activation over the image; a bar where the u
 #: Models side by side.
 _BESIDE = 4
 
-#: This session's jobs: the unit maps on show, those of the other picks, and the first kernels.
-NOW, AHEAD, KERNELS = "layers", "layers_ahead", "layers_kernels"
+#: This session's jobs beside `NOW`: the unit maps of the other picks, and the first kernels.
+AHEAD, KERNELS = "layers_ahead", "layers_kernels"
 
 #: Seconds that the page waits for maps before it shows that it waits: most come by then.
 _PATIENCE_S = 0.4
@@ -36,7 +37,7 @@ def page() -> None:
     """Every model's units in one layer for the selected image, and the first kernels."""
     st.title("What does each unit respond to?")
     page_state = pick_navigation.require_picks("layers")
-    pick_navigation.pager(page_state, "layers")
+    pick_navigation.pager("layers")
     options, in_step = choose_view(page_state.cards)
     layers = choose_layers(page_state, in_step)
     submit(page_state, layers)
@@ -54,16 +55,12 @@ def beside(cards: Sequence[ModelCard]) -> Iterator[tuple[ModelCard, DeltaGenerat
 
 
 def choose_layers(page_state: PageState, in_step: bool) -> dict[str, str]:
-    """Each model's name and prediction, and the layer to look into, by the model's digest."""
-    table, row = page_state.table, page_state.row
+    """Each model's name, and the layer to look into, by the model's digest."""
     keep_in_step(page_state.cards, in_step)
     layers = {}
     for card, column in beside(page_state.cards):
-        position = table.models.index(card.digest)
-        said = f"{table.class_name(int(table.predicted[row, position]))} {table.confidence[row, position]:.2f}"
-        words = f"{session.square(card.digest)} **{card.name}** {said if card.classifies else ''}"
         with column:
-            st.markdown(words)
+            st.markdown(f"{session.square(card.digest)} **{markdown(card.name)}**")
             layers[card.digest] = choose_layer(card)
     return layers
 
@@ -83,44 +80,45 @@ def submit(page_state: PageState, layers: Mapping[str, str]) -> None:
 
 def show(page_state: PageState, layers: dict[str, str], options: ViewOptions, polled: bool) -> None:
     """Every model's units, and the one that was clicked; redrawn while maps are being computed."""
-    progress_line(session.state().jobs.get(NOW), "layers", polled, READING)
+    progress_line(session.state().jobs.get(NOW), "layers", polled, READING, halted=NOW)
     n_beside = min(len(page_state.cards), _BESIDE)
     for card, column in beside(page_state.cards):
         with column:
             units = view.units_of(card, page_state, layers, options)
-            all_units(units, options, n_beside)
+            all_units(units, page_state, options, n_beside)
             if not isinstance(units, str):
                 closer(units, page_state, options, polled)
 
 
-def all_units(units: Units | str, options: ViewOptions, n_beside: int) -> None:
+def all_units(units: Units | str, page_state: PageState, options: ViewOptions, n_beside: int) -> None:
     """A model's units, or the words that stand in their place."""
     with st.container(height=view.height_for(n_beside), border=False):
         if isinstance(units, str):
-            st.caption(units)
+            st.caption(markdown(units))
             return
         card = units.request.card
         chart(
             view.figure(units, options, n_beside),
             key=f"layers_chart_{card.digest}",
             alt=f"All {len(units.values)} units of {units.layer.name} in {card.name}, in order",
+            title=view.title(page_state, card),
             on_click=take_unit(units),
             toolbar=False,
         )
     with st.container(height=100, border=False, gap="xsmall"):
         if units.values.ndim == 3:
             st.html(view.legend(units, options))
-        st.caption("  \n".join(line for line in (view.about(units), units.remark) if line))
+        st.caption("  \n".join(markdown(line) for line in (view.about(units), units.remark) if line))
 
 
 def closer(units: Units, page_state: PageState, options: ViewOptions, polled: bool) -> None:
     """One unit: its large map, its histogram over the data set, and the images of its highest and lowest activation."""
     card, unit, images = units.request.card, units.chosen, page_state.images
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(units.name(unit).capitalize())
+        st.subheader(markdown(units.title(unit)))
         to_maxout(units)
     with st.container(height=56, border=False):
-        st.caption(view.about_unit(units))
+        st.caption(markdown(view.about_unit(units)))
     if units.values.ndim == 3:
         alt = f"Where {units.name(unit)} of {units.layer.name} in {card.name} responds to the image"
         large = view.large_map(units, page_state, options)
@@ -162,18 +160,19 @@ def kernels(cards: Sequence[ModelCard], polled: bool) -> None:
         st.rerun()
     for card, column in beside(cards):
         with column:
-            found = FactsRequest(card).load(cache.store())
+            request = FactsRequest(card)
+            found = request.load(cache.store())
             if found is None:
-                st.caption("reading the kernels …")
+                st.caption(markdown(session_jobs.words(KERNELS, request, "reading the kernels …")))
                 continue
             layer, weights = found.layer, found.weights
             if not layer:
-                st.caption(f"{card.name} has no convolution.")
+                st.caption(f"{markdown(card.name)} has no convolution.")
                 continue
             n, channels, height, width = weights.shape
             alt = f"The {n} kernels of {layer} in {card.name}"
             st.image(to_webp(kernel_sheet(weights, 8)), width="stretch", alt=alt)
-            st.caption(f"{card.name}: {n} kernels of {layer}, {channels} × {height} × {width}")
+            st.caption(markdown(f"{card.name}: {n} kernels of {layer}, {channels} × {height} × {width}"))
 
 
 page()

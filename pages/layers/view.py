@@ -10,10 +10,13 @@ from explainers.layers.maps import DIFFER, STRONGEST, UnitMapsRequest, comparabl
 from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
 from figures.maps import colour_map, map_over, map_scale, scale_bar
 from models.card import Layer, ModelCard
-from pages.shared import cache, content, session
+from pages.shared import cache, content, session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.panels import IMAGE, OVERLAY
 from pages.shared.widgets import to_npz
+
+#: This session's job: the unit maps on show.
+NOW = "layers"
 
 #: Longer side of the large map, in pixels, and the width that the models' columns share.
 _SIDE_PX, _PAGE_PX = 640, 990
@@ -55,22 +58,28 @@ class Units:
         is_answer = self.layer.order == card.layers[-1].order and self.layer.n_units == card.n_classes
         return card.class_names[unit] if is_answer and card.classifies else f"unit {unit}"
 
+    def title(self, unit: int) -> str:
+        """The same as a heading; a class stays as it is spelt."""
+        name = self.name(unit)
+        return name.capitalize() if name == f"unit {unit}" else name
+
 
 def units_of(card: ModelCard, page_state: PageState, layers: dict[str, str], options: ViewOptions) -> Units | str:
     """The model's units for one image, with whatever is ready; or the words that stand in their place."""
     request = UnitMapsRequest(card, page_state.image_id, layers[card.digest])
     values = request.load(cache.store())
     if values is None:
-        return session.state().failures.get(request.key, "waiting for the maps …")
+        return session_jobs.words(NOW, request, "waiting for the maps …")
     layer = card.layer(request.layer)
     if options.order != DIFFER:
         return Units(request, layer, values, order(values, options.order), options.order)
     other = _other(card, page_state.cards, layers, options)
     if isinstance(other, str):
         return Units(request, layer, values, order(values), STRONGEST, f"{other} Ordered by strength.")
-    compared = UnitMapsRequest(other, page_state.image_id, request.layer).load(cache.store())
+    against = UnitMapsRequest(other, page_state.image_id, request.layer)
+    compared = against.load(cache.store())
     if compared is None:
-        return "waiting for the maps …"
+        return session_jobs.words(NOW, against, "waiting for the maps …")
     differs = difference(values, compared)
     first = int(differs.argmax())
     remark = f"Against {other.name}: most apart in unit {first}, by {differs[first]:.3g} on average."
@@ -91,6 +100,14 @@ def _other(
         else:
             return other
     return reasons[0] if reasons else "There is no other model."
+
+
+def title(page_state: PageState, card: ModelCard) -> str:
+    """The image on show, and what the model takes it for."""
+    table, row, name = page_state.table, page_state.row, page_state.images.names[page_state.row]
+    model = table.models.index(card.digest)
+    said = f"{table.class_name(int(table.predicted[row, model]))} {table.confidence[row, model]:.2f}"
+    return f"{name} · {said}" if card.classifies else name
 
 
 def width_for(n_models: int) -> int:

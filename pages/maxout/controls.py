@@ -17,8 +17,9 @@ from pages.maxout.jobs import Row, TargetGrid
 from pages.shared import layer_chooser, session
 from pages.shared.page_state import end_page
 from pages.shared.pick_navigation import turn_buttons
+from pages.shared.session import kept
 from pages.shared.target_picker import choose_place
-from pages.shared.widgets import KEPT, segments, settings_of, several
+from pages.shared.widgets import segments, settings_of, several
 
 CLASSES, UNITS = "classes", "units of a layer"
 ROBUST, BARE = "robust", "bare gradient"
@@ -106,10 +107,9 @@ def _units(cards: Sequence[ModelCard]) -> _Targets:
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 written = st.text_input(
                     "Filter #",
-                    key=f"maxout_units_{card.digest}",
                     placeholder=f"all of 0–{n_units - 1}",
                     help="Numbers and ranges, such as 0-5, 12; all units by default.",
-                    **KEPT,
+                    **kept(f"maxout_units_{card.digest}"),
                 )
                 wanted[card] = layer, parse_units(written, n_units), choose_place(card, "maxout")
     longest = max(len(units) for _, units, _ in wanted.values())

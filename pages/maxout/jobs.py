@@ -17,8 +17,8 @@ from suggestion import activations
 #: This session's jobs: the images that are made, and the measuring of the data set's own images beside them.
 MAXOUT, IMAGES = "maxout", "maxout_images"
 
-#: Image sets up to this size are measured, and up to so many targets are begun, without being asked to.
-UNASKED_IMAGES, UNASKED_TARGETS = 2000, 30
+#: Image sets up to this size are measured without being asked to; of more targets than so many, figures take long.
+UNASKED_IMAGES, MANY_TARGETS = 2000, 30
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TargetGrid:
 def goal(grid: TargetGrid) -> int | None:
     """Up to which step to go on: the iterations that are set, as many again once they are done; `None` for nowhere."""
     failures = session.state().failures
-    wanted = [request for request in grid.requests if request.key not in failures]
+    wanted = [request for request in grid.requests if request.key not in failures] or grid.requests
     if not wanted:
         return None
     found = {request.key: request.load(cache.store()) for request in wanted}
@@ -66,8 +66,16 @@ def submit(grid: TargetGrid, until: int) -> None:
     """Take all targets up to step `until`; a job for an older choice is stopped."""
     requests = [request.up_to(until) for request in grid.requests]
     title = f"MaxOut of {len(requests)} targets" if len(requests) > 1 else f"MaxOut of {requests[0].title}"
-    session_jobs.retry(requests)
+    session_jobs.retry(MAXOUT, requests)
     session_jobs.submit(MAXOUT, title, session.images(), requests, key=grid.key)
+
+
+def what_it_takes(grid: TargetGrid, until: int) -> str:
+    """The steps up to step `until` of all targets, in words."""
+    left = [max(0.0, until - request.up_to(until).done(cache.store())) for request in grid.requests]
+    wanted = [steps for steps in left if steps]
+    each = f" × {wanted[0]:,.0f}" if len(set(wanted)) == 1 else ""
+    return f"Takes {sum(wanted):,.0f} steps: {len(wanted)} targets{each}. A step is a pass through the model and back."
 
 
 def layer_of(output: Output) -> str | None:
@@ -82,10 +90,18 @@ def image_values(request: MaxOutRequest) -> np.ndarray | None:
 
 
 def unmeasured(grid: TargetGrid) -> list[tuple[ModelCard, str | None]]:
-    """Models and layers whose answers to the image set are not known yet."""
-    images, store = session.images(), cache.store()
+    """Models and layers whose answers to the image set are not known yet, except those that were stopped."""
+    images, store, stay = session.images(), cache.store(), session_jobs.halted(IMAGES)
     wanted = dict.fromkeys((request.card, layer_of(request.output)) for request in grid.requests)
-    return [(card, layer) for card, layer in wanted if not activations.through(card, images, layer, store)]
+    return [
+        (card, layer)
+        for card, layer in wanted
+        if _part(card, layer) not in stay and not activations.through(card, images, layer, store)
+    ]
+
+
+def _part(card: ModelCard, layer: str | None) -> str:
+    return f"{session.images().digest} {card.digest} {layer}"
 
 
 def measure(missing: Sequence[tuple[ModelCard, str | None]]) -> None:
@@ -100,4 +116,5 @@ def measure(missing: Sequence[tuple[ModelCard, str | None]]) -> None:
             activations.measure(model_store, card, images, layer, store, partial(count, job, number * len(images)))
 
     key = f"maxout images {images.digest} " + " ".join(f"{card.digest} {layer}" for card, layer in missing)
-    session_jobs.submit_work(IMAGES, key, "Activations of the images", "images", work)
+    parts = frozenset(_part(card, layer) for card, layer in missing)
+    session_jobs.submit_work(IMAGES, key, "Activations of the images", "images", work, parts)

@@ -6,12 +6,13 @@ from explainers.maxout.method import MaxOut
 from figures.maxout import REASON, curves_figure, maxout_figure
 from pages.maxout import jobs, view
 from pages.maxout.controls import choose, take_target
-from pages.maxout.jobs import IMAGES, MAXOUT, UNASKED_IMAGES, UNASKED_TARGETS, TargetGrid
+from pages.maxout.jobs import IMAGES, MANY_TARGETS, MAXOUT, UNASKED_IMAGES, TargetGrid
 from pages.shared import cache, pick_navigation, session, session_jobs
 from pages.shared.chart.component import chart
 from pages.shared.job_progress import progress_line
 from pages.shared.panels import panels
-from pages.shared.widgets import KEPT, what_is_it
+from pages.shared.session import kept
+from pages.shared.widgets import what_is_it
 
 READING = (
     "Each image is the one that maximises its class or unit; beside it stand the data set's own images of the highest "
@@ -27,25 +28,26 @@ def page() -> None:
     grid = choose(cards)
     images = begin(grid)
     busy = session_jobs.active_names(MAXOUT, IMAGES)
-    pace = 0.6 if len(grid.requests) <= UNASKED_TARGETS else 1.2  # large figures take longer to draw
+    pace = 0.6 if len(grid.requests) <= MANY_TARGETS else 1.2  # large figures take longer to draw
     st.fragment(show, run_every=pace if busy else None)(grid, images, busy)
     file, icon = lambda: view.to_zip_file(grid), ":material/download:"
     st.download_button("Images (zip)", file, "maxout.zip", key="maxout_zip", icon=icon)
 
 
 def begin(grid: TargetGrid) -> bool:
-    """Start or resume; the very first visit starts by itself. Returns whether to show the data set's own images."""
+    """Start or resume, and what that takes. Returns whether to show the data set's own images."""
     at_work = session_jobs.running(MAXOUT, grid.key) is not None
     until, n_images = jobs.goal(grid), len(session.images())
     begun = any(request.key in cache.store() for request in grid.requests)
-    unasked = MAXOUT not in session.state().jobs and not begun and len(grid.requests) <= UNASKED_TARGETS
     with st.container(horizontal=True, vertical_alignment="center"):
         words = "Resume" if begun else "Start"
         pressed = st.button(words, type="primary", key="maxout_start", disabled=at_work or until is None)
-        if until is not None and (pressed or unasked) and not at_work:
+        if until is not None and pressed and not at_work:
             jobs.submit(grid, until)
             st.rerun()
-        images = st.toggle("Images beside them", True, key="maxout_images", **KEPT)
+        if until is not None and not at_work:
+            st.caption(jobs.what_it_takes(grid, until))
+        images = st.toggle("Images beside them", True, **kept("maxout_images"))
         st.space("stretch")
         what_is_it(MaxOut())
         missing = jobs.unmeasured(grid) if images and not session_jobs.active(IMAGES) else []

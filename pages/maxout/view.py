@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from common.escape import markdown
 from common.files import safe_file_name
 from explainers.maxout.request import MaxOutImages, MaxOutRequest
 from explainers.output import UNIT
@@ -139,13 +140,13 @@ def full_resolution(request: MaxOutRequest, number: int) -> None:
     image = made.pictures[number]
     size = (image.shape[0], image.shape[1])
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{request.title}** · {request.card.name} · {size[1]} × {size[0]} px")
+        st.markdown(f"**{markdown(request.title)}** · {markdown(request.card.name)} · {size[1]} × {size[0]} px")
         icon = ":material/arrow_forward:"
         if st.button("See Reason for this target", icon=icon, key="maxout_reason", type="primary"):
             to_reason(request)
         name = _file_name(request, number)
         st.download_button("PNG", to_png(image), name, "image/png", key="maxout_png", icon=":material/download:")
-    st.caption(" · ".join(_facts(request, made, number)))
+    st.caption(markdown(" · ".join(_facts(request, made, number))))
     times = max(1, _FULL_PX // max(size))
     enlarged = image.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
     source = content.STORE.put(to_webp(enlarged), "webp")

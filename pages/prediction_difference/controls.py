@@ -45,6 +45,6 @@ def start(
     idle = (finished and not failed) or not spec.startable
     kind: Any = "primary" if primary and not finished else "secondary"
     if st.button(label, type=kind, key=key, help=help or None, disabled=at_work or idle):
-        session_jobs.retry([*spec.first, *spec.requests()])
+        session_jobs.retry(name, [*spec.first, *spec.requests()])
         session_jobs.submit(name, spec.title, images, spec.first, spec.requests, key=spec.key, unit="windows")
         st.rerun()

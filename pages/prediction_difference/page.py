@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from common.escape import markdown
 from explainers.prediction_difference.method import PredictionDifference
 from figures.panel_grid import Band
 from figures.prediction_difference import difference_figure
@@ -25,7 +26,7 @@ def page() -> None:
     st.title("Prediction difference")
     page_state = pick_navigation.require_picks("prediction_difference")
     maps = choose(page_state)
-    with pick_navigation.pager(page_state, "prediction_difference"):
+    with pick_navigation.pager("prediction_difference"):
         st.space("stretch")
         what_is_it(PredictionDifference())
     specs = maps.per_model()
@@ -61,12 +62,12 @@ def show(page_state: PageState, specs: list[MapSpec], jobs: list[JobSpec], optio
     bands = [Band("", (view.image_tile(page_state), *band.tiles))]
     figure = difference_figure(bands, page_state.size(SIDE_PX), options.strength)
     alt = f"What {len(specs)} models would lose if parts of {page_state.image_id} were unknown"
-    clicked = panels(figure, "prediction_difference_chart", alt, page_state.image_id)
+    clicked = panels(figure, "prediction_difference_chart", alt, page_state.image_id, page_state.title)
     with st.container(horizontal=True, vertical_alignment="center"):  # lines that come late find room here
         png, npz = lambda: view.to_png_file(specs, page_state, options), lambda: view.to_npz_file(specs)
         downloads(page_state.image_id, "difference", png, npz)
         if lines := view.found_on_the_way(view.requests_of(specs)):
-            st.caption("  \n".join(lines))
+            st.caption("  \n".join(map(markdown, lines)))
     sections.enlarge(clicked, bands, page_state.size(SIDE_PX), options.strength)
 
 

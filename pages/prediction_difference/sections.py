@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from explainers.attribution import AttributionRequest, request_for
 from explainers.methods.multi_layer_cam import default_layers
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
@@ -22,7 +23,7 @@ from pages.prediction_difference.controls import start
 from pages.prediction_difference.jobs import MORE, JobSpec
 from pages.prediction_difference.view import METHOD, SIDE_PX, MapRequests, MapSpec, band, requests_of
 from pages.shared import cache, panels, session, session_jobs
-from pages.shared.job_progress import progress_line
+from pages.shared.job_progress import error_line, progress_line
 from pages.shared.page_state import PageState
 from pages.shared.panels import ViewOptions
 from pages.shared.widgets import choose_model, several
@@ -60,7 +61,7 @@ def sections(maps: MapRequests, options: ViewOptions) -> None:
             try:
                 _section(name, title, compare(maps, options), maps.page_state, options)
             except InputError as error:
-                st.error(str(error), icon=":material/error:")
+                error_line(str(error))
 
 
 def _section(name: str, title: str, comparison: Comparison, page_state: PageState, options: ViewOptions) -> None:
@@ -82,7 +83,7 @@ def _show(name: str, title: str, comparison: Comparison, page_state: PageState, 
         return
     figure = difference_figure(bands, size, strength, legend=comparison.signed)
     alt = f"{title}: maps of {page_state.image_id}"
-    clicked = panels.panels(figure, f"difference_{name}_chart", alt, page_state.image_id)
+    clicked = panels.panels(figure, f"difference_{name}_chart", alt, page_state.image_id, page_state.title)
     enlarge(clicked, bands, size, strength)
 
 
@@ -251,7 +252,7 @@ def _units_by_number(card: ModelCard, outputs: Sequence[Output]) -> dict[Output,
         layer = card.layer(output.layer)
         with column:
             units = several(
-                f"Units of {layer.name}",
+                f"Units of {markdown(layer.name)}",
                 range(layer.n_units),
                 (),
                 f"difference_units_{card.digest}_{layer.name}",

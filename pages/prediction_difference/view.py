@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError
+from common.escape import markdown
 from explainers import attribution
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from explainers.prediction_difference.method import PredictionDifference
@@ -25,7 +26,7 @@ from pages.shared.job_progress import duration
 from pages.shared.page_state import PageState
 from pages.shared.panels import ViewOptions
 from pages.shared.target_picker import TargetSpec
-from pages.shared.widgets import to_npz
+from pages.shared.widgets import distinct_names, to_npz
 
 METHOD = METHODS[PredictionDifference.name]
 
@@ -173,7 +174,7 @@ def window_words(request: PredictionDifferenceRequest) -> str:
 def drawn_from(images: ImageSet, sampling: str) -> str:
     """Which data set the windows' contents come from, and how."""
     whose = "the demo's" if images.digest == cache.demo_images().digest else "your"
-    data = f"{whose} **{images.name}** ({len(images):,} images)"
+    data = f"{whose} **{markdown(images.name)}** ({len(images):,} images)"
     if sampling != CONDITIONAL:
         return f"What may have been in a window is taken from other images of {data}, at the same place."
     words = f"What may have been in a window is drawn to fit its rim, by a Gaussian of the patches of {data}"
@@ -203,13 +204,16 @@ def _why_in_full(card: ModelCard) -> str:
 
 
 def to_npz_file(specs: Sequence[MapSpec]) -> bytes:
-    """The raw maps that are known, as `MODEL`, and their Monte Carlo errors, as `MODEL/error`."""
+    """The raw maps that are known, as `MODEL`, with what they explain and their Monte Carlo errors beside them."""
     arrays: dict[str, Any] = {}
-    for spec in specs:
-        if (found := known(spec.request)) is not None:
-            arrays[spec.title] = found.maps[0]
+    names = distinct_names([request.card for request in requests_of(specs)])
+    for request in requests_of(specs):
+        if (found := known(request)) is not None:
+            name = names[request.card.digest]
+            arrays[name] = found.maps[0]
+            arrays[f"{name}/explains"] = request.output.title(request.card, request.target)
             if found.error is not None:
-                arrays[f"{spec.title}/error"] = found.error[0]
+                arrays[f"{name}/error"] = found.error[0]
     return to_npz(arrays)
 
 

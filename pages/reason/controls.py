@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from common.escape import markdown
 from explainers.methods.multi_layer_cam import (
     AGGREGATES,
     ALIKE,
@@ -18,7 +19,8 @@ from pages.reason.view import ROLES, LayerMaps, LayerOptions, title_of
 from pages.shared import session
 from pages.shared.page_state import end_page
 from pages.shared.panels import choose_view
-from pages.shared.widgets import KEPT, choose_model, segments, several
+from pages.shared.session import kept
+from pages.shared.widgets import choose_model, segments, several
 from suggestion import targets
 
 MOST_LAYERS = 12
@@ -55,14 +57,13 @@ def choose_guided(card: ModelCard) -> bool:
     reason = guided_reason(card)
     guided = st.toggle(
         "Guided backprop",
-        key="reason_guided",
         disabled=reason is not None,
         help="Sharpens the last two layers: fine lines where they found the class. It draws an image's edges more "
         "than a model's reasons (Adebayo et al. 2018).",
-        **KEPT,
+        **kept("reason_guided"),
     )
     if reason is not None:
-        st.caption(reason)
+        st.caption(markdown(reason))
     return guided and reason is None
 
 
@@ -75,7 +76,8 @@ def choose_options() -> LayerOptions:
             words = "All alike: each layer is divided by its own maximum; one that found nothing still adds nothing."
             weights = {BY_EVIDENCE: "by what they found", ALIKE: "all alike"}
             weigh = segments("Layers count", weights, "reason_weigh", help=words)
-            share = {"format": "%d %%", **KEPT}
-            smoothing = st.slider("Smoothing, of the side", 0, 20, 2, key="reason_smoothing", **share)
-            threshold = st.slider("Regions above, of the maximum", 5, 95, 50, 5, key="reason_threshold", **share)
+            smoothing = st.slider("Smoothing, of the side", 0, 20, 2, format="%d %%", **kept("reason_smoothing"))
+            threshold = st.slider(
+                "Regions above, of the maximum", 5, 95, 50, 5, format="%d %%", **kept("reason_threshold")
+            )
     return LayerOptions(options.view, options.shared, options.opacity, how, weigh, smoothing / 100, threshold / 100)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from common.escape import markdown
 from figures.reason import HEADER, reason_figure
 from pages.reason import view
 from pages.reason.controls import choose, choose_guided, choose_options
@@ -20,10 +21,10 @@ def page() -> None:
     st.title("Grad-CAM layer by layer")
     page_state = pick_navigation.require_picks("reason")
     maps = choose(page_state.cards)
-    with pick_navigation.pager(page_state, "reason"):
+    with pick_navigation.pager("reason"):
         maps = replace(maps, guided=choose_guided(maps.card))
     for line in view.targets_of(maps, page_state)[1]:
-        st.caption(line)
+        st.caption(markdown(line))
     view.submit(maps, page_state)
     busy = session_jobs.active(JOB) is not None
     st.fragment(show, run_every=0.4 if busy else None)(maps, page_state, busy)
@@ -32,12 +33,12 @@ def page() -> None:
 def show(maps: LayerMaps, page_state: PageState, polled: bool) -> None:
     """The figure; redrawn as maps come."""
     options, image_id = choose_options(), page_state.image_id
-    progress_line(session.state().jobs.get(JOB), "reason", polled, ZOOM_HINT)
+    progress_line(session.state().jobs.get(JOB), "reason", polled, ZOOM_HINT, halted=JOB)
     marked, rows = view.build(maps, page_state, options)
     image, size = page_state.address(view.SIDE_PX), page_state.size(view.SIDE_PX)
     figure = reason_figure(image, marked, size, rows, options.threshold, options.strength)
     alt = f"What {len(maps.layers)} layers of {maps.card.name} found in {image_id}"
-    clicked = panels(figure, "reason_chart", alt, image_id)
+    clicked = panels(figure, "reason_chart", alt, image_id, f"{maps.card.name} · {page_state.title}")
     with st.container(horizontal=True):
         parts = maps, page_state, options
         downloads(image_id, "reason", lambda: view.to_png_file(*parts), lambda: view.to_npz_file(*parts))

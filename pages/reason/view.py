@@ -138,10 +138,10 @@ def build(maps: LayerMaps, page_state: PageState, options: LayerOptions) -> tupl
             panels = tuple(_panels(target.request, one, options, shared, page_state))
             rows.append(TargetRow(target.name, target.colour, facts, panels))
             continue
-        failure = session.state().failures.get(target.request.key, "")
+        words = session_jobs.words(JOB, target.request, "waiting for the map …")
+        failure = words if target.request.key in session.state().failures else ""
         names = [*_in_order(maps.card, target.request.layers), "aggregate"]
-        words = " " if failure else "waiting for the map …"
-        panels = tuple(Panel(pale, words=words, caption=f"{name}\n ") for name in names)
+        panels = tuple(Panel(pale, words=" " if failure else words, caption=f"{name}\n ") for name in names)
         rows.append(TargetRow(target.name, target.colour, target.facts, panels, failure))
     return _marked(ready, options, page_state), rows
 
@@ -179,7 +179,11 @@ def _panels(
     together = options.together(found)
     title = f"{options.how} of {len(found.layers)} layers" if len(found.layers) > 1 else "this layer"
     if not together.any():
-        yield Panel(pale, words="no positive evidence for this class", caption=f"{title}\n ")
+        yield Panel(
+            pale,
+            words=f"no positive evidence for {request.output.title(request.card, request.target)}",
+            caption=f"{title}\n ",
+        )
         return
     scale = shared or map_scale([together])
     drawn = overlay(f"all {options.how} {options.weigh} {options.smoothing}", together, scale)
@@ -241,5 +245,5 @@ def to_png_file(maps: LayerMaps, page_state: PageState, options: LayerOptions) -
             drawn = map_over(pixels, placed, False, map_scale([values]), options.opacity)
             line.append(drawn if values.any() else "found nothing")
         lines.append(line)
-    columns = ["regions", *_in_order(maps.card, maps.layers), f"{options.how} of the layers"]
+    columns = [f"{maps.card.name}: regions", *_in_order(maps.card, maps.layers), f"{options.how} of the layers"]
     return to_png(sheet(columns, [f"{target.name} · {target.facts}" for target in chosen], lines))

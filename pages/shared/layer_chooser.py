@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from explainers.layers.facts import FactsRequest
 from explainers.results import Sources, compute
 from figures.network import network_figure, shape_words
@@ -37,7 +38,7 @@ def choose(
     words = {layer.name: f"{layer.name} · {layer.kind} {shape_words(layer)}" for layer in card.layers}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
         at_first = names.index(chosen_layer(card, key, names))
-        chosen = select(label, {name: words[name] for name in names}, _key(card, key), index=at_first)
+        chosen = select(markdown(label), {name: words[name] for name in names}, _key(card, key), index=at_first)
         icon, words_on_it, name = ":material/account_tree:", "Layer tree and network", f"{key}_inside_{card.digest}"
         popover = st.popover("", icon=icon, help=words_on_it, key=name, on_change="rerun")
         with popover:
@@ -80,7 +81,7 @@ def _key(card: ModelCard, key: str) -> str:
 
 def _inside(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
     """The tree, or the network, in one place of a fixed height."""
-    st.markdown(f"**{card.name}** · {len(card.layers)} layers · {card.n_parameters:,} parameters")
+    st.markdown(f"**{markdown(card.name)}** · {len(card.layers)} layers · {card.n_parameters:,} parameters")
     shown = segments("Show", ["network", "tree"], f"{key}_shown_{card.digest}", label_visibility="collapsed")
     (_tree if shown == "tree" else _network)(card, key, names, chosen)
 

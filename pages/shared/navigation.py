@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from common.settings import settings
 from models.libraries import import_libraries
 
@@ -17,10 +18,10 @@ page = st.navigation(site_map.menu())
 try:
     settings().data_folder  # noqa: B018 - everything needs it
 except InputError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(markdown(str(error)), icon=":material/error:")
     st.stop()
 # Streamlit fades what runs again, so that what is polled would blink.
 st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')
-session.update_address()
 with sidebar.around_page():
     page.run()
+session.save()

@@ -27,6 +27,11 @@ class PageState:
         """The image's row in the table."""
         return self.images.index(self.image_id)
 
+    @property
+    def title(self) -> str:
+        """What the image is called, and its true class."""
+        return f"{self.images.names[self.row]} · true class {self.images.labels[self.row] or 'unknown'}"
+
     def showing(self, image_id: str) -> PageState:
         """The same with another image on show."""
         return replace(self, image_id=image_id)

@@ -7,12 +7,14 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from common.escape import markdown
 from figures.maps import colour_map
 from figures.panel_grid import Panel, single_figure
 from pages.shared import cache, session
 from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.page_state import PageState
-from pages.shared.widgets import KEPT, segments
+from pages.shared.session import kept
+from pages.shared.widgets import segments
 
 #: How to read a chart of panels, where there is nothing better to say.
 ZOOM_HINT = "Scroll over a panel to zoom, drag to pan; all panels zoom together."
@@ -53,7 +55,7 @@ def choose_view(key: str, over: str) -> ViewOptions:
     view = segments("View", [OVERLAY, MAP, IMAGE], f"{key}_view")
     shared = choose_scale(key, over)
     opacity = st.slider(
-        "Opacity", 0, 100, 80, 5, format="%d %%", key=f"{key}_opacity", width=160, disabled=view != OVERLAY, **KEPT
+        "Opacity", 0, 100, 80, 5, format="%d %%", width=160, disabled=view != OVERLAY, **kept(f"{key}_opacity")
     )
     return ViewOptions(view, shared, opacity / 100)
 
@@ -70,12 +72,13 @@ def remember_click(clicked: ChartPoint) -> None:
         session.state().clicked = tuple(clicked.data)
 
 
-def panels(figure: go.Figure, key: str, alt: str, zoomed_on: str) -> tuple | None:
-    """Draw a chart of panels; the zoom stays for the image `zoomed_on`, until it is reset.
+def panels(figure: go.Figure, key: str, alt: str, zoomed_on: str, title: str = "") -> tuple | None:
+    """Draw a chart of panels, under its title; the zoom stays for the image `zoomed_on`, until it is reset.
 
     Returns what the corner carries that was clicked before this run, `None` if none was.
     """
-    chart(figure, key=key, alt=alt, revision=zoomed_on, on_click=remember_click, reset="Reset zoom", wheel=True)
+    reset = "Reset zoom"
+    chart(figure, key=key, alt=alt, title=title, revision=zoomed_on, reset=reset, wheel=True, on_click=remember_click)
     state = session.state()
     clicked, state.clicked = state.clicked, None
     return clicked
@@ -84,5 +87,5 @@ def panels(figure: go.Figure, key: str, alt: str, zoomed_on: str) -> tuple | Non
 @st.dialog("Full width", width="large")
 def full_width(title: str, panel: Panel, size: tuple[int, int], opacity: float) -> None:
     """One panel, as large as the window lets it be."""
-    st.markdown(f"**{title}** · {' · '.join(panel.caption.splitlines())}")
+    st.markdown(f"**{markdown(title)}** · {markdown(' · '.join(panel.caption.splitlines()))}")
     chart(single_figure(panel, size, opacity), key="full_width", alt=title, wheel=True)

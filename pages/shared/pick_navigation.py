@@ -10,7 +10,7 @@ from common.errors import InputError
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, scoring_job, session, site_map
-from pages.shared.job_progress import run_and_wait
+from pages.shared.job_progress import error_line
 from pages.shared.page_state import PageState, end_page
 from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
@@ -31,7 +31,7 @@ def require_predictions(key: str) -> PageState:
     table = cache.predictions(cards, images)
     if table is None:
         st.markdown("The images must be scored first.")
-        run_and_wait(scoring_job.job(), key, "interactive")
+        scoring_job.wait(key, "interactive")
         end_page()
     return PageState(cards, images, table)
 
@@ -40,9 +40,9 @@ def require_picks(key: str) -> PageState:
     """The same with a selected image on show; while none is selected the page ends here, and offers to select some."""
     page_state, state = require_predictions(key), session.state()
     if not state.picks:
-        st.markdown(
-            "No image is selected. Select some on the Suggestion page, or the six on which the models disagree most."
-        )
+        agreed = n_predicted_classes(page_state.table).max(initial=1) == 1
+        six = "of the highest confidence" if agreed else "on which the models disagree most"
+        st.markdown(f"No image is selected. Select some on the Suggestion page, or the six {six}.")
         with st.container(horizontal=True):
             if st.button("Select six images", type="primary", key=f"{key}_six"):
                 state.pick(most_disputed(page_state.table, page_state.images))
@@ -55,8 +55,8 @@ def require_picks(key: str) -> PageState:
     try:
         shown.images.check(shown.row)
     except InputError as error:
-        pager(shown, key)
-        st.error(str(error), icon=":material/error:")
+        pager(key)
+        error_line(str(error))
         end_page()
     return shown
 
@@ -67,13 +67,12 @@ def most_disputed(table: Predictions, images: ImageSet) -> list[str]:
     return [images.ids[row] for row in order[:6]]
 
 
-def pager(page_state: PageState, key: str) -> DeltaGenerator:
-    """A row with previous, position, next and the image's name; more may be put into it."""
-    state, images, row = session.state(), page_state.images, page_state.row
+def pager(key: str) -> DeltaGenerator:
+    """A row with previous, position and next; more may be put into it. Charts name the image, see `PageState.title`."""
+    state = session.state()
     line = st.container(horizontal=True, vertical_alignment="center")
     with line:
         turn_buttons(key, state.position, len(state.picks), f"**{state.position + 1} / {len(state.picks)}**", _turn_to)
-        st.markdown(f"{images.names[row]} · true class **{images.labels[row] or 'unknown'}**")
     return line
 
 

@@ -1,9 +1,11 @@
-"""The state of one session, typed: models, images, picks, jobs; models and images also stand in the address bar.
+"""The state of one session, typed: models, images, picks, settings, jobs; what a visitor chose is kept on disk.
 
-Widget values have keys of their own (`page_widget`); everything else that must outlive a page switch is here. Because
-of the address bar, a reload, a bookmark or a link opens the same models and images.
+Widget values have keys of their own (`page_widget`), see `kept`; all else that must outlive a page switch is here. The
+address bar holds models and images, and the name of a file with the rest (`saved_views`), so that a reload, a bookmark
+or a link opens the same, also after a restart. Every session writes a file of its own.
 """
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,13 @@ from figures.colours import model_colour
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
-from pages.shared import cache
+from pages.shared import cache, saved_views
+
+#: What is kept of a session: all that somebody chose, and what was stopped or has failed as a whole.
+_CHOSEN = (
+    *("models", "switched_off", "colours", "images", "picks", "position", "settings", "halted"),
+    *("reason_units", "units", "in_step", "unfolded"),
+)
 
 #: The most images that can be picked.
 MAX_PICKS = 60
@@ -24,7 +32,9 @@ class SessionState:
     """Models and images by digest; the other dictionaries have a model's digest as key, too, where none is named.
 
     - `position`: the picked image on show; `clicked`: what the panel's corner carries that was clicked before this run
-    - `jobs`: by name; `failures` and `unfinished` results: by the key of their request
+    - `jobs`: by name; `failures`: by the key of their request; `halted`: see `session_jobs.halted`
+    - `settings`: what the widgets of all pages are set to, by their keys
+    - `view`: the name of this session's file; `saved`: what is in it; `warnings` are shown on every page
     - `n_uploads`: part of the uploaders' keys, so that they are empty after each upload
     - `maxout_target`: what MaxOut is to show next, as model, layer, unit
     - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
@@ -49,6 +59,11 @@ class SessionState:
     in_step: dict[str, str] = field(default_factory=dict)
     unfolded: dict[str, set[str]] = field(default_factory=dict)
     take_six: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    halted: dict[str, dict[str, str]] = field(default_factory=dict)
+    view: str = field(default_factory=lambda: secrets.token_hex(8))
+    saved: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def active(self) -> list[str]:
@@ -84,20 +99,48 @@ class SessionState:
 
 
 def state() -> SessionState:
-    """This session's state; a new session takes models and images from the address bar, else the demo's."""
+    """This session's state; a new session takes what the address bar tells, else the demo."""
     if "session" not in st.session_state:
-        st.session_state["session"] = _from_url() or _demo()
+        st.session_state["session"] = found = _from_address()
+        for key, value in found.settings.items():
+            st.session_state[key] = value
+        if found.settings:
+            st.rerun()  # Streamlit warns of widgets that get a value in the run that makes them
     return st.session_state["session"]
+
+
+def kept(key: str) -> dict[str, Any]:
+    """What every widget is told that is to stay as it is set: on other pages, after a reload, for who gets the link."""
+    settings, value = state().settings, st.session_state.get(key)
+    if key in st.session_state and settings.get(key, ()) != value and _is_kept(key, value):
+        settings[key] = value
+        save()  # a fragment's run ends without a word
+    return {"key": key, "persist_state": "session"}
+
+
+def _is_kept(key: str, value: Any) -> bool:
+    """Whether a setting goes into the file; the forms of the upload page are done with once they are sent."""
+    return not key.startswith("upload_") and saved_views.is_plain(value)
+
+
+def save() -> None:
+    """Write down what was chosen, and its name into the address bar."""
+    now = state()
+    chosen = repr({name: getattr(now, name) for name in _CHOSEN})
+    if chosen != now.saved:
+        now.saved = chosen
+        try:
+            saved_views.write(now.view, chosen)
+        except OSError as error:
+            now.warnings = [f"What you choose is not kept for a reload: {error.strerror or error}."]
+    address = {"models": ",".join(now.models), "images": now.images, "view": now.view}
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
 
 
 def square(digest: str) -> str:
     """A model's mark in its colour, as Streamlit's markdown has it."""
     return f':color[■]{{foreground="{state().colour(digest)}"}}'
-
-
-def update_address() -> None:
-    """Write models and images into the address bar."""
-    st.query_params.from_dict({"models": ",".join(state().models), "images": state().images})
 
 
 def cards() -> list[ModelCard]:
@@ -110,13 +153,36 @@ def images() -> ImageSet:
     return cache.image_set(state().images)
 
 
-def _from_url() -> SessionState | None:
-    digests = [d for d in st.query_params.get("models", "").split(",") if d and cache.knows_model(d)]
-    image_digest = st.query_params.get("images", "")
-    if not digests or not cache.knows_images(image_digest):
-        return None
-    return SessionState(models=digests, images=image_digest)
+def _from_address() -> SessionState:
+    """What the address bar tells: a file of choices, and models and images, which go before those in the file.
+
+    Models may be given by digest or by name; without models or images, the demo's take their place.
+    """
+    address, demo, demo_images = st.query_params, cache.demo_cards(), cache.demo_images()
+    found = SessionState()
+    for name, value in saved_views.read(address.get("view", "")).items():
+        if name in _CHOSEN:
+            setattr(found, name, value)
+    if given := [part.strip() for part in address.get("models", "").split(",") if part.strip()]:
+        by_name = {} if all(map(cache.knows_model, given)) else _by_name()
+        digests = [part if cache.knows_model(part) else by_name.get(part, "") for part in given]
+        found.models = list(dict.fromkeys(filter(None, digests)))
+        if lost := [part for part, digest in zip(given, digests, strict=True) if not digest]:
+            found.warnings.append(f"The address names models that this server does not know: {', '.join(lost)}.")
+    images = address.get("images", "") or found.images
+    if images and not cache.knows_images(images):
+        found.warnings.append(f"The address names images that this server does not know: {images}.")
+        images = ""
+    found.models = [digest for digest in found.models if cache.knows_model(digest)]
+    found.models = found.models or [card.digest for card in demo]
+    found.use_images(images or demo_images.digest)
+    ids = set(cache.image_set(found.images).ids)
+    found.picks = [image_id for image_id in found.picks if image_id in ids]
+    found.position = max(0, min(found.position, len(found.picks) - 1))
+    return found
 
 
-def _demo() -> SessionState:
-    return SessionState(models=[card.digest for card in cache.demo_cards()], images=cache.demo_images().digest)
+def _by_name() -> dict[str, str]:
+    """The digests of models by their names; where several have the same, the demo's goes first, then the newest."""
+    every = [*reversed(cache.model_store().cards()), *cache.demo_cards()]
+    return {card.name: card.digest for card in every}

@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 import streamlit as st
 
 from common.errors import InputError
-from jobs.queue import State
+from common.escape import markdown
 from models.device import device_title
 from pages.shared import cache, session
-from pages.shared.job_progress import progress_words
+from pages.shared.job_progress import error_line, progress_words, stop_button
 from pages.shared.page_state import PageEnd
 
 
@@ -23,15 +23,17 @@ def around_page() -> Iterator[None]:
     with st.sidebar:
         _models(state)
         images = session.images()
-        st.markdown(f"**Images** {images.name} · {len(images):,}")
+        st.markdown(f"**Images** {markdown(images.name)} · {len(images):,}")
         _picks(state)
         jobs = st.container()
         st.caption(f":material/memory: {device_title(cache.model_store().device)}")
+    for warning in state.warnings:
+        st.warning(markdown(warning))
     try:
         with suppress(PageEnd):
             yield
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        error_line(str(error))
     finally:
         with jobs:
             _jobs()
@@ -45,11 +47,11 @@ def _models(state: session.SessionState) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
             st.markdown(session.square(digest), width="content")
             st.checkbox(
-                card.name,
+                markdown(card.name),
                 key=f"sidebar_{digest}",
                 on_change=_switch,
                 args=(digest,),
-                help=f"{card.architecture} · {card.input_size[0]} px · {card.n_classes} classes",
+                help=f"{markdown(card.architecture)} · {card.input_size[0]} px · {card.n_classes} classes",
             )
 
 
@@ -76,8 +78,7 @@ def _jobs() -> None:
             return
         st.markdown(f"**Jobs** {len(running)}")
         for job in running:
-            words = "waiting" if job.state is State.WAITING else progress_words(job)
-            st.progress(job.fraction, f"{job.title} · {words}")
-            st.button("Stop", key=f"sidebar_cancel_{job.number}", type="tertiary", on_click=job.cancel)
+            st.progress(job.fraction, f"{markdown(job.title)} · {progress_words(job)}")
+            stop_button(job, f"sidebar_cancel_{job.number}", type="tertiary")
 
     draw_jobs()

@@ -9,7 +9,8 @@ import streamlit as st
 from common.errors import InputError
 from explainers.output import LOGIT, PROBABILITY, UNIT, Output
 from models.card import ModelCard
-from pages.shared.widgets import KEPT, known_classes, layer_chooser, segments, select
+from pages.shared.session import kept
+from pages.shared.widgets import known_classes, layer_chooser, segments, select
 from suggestion import targets
 from suggestion.table import Predictions
 
@@ -79,7 +80,7 @@ def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
                 layer = layer_chooser(card, f"{key}_unit_layer", spatial=False)
                 n_units = card.layer(layer).n_units
                 label = f"Unit (0 to {n_units - 1})"
-                number = st.number_input(label, 0, None, 0, key=f"{key}_unit_{card.digest}", **KEPT)
+                number = st.number_input(label, 0, None, 0, **kept(f"{key}_unit_{card.digest}"))
                 units[card.digest] = Unit(layer, int(number), choose_place(card, key))
     return units
 
@@ -87,7 +88,7 @@ def choose_units(cards: Sequence[ModelCard], key: str) -> dict[str, Unit]:
 def choose_place(card: ModelCard, key: str) -> tuple[int, int] | None:
     """A position in a layer's grid, `None` for the mean over it; raises `InputError` for anything else."""
     key = f"{key}_place_{card.digest}"
-    return parse_place(st.text_input("Position (row, column)", key=key, placeholder="mean over the grid", **KEPT))
+    return parse_place(st.text_input("Position (row, column)", placeholder="mean over the grid", **kept(key)))
 
 
 def parse_place(written: str) -> tuple[int, int] | None:

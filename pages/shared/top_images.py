@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from images.image_set import ImageSet
-from jobs.queue import Job, State
+from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache, session, session_jobs
-from pages.shared.job_progress import wait_for
+from pages.shared.job_progress import error_line, wait_for
 from suggestion import activations
 
 #: Image sets up to this size are measured without being asked to.
@@ -55,12 +55,12 @@ def measured(card: ModelCard, layer: str | None, key: str, asked: bool = False) 
     found = cache.jobs().find(job_key)
     jobs = session.state().jobs
     if found is None or not found.active:
-        ended_here = found is not None and found is jobs.get(name) and found.state is not State.DONE
+        ended_here = found is not None and found is jobs.get(name)
         if (ended_here or (not asked and len(images) > _UNASKED)) and not st.button(
             f"Measure {len(images):,} images", key=f"{key}_measure", icon=":material/play_arrow:"
         ):
             if found is not None and found.error:
-                st.error(found.error, icon=":material/error:")
+                error_line(found.error)
             return None
         model_store, store = cache.model_store(), cache.store()
 
@@ -68,6 +68,8 @@ def measured(card: ModelCard, layer: str | None, key: str, asked: bool = False) 
             activations.measure(model_store, card, images, layer, store, job.report)
 
         title = f"{layer or 'classes'} of {card.name}"
+        if name in jobs and not jobs[name].active:
+            session_jobs.resume(name)
         session_jobs.submit_work(name, job_key, title, "images", work)
         found = jobs[name]
     wait_for(found, f"{key}_top_images")

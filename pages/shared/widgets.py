@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 import streamlit as st
 
+from common.escape import markdown
 from explainers.base import Described, Explainer, ExplainerParams
 from models.card import ModelCard
+from pages.shared.session import kept
 from suggestion.table import shared_classes
 
 DEFAULT_LAYER = "default"
-
-#: What every widget is told, beside its key.
-KEPT: dict[str, Any] = {"persist_state": "session"}
 
 T = TypeVar("T")
 Options = Mapping[T, str] | Sequence[T]
@@ -27,19 +26,19 @@ def _words(options: Options[Any]) -> Callable[[Any], str]:
 
 def select(label: str, options: Options[T], key: str, **more: Any) -> T:
     """One of many options."""
-    return st.selectbox(label, list(options), format_func=_words(options), key=key, **KEPT, **more)
+    return st.selectbox(label, list(options), format_func=_words(options), **kept(key), **more)
 
 
 def segments(label: str, options: Options[T], key: str, **more: Any) -> T:
     """One of a few options that stand side by side; the first one at first."""
     values: list[Any] = list(options)
-    more = {"default": values[0], "required": True, **KEPT, **more}
-    return st.segmented_control(label, values, format_func=_words(options), key=key, **more)
+    more = {"default": values[0], "required": True, **kept(key), **more}
+    return st.segmented_control(label, values, format_func=_words(options), **more)
 
 
 def several(label: str, options: Options[T], default: Sequence[T], key: str, **more: Any) -> list[T]:
     """Any number of options."""
-    return st.multiselect(label, list(options), default, _words(options), key, **KEPT, **more)
+    return st.multiselect(label, list(options), default, _words(options), **kept(key), **more)
 
 
 def choose_model(cards: Sequence[ModelCard], key: str, label: str = "Model", **more: Any) -> ModelCard:
@@ -85,6 +84,16 @@ def to_npz(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def distinct_names(cards: Sequence[ModelCard]) -> dict[str, str]:
+    """The models' names by digest; of several with the same name, those after the first get a number."""
+    counts: dict[str, int] = {}
+    found = {}
+    for card in cards:
+        counts[card.name] = counts.get(card.name, 0) + 1
+        found[card.digest] = card.name if counts[card.name] == 1 else f"{card.name} ({counts[card.name]})"
+    return found
+
+
 def settings_of(
     method: Described, key: str, without: Collection[str] = (), defaults: ExplainerParams | None = None
 ) -> dict[str, Any]:
@@ -114,7 +123,7 @@ def layer_chooser(card: ModelCard, key: str, spatial: bool = True) -> str | None
     }
     if card.default_layer is not None or not words:
         words = {DEFAULT_LAYER: f"default ({card.default_layer})", **words}
-    chosen = select(card.name, words, f"{key}_{card.digest}")
+    chosen = select(markdown(card.name), words, f"{key}_{card.digest}")
     return None if chosen == DEFAULT_LAYER else chosen
 
 
@@ -128,7 +137,7 @@ def _widget(item: Field[Any], key: str, default: Any) -> Any:
     """The widget that fits a field's type, bounds and choices."""
     facts = item.metadata
     title = facts.get("title") or item.name.replace("_", " ").capitalize()
-    shared = {"help": facts["help"], "key": key, **KEPT}
+    shared = {"help": facts["help"], **kept(key)}
     low, high = facts.get("low"), facts.get("high")
     if facts.get("choices"):
         return st.selectbox(title, facts["choices"], index=facts["choices"].index(default), **shared)

@@ -3,7 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from pages.shared.widgets import KEPT, segments, select
+from pages.shared.session import kept
+from pages.shared.widgets import segments, select
 from suggestion.table import NONE, Predictions
 from suggestion.views import Filters
 
@@ -28,8 +29,8 @@ def choose_filters(table: Predictions) -> Filters:
             words = "The one model that predicts another class than all the others, which agree."
             names = {_ANY: _ANY, **dict(zip(table.models, table.model_names, strict=True))}
             alone = select("Dissenting model", names, "suggestion_alone", help=words)
-        errors = st.toggle("Only errors", key="suggestion_errors", disabled=not table.labelled.any(), **KEPT)
-        split = st.toggle("Only disagreements", key="suggestion_split", **KEPT)
+        errors = st.toggle("Only errors", disabled=not table.labelled.any(), **kept("suggestion_errors"))
+        split = st.toggle("Only disagreements", **kept("suggestion_split"))
     return Filters(true_class, predicted, errors, split, None if alone == _ANY else table.models.index(alone))
 
 

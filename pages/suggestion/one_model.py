@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from figures.colours import IMAGES, NO_LABEL, NOT_ITS_CLASS, RIGHT, WRONG
 from figures.suggestion import histogram_figure
 from models.card import ModelCard
 from pages.shared import session, top_images
@@ -14,13 +15,7 @@ from suggestion.table import Predictions
 from suggestion.views import histogram, label_difference
 
 _ERROR, _ACTIVATION = "Prediction error", "Activation of a layer"
-_COLOURS = {
-    "right": "#0072B2",
-    "wrong": "#D55E00",
-    "not its class": "#B8B8B8",
-    "no label": "#8C8C8C",
-    "images": "#0072B2",
-}
+_COLOURS = {"right": RIGHT, "wrong": WRONG, "not its class": NOT_ITS_CLASS, "no label": NO_LABEL, "images": IMAGES}
 
 #: Images that a click on a bar selects at most.
 _PER_BAR = 24
@@ -60,7 +55,7 @@ def one_model(page_state: PageState) -> None:
         alt=f"Histogram over {len(table):,} images: {title}",
     )
     st.caption(f"{hint} Click a bar to select its images ({_PER_BAR} at most, the highest first).")
-    gallery(page_state)
+    gallery(page_state, "click a bar")
 
 
 def _groups(table: Predictions, model: int) -> dict[str, np.ndarray]:

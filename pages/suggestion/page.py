@@ -3,18 +3,16 @@
 import numpy as np
 import streamlit as st
 
+from common.escape import markdown
 from figures.suggestion import accuracy_figure, agreement_figure, scatter_figure
 from pages.shared import cache, scoring_job, session
 from pages.shared.chart.component import ChartPoint, Drawing, chart, drawing
-from pages.shared.job_progress import run_and_wait
 from pages.shared.page_state import PageState
-from pages.shared.words import literal
 from pages.suggestion.controls import choose_filters, choose_view
 from pages.suggestion.one_model import one_model
 from pages.suggestion.selection import gallery, preview, selection_bar
 from suggestion import scoring
-from suggestion.table import shared_classes
-from suggestion.views import accuracy, agreement, keep, scatter, where_they_differ
+from suggestion.views import accuracy, agreement, keep, scatter, where_they_differ, without_shared_classes
 
 #: Images without answers that are named, at most.
 _N_LOST = 3
@@ -36,12 +34,12 @@ def page() -> None:
         return
     page_state = PageState(cards, images, table)
     if lost := scoring.unread(table, images):
-        examples = "  \n".join(literal(f"{one.name}: {one.reason}") for one in lost[:_N_LOST])
+        examples = "  \n".join(markdown(f"{one.name}: {one.reason}") for one in lost[:_N_LOST])
         st.warning(f"{len(lost):,} of {len(images):,} images could not be read and are left out:  \n{examples}")
     if not table.scored.any():
         return
-    if len(cards) > 1 and not shared_classes(cards):
-        st.warning("These models have no class in common: they disagree on every image.")
+    if words := without_shared_classes(cards):
+        st.warning(markdown(words))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         several = choose_view(len(cards))
         selection_bar(images)
@@ -55,23 +53,15 @@ def page() -> None:
 def not_scored() -> None:
     """The scoring job, or the button that starts one."""
     cards, images = session.cards(), session.images()
-    job = cache.jobs().find(scoring_job.job().key)
-    if job is None:
-        st.markdown(f"The {len(images):,} images of **{images.name}** are not yet scored by all {len(cards)} models.")
-        if st.button("Score images", type="primary", key="suggestion_score"):
-            cache.jobs().submit(scoring_job.job())
-            st.rerun()
-    elif job.result:
-        for digest, reason in job.result.items():
-            st.error(f"{cache.card(digest).name} failed: {reason}", icon=":material/error:")
-        st.button(
-            "Switch it off and continue",
-            key="suggestion_without",
-            on_click=session.state().switched_off.update,
-            args=(job.result,),
-        )
-    else:
-        run_and_wait(scoring_job.job(), "suggestion")
+    job = scoring_job.job()
+    if cache.jobs().find(job.key) is not None or cache.jobs().last_at(job.parts) is not None:
+        scoring_job.wait("suggestion")
+        return
+    name = markdown(images.name)
+    st.markdown(f"The {len(images):,} images of **{name}** are not yet scored by all {len(cards)} models.")
+    if st.button("Score images", type="primary", key="suggestion_score"):
+        cache.jobs().submit(job)
+        st.rerun()
 
 
 def several_models(page_state: PageState) -> None:

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from common.escape import markdown
 from images.image_set import ImageSet
 from pages.shared import cache, session, site_map
 from pages.shared.page_state import PageState
+from suggestion.table import Predictions
 from suggestion.views import mean_confidence, n_predicted_classes
 
 _HEIGHT_PX = 450
@@ -24,13 +26,13 @@ def preview(page_state: PageState, row: int | None) -> None:
             return
         st.image(cache.thumbnail(images.digest, row), alt=images.names[row])
         n_classes, confidence = n_predicted_classes(table)[row], mean_confidence(table)[row]
-        st.caption(f"{images.names[row]} · {n_classes} classes predicted · mean confidence {confidence:.3f}")
-        lines = [f"**true class** {table.class_name(int(table.true[row])) or 'unknown'}"]
+        st.caption(f"{markdown(images.names[row])} · {n_classes} classes predicted · mean confidence {confidence:.3f}")
+        lines = [f"**true class** {markdown(table.class_name(int(table.true[row])) or 'unknown')}"]
         for m, (digest, name) in enumerate(zip(table.models, table.model_names, strict=True)):
-            predicted = table.class_name(int(table.predicted[row, m]))
+            said = markdown(f"{name}: {table.class_name(int(table.predicted[row, m]))}")
             mark = _WRONG if table.errors[row, m] else _RIGHT if table.judged[row, m] else _NOT_ITS_CLASS
             mark = mark if table.labelled[row] else ""
-            lines.append(f"{session.square(digest)} {name}: {predicted} {table.confidence[row, m]:.2f}{mark}")
+            lines.append(f"{session.square(digest)} {said} {table.confidence[row, m]:.2f}{mark}")
         st.markdown("  \n".join(lines))
 
 
@@ -49,11 +51,11 @@ def selection_bar(images: ImageSet) -> None:
         st.button("Clear", key="gallery_clear", disabled=not state.picks, on_click=state.picks.clear)
 
 
-def gallery(page_state: PageState) -> None:
+def gallery(page_state: PageState, hint: str = "click a point, or drag a box around several") -> None:
     """The selected images, each with its true class, the predicted classes, and the button that removes it."""
     images, table, picks = page_state.images, page_state.table, session.state().picks
     if not picks:
-        st.caption("No image is selected: click a point, or drag a box around several.")
+        st.caption(f"No image is selected: {hint}.")
         return
     with st.container(key="gallery"), st.grid("auto", min_column_width=112, gap="small"):
         for image_id in picks:
@@ -63,6 +65,13 @@ def gallery(page_state: PageState) -> None:
                 st.button(
                     "Remove", key=f"gallery_remove_{image_id}", type="tertiary", on_click=picks.remove, args=(image_id,)
                 )
-                predicted = {table.class_name(int(number)) for number in table.predicted[row]}
                 true = table.class_name(int(table.true[row]))
-                st.caption(f"**{true or 'no label'}** · {' / '.join(sorted(filter(None, predicted)))}")
+                st.caption(f"**{markdown(true or 'no label')}**  \n{answers(table, row)}")
+
+
+def answers(table: Predictions, row: int) -> str:
+    """What each model predicts for the image in `row`: its mark before the class, models that agree in one line."""
+    by_class: dict[str, list[str]] = {}
+    for digest, number in zip(table.models, table.predicted[row], strict=True):
+        by_class.setdefault(table.class_name(int(number)) or "nothing", []).append(session.square(digest))
+    return "  \n".join(f"{''.join(squares)} {markdown(name)}" for name, squares in by_class.items())

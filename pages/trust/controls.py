@@ -7,7 +7,8 @@ from explainers.registry import METHODS
 from images.image_set import ImageSet
 from pages.shared import session
 from pages.shared.page_state import PageState
-from pages.shared.widgets import KEPT, choose_model, segments, select, several, what_is_it
+from pages.shared.session import kept
+from pages.shared.widgets import choose_model, segments, select, several, what_is_it
 from suggestion.targets import target_of
 
 _QUICK = ["grad-cam", "saliency", "input-x-gradient", "integrated-gradients", "guided-backprop", "occlusion"]
@@ -27,9 +28,7 @@ def choose_images(images: ImageSet) -> list[str]:
     if picks and segments("Images", [_FIRST, _SELECTED], "trust_source") == _SELECTED:
         return list(picks)
     most, words = len(images), "The first images of the set"
-    count = st.number_input(
-        "Number of images", 1, most, min(24, most), key="trust_count", width=160, help=words, **KEPT
-    )
+    count = st.number_input("Number of images", 1, most, min(24, most), width=160, help=words, **kept("trust_count"))
     return list(images.ids[:count])
 
 

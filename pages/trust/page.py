@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from common.escape import markdown
 from explainers.evaluation.cascades import CascadeRequest
 from explainers.evaluation.table import evaluate
 from explainers.evaluation.trust import FIGURES, USUAL
@@ -12,7 +13,7 @@ from explainers.registry import METHODS
 from images.image_set import ImageSet
 from jobs.queue import Job
 from pages.shared import cache, pick_navigation, session, session_jobs
-from pages.shared.job_progress import progress_line
+from pages.shared.job_progress import error_line, progress_line
 from pages.shared.page_state import PageState
 from pages.trust import view
 from pages.trust.controls import choose_images, choose_map, choose_methods
@@ -35,7 +36,7 @@ def metrics(page_state: PageState) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         image_ids = choose_images(page_state.images)
         words = "The largest change of a map under invisible noise: five more maps for each of the first images."
-        slow = st.checkbox("Max-sensitivity", key="trust_max_sensitivity", help=words, persist_state="session")
+        slow = st.checkbox("Max-sensitivity", help=words, **session.kept("trust_max_sensitivity"))
         suited = sum(METHODS[name].applies(card) is None for name in methods for card in page_state.cards)
         if st.button("Measure", type="primary", key="trust_measure", disabled=not suited):
             submit_table(page_state, methods, image_ids, FIGURES if slow else USUAL)
@@ -90,11 +91,13 @@ def randomisation_test(page_state: PageState) -> None:
     )
     request, pressed = choose_map(page_state)
     if isinstance(request, str):
-        st.info(request)
+        st.info(markdown(request))
         return
     strip = CascadeRequest(request)
+    if request.method.uses_target:
+        st.caption(f"The map explains **{markdown(request.output.title(request.card, request.target))}**.")
     if pressed:
-        session_jobs.retry([strip])
+        session_jobs.retry(CASCADE, [strip])
         session_jobs.submit(CASCADE, strip.title, page_state.images, [strip])
     busy = session_jobs.running(CASCADE, session_jobs.key_for(CASCADE, [strip])) is not None
     st.fragment(growing_strip, run_every=0.6 if busy else None)(strip, page_state.images, busy)
@@ -107,7 +110,7 @@ def growing_strip(strip: CascadeRequest, images: ImageSet, polled: bool) -> None
     if job is not None and job.key == session_jobs.key_for(CASCADE, [strip]):
         progress_line(job, "trust_cascade", polled, resume="press Randomise to continue")
     if failure := state.failures.get(strip.key):
-        st.error(failure, icon=":material/error:")
+        error_line(failure)
     view.stages(strip, images)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from common.escape import markdown
 from explainers.attribution import AttributionRequest
 from explainers.evaluation.cascades import CascadeRequest, likeness
 from explainers.evaluation.table import EXPOSING, LIFT, exposed
@@ -53,7 +54,7 @@ _LAST_COLUMNS = {
 def metrics_table(rows: pd.DataFrame) -> None:
     """The table, sortable by a click on a heading, without empty columns; beneath it, what was not measured."""
     on_masks = {
-        f"{name}:{kind}": (title.format(kind), form, meaning.format(kind))
+        f"{name}:{kind}": (title.format(kind), form, meaning.format(markdown(kind)))
         for kind in _mask_kinds(rows)
         for name, (title, form, meaning) in _MASK_COLUMNS.items()
     }
@@ -76,7 +77,8 @@ def metrics_table(rows: pd.DataFrame) -> None:
         with st.expander(f"Not measured ({len(not_measured)})"):
             for reason, group in not_measured.groupby("reason", sort=False):
                 unnamed = [title for title in group["method"].unique() if title not in str(reason)]
-                st.markdown(f"- {', '.join(unnamed)}: {reason}" if unnamed else f"- {reason}")
+                line = markdown(str(reason))
+                st.markdown(f"- {', '.join(unnamed)}: {line}" if unnamed else f"- {line}")
 
 
 def relied_on(rows: pd.DataFrame) -> None:
@@ -85,14 +87,14 @@ def relied_on(rows: pd.DataFrame) -> None:
         if not by_model:
             continue
         st.markdown(
-            f"**Which models rely on the {kind}?** The methods that put more than {EXPOSING:.0f} times as much "
-            f"relevance on the mask “{kind}” as a uniform map does:"
+            f"**Which models rely on the {markdown(kind)}?** The methods that put more than {EXPOSING:.0f} times as "
+            f"much relevance on the mask “{markdown(kind)}” as a uniform map does:"
         )
         measured = rows[rows[f"{LIFT}:{kind}"].notna()].groupby("model", sort=False).size()
         lines = []
         for model, names in by_model.items():
             titles = f" ({', '.join(METHODS[name].title for name in names)})" if names else ""
-            lines.append(f"**{model}**: {len(names)} of {measured[model]} methods{titles}")
+            lines.append(f"**{markdown(model)}**: {len(names)} of {measured[model]} methods{titles}")
         st.markdown("  \n".join(lines))
 
 
@@ -117,7 +119,7 @@ def stages(request: CascadeRequest, images: ImageSet) -> None:
                 words.append(f"ρ = {correlation:.2f}")
             if stage.reason:
                 words.append(stage.reason)
-            st.caption("  \n".join(words))
+            st.caption("  \n".join(map(markdown, words)))
 
 
 def _overlay(request: AttributionRequest, maps: np.ndarray | None, pixels: np.ndarray) -> np.ndarray:

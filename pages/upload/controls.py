@@ -17,7 +17,8 @@ from models.loaders import checkpoint, zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
 from pages.shared import cache, demo_sets, session
-from pages.shared.widgets import KEPT, segments, select
+from pages.shared.session import kept
+from pages.shared.widgets import segments, select
 
 _ALL = "Choose, or type part of the name"
 
@@ -131,7 +132,7 @@ def demo_images() -> Job | None:
 def uploaded_images() -> Job | None:
     """Files, a zip, or a folder, from the visitor's computer."""
     kinds = [suffix[1:] for suffix in (*SUFFIXES, *TABLE_SUFFIXES, ".zip")]
-    whole_folder = st.toggle("A whole folder", key="upload_whole_folder", **KEPT)
+    whole_folder = st.toggle("A whole folder", **kept("upload_whole_folder"))
     files = st.file_uploader(
         "A folder from your computer" if whole_folder else "Images, or one zip",
         kinds,

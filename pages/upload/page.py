@@ -10,7 +10,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job, State
 from models.loaders import LOADERS
 from pages.shared import cache, demo_sets, scoring_job, session, site_map
-from pages.shared.job_progress import wait_for
+from pages.shared.job_progress import error_line, wait_for
 from pages.upload import controls, view
 
 MODEL_TABS = {
@@ -69,7 +69,7 @@ def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Calla
             try:
                 started = draw()
             except (InputError, OSError) as error:  # a full disk is no one's mistake, and gets a line as well
-                st.error(str(error), icon=":material/error:")
+                error_line(str(error))
                 continue
         if started is not None:
             jobs[slot] = started

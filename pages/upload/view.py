@@ -1,15 +1,17 @@
 """What is in use: a card for each model, and what is known of the images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
 from pages.shared import cache, session
-from pages.shared.words import literal
 from suggestion.table import label_note, unknown_labels
 
 _N_THUMBNAILS = 10
@@ -27,8 +29,8 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(
-                    f"{session.square(card.digest)} **{card.name}** :green[:material/check_circle:] "
-                    f":small[{card.family} · {card.source}]",
+                    f"{session.square(card.digest)} **{markdown(card.name)}** :green[:material/check_circle:] "
+                    f":small[{markdown(card.family)} · {markdown(card.source)}]",
                     width="content",
                 )
                 if card.source != "demo":
@@ -39,7 +41,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                         on_click=state.models.remove,
                         args=(card.digest,),
                     )
-            st.caption("  \n".join([facts, *card.notes]))
+            st.caption("  \n".join([facts, *map(markdown, card.notes)]))
 
 
 def _first(images: ImageSet) -> np.ndarray:
@@ -53,13 +55,14 @@ def _first(images: ImageSet) -> np.ndarray:
 def image_set(images: ImageSet) -> None:
     """Counts, ten thumbnails spread over the set, and what came with it, was converted or skipped."""
     n_labelled = sum(label is not None for label in images.labels)
-    st.markdown(f"**{images.name}** · {len(images):,} images · {len(images.classes)} classes · {n_labelled:,} labelled")
+    counts = f"{len(images):,} images · {len(images.classes)} classes · {n_labelled:,} labelled"
+    st.markdown(f"**{markdown(images.name)}** · {counts}")
     spread = range(0, len(images), max(1, len(images) // _N_THUMBNAILS))
     with st.grid(5, min_column_width=64, gap="xsmall"):
         for index in spread[:_N_THUMBNAILS]:
             label = images.labels[index] or "no label"
             thumbnail, alt = cache.thumbnail(images.digest, index, 144), f"{images.names[index]}: {label}"
-            st.image(thumbnail, caption=label, width="stretch", alt=alt)
+            st.image(thumbnail, caption=markdown(label), width="stretch", alt=alt)
     n_masks = {kind: sum(kind in kinds for kinds in images.mask_ids) for kind in images.mask_kinds}
     notes = images.table["note"][images.table["note"] != ""].value_counts()
     facts = {
@@ -67,17 +70,39 @@ def image_set(images: ImageSet) -> None:
         "Further columns": images.metadata.columns,
         "Converted": [f"{count:,} {note}" for note, count in notes.items()],
     }
-    if lines := [f"{title}: {', '.join(items)}" for title, items in facts.items() if len(items)]:
+    if lines := [f"{title}: {markdown(', '.join(items))}" for title, items in facts.items() if len(items)]:
+        st.caption("  \n".join(lines))
+    if lines := about_labels(images):
         st.caption("  \n".join(lines))
     for remark in images.remarks:
-        st.caption(literal(remark))
-    cards = session.cards()
-    if note := label_note(cards, images.classes):
-        st.caption(note)
-    if images.classes and cards and (unknown := unknown_labels(cards, images.classes)):
-        shown = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
-        st.caption(f":orange[{len(unknown)} of {len(images.classes)} labels are no class of any model:] {shown}")
+        st.caption(markdown(remark))
+    if note := label_note(session.cards(), images.classes):
+        st.caption(markdown(note))
     if images.skipped:
         with st.expander(f":orange[{len(images.skipped)} skipped]"):
             rows = [(skipped.name, skipped.reason) for skipped in images.skipped]
             st.dataframe(pd.DataFrame(rows, columns=["file", "why"]), hide_index=True)
+
+
+def about_labels(images: ImageSet) -> list[str]:
+    """Which labels no model that is switched on has among its classes, and which of these the others have."""
+    state, on = session.state(), session.cards()
+    unknown = unknown_labels(on, images.classes) if on else []
+    if not unknown:
+        return []
+    number = "1 label is" if len(unknown) == 1 else f"{len(unknown):,} labels are"
+    words = f":orange[{number} no class of any model that is switched on (of {len(images.classes):,} labels):]"
+    lines = [f"{words} {markdown(_some(unknown))}"]
+    off = [cache.card(digest) for digest in state.models if digest in state.switched_off]
+    knowing = [card for card in off if set(unknown) - set(unknown_labels([card], images.classes))]
+    if knowing:
+        lost = set(unknown_labels([*on, *knowing], images.classes))
+        n_found = sum(label not in lost for label in unknown)
+        names = markdown(_some([card.name for card in knowing]))
+        lines.append(f"{n_found:,} of them are known to models that are switched off: {names}")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first five, in a line."""
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

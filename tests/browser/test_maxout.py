@@ -21,6 +21,8 @@ def page(open_window, address):
 
 
 def test_pictures_form_stop_and_go_on_and_lead_to_reason(page):
+    page.get_by_text("Takes 4,608 steps").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Start").click()
     page.wait_for_function(f"{PICTURES} == {N_PICTURES} && {CURVES} > 3", timeout=120_000)
     top = page.locator(".st-key-maxout_chart").bounding_box()["y"]
     detail = [frame.std() for frame in frames(page, "maxout_chart", 3)]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from plotly.colors import hex_to_rgb
 
-from figures.colours import MODEL_COLOURS, colour_table, model_colour
+from figures.colours import IMAGES, MODEL_COLOURS, NO_LABEL, NOT_ITS_CLASS, RIGHT, WRONG, colour_table, model_colour
 from figures.maps import changed_over, colour_map, crisp, data_uri, has_evidence, map_scale, over, shrink, tiled, to_png
 
 
@@ -20,8 +21,14 @@ def test_the_unsigned_scale_grows_ever_brighter():
     assert luminance[-1] > 200 > 30 > luminance[0]
 
 
-def test_no_two_of_the_first_eight_models_share_a_colour():
-    assert len({model_colour(i) for i in range(8)}) == len(MODEL_COLOURS) == 8
+def test_no_two_models_share_a_colour_nor_has_one_that_of_right_or_wrong():
+    colours = [model_colour(number) for number in range(30)]
+    assert colours[:8] == list(MODEL_COLOURS)
+    rgb = np.array(
+        [hex_to_rgb(colour) for colour in (*colours, RIGHT, WRONG, NOT_ITS_CLASS, NO_LABEL, IMAGES)], dtype=float
+    )
+    apart = np.linalg.norm(rgb[:, None] - rgb, axis=2)
+    assert apart[~np.eye(len(rgb), dtype=bool)].min() > 25
 
 
 def test_where_a_map_says_nothing_the_picture_shows_through():

@@ -1,9 +1,11 @@
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from jobs import queue as queue_module
 from jobs.queue import N_REMEMBERED, Job, JobQueue, State
 
 WAIT_S = 10
@@ -49,24 +51,69 @@ def test_a_job_waits_runs_and_ends_with_its_result(queue, gate):
     assert job.seconds > 0
 
 
-def test_time_left_follows_from_the_rate_so_far():
+@pytest.fixture
+def clock(monkeypatch):
+    """Goes on by as many seconds as it is told."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(queue_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def count(job, clock, *seconds: float, done: int = 0, total: int = 100) -> Job:
+    """Reports of one thing after another, each after so many seconds."""
+    job.report(done, total)
+    for number, pause in enumerate(seconds, done + 1):
+        clock.now += pause
+        job.report(number, total)
+    return job
+
+
+def test_time_left_follows_from_the_rate_so_far(clock):
     job = Job("count", lambda job: None)
     assert (job.seconds, job.rate, job.seconds_left, job.fraction) == (0, 0, None, 0)
-    job.started = time.monotonic() - 10
-    job.report(0, 100)
-    assert job.seconds_left is None
-    job.report(20, 100)
-    assert job.rate == pytest.approx(2, rel=0.01)
-    assert job.seconds_left == pytest.approx(40, rel=0.01)
+    count(job, clock, *[0.5] * 20)
+    assert job.rate == pytest.approx(2)
+    assert job.seconds_left == pytest.approx(40)
 
 
-def test_what_an_earlier_run_finished_counts_as_done_but_not_as_speed():
-    job = Job("count", lambda job: None)
-    job.started = time.monotonic() - 10
-    job.report(80, 100)
-    job.report(90, 100)
+def test_what_an_earlier_run_finished_counts_as_done_but_not_as_speed(clock):
+    job = count(Job("count", lambda job: None), clock, *[1] * 10, done=80)
     assert job.fraction == 0.9
-    assert job.seconds_left == pytest.approx(10, rel=0.01)
+    assert job.seconds_left == pytest.approx(10)
+
+
+def test_what_came_before_counting_is_no_part_of_the_speed(clock):
+    job = Job("count", lambda job: None, started=clock.now)
+    clock.now += 1000
+    count(job, clock, *[1] * 10)
+    assert job.seconds_left == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    "seconds", [[0.1] * 10 + [5] * 4, [30] * 4 + [0.2] * 6, [0.1] * 5], ids=["slower", "faster", "new"]
+)
+def test_no_end_is_foretold_while_the_speed_changes_or_is_not_known_yet(clock, seconds):
+    assert count(Job("count", lambda job: None), clock, *seconds).seconds_left is None
+
+
+def test_a_job_that_stands_still_foretells_no_end(clock):
+    job = count(Job("count", lambda job: None), clock, *[1] * 10)
+    clock.now += 60
+    assert job.seconds_left is None
+
+
+def test_another_total_begins_the_count_anew(clock):
+    job = count(Job("count", lambda job: None), clock, *[0.01] * 99)
+    count(job, clock, *[2] * 10, done=0, total=1000)
+    assert job.rate == pytest.approx(0.5)
+    assert job.seconds_left == pytest.approx(1980)
+
+
+def test_thousands_of_reports_keep_the_speed_and_little_memory(clock):
+    job = count(Job("count", lambda job: None), clock, *[0.01] * 5000, total=10_000)
+    assert job.rate == pytest.approx(100, rel=0.05)
+    assert job.seconds_left == pytest.approx(50, rel=0.1)
+    assert len(job._counts) < 1000
 
 
 def test_the_clock_stops_when_a_job_ends(queue):
@@ -85,6 +132,16 @@ def test_a_running_job_is_cancelled_at_its_next_report(queue, gate):
     gate.open.set()
     assert job.wait(WAIT_S)
     assert (job.state, job.done, job.result, job.error) == (State.CANCELLED, 1, None, "")
+
+
+def test_only_what_somebody_stopped_is_stopped(queue, gate):
+    stopped, cancelled = queue.submit(Job("count", gate, parts=frozenset("ab"))), Job("count", gate)
+    stopped.stop()
+    cancelled.cancel()
+    assert (stopped.stopped, stopped.cancelling) == (True, True)
+    assert (cancelled.stopped, cancelled.cancelling) == (False, True)
+    assert queue.last_at(frozenset("bc")) is stopped
+    assert queue.last_at(frozenset("c")) is None
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_never_runs(queue, gate):

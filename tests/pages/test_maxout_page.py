@@ -1,4 +1,4 @@
-"""The MaxOut page without a browser: it starts by itself, stops, goes on, and leads to Reason."""
+"""The MaxOut page without a browser: it says what it takes, starts on a press, goes on, and leads to Reason."""
 
 import io
 import zipfile
@@ -29,10 +29,24 @@ def page(app):
         box.uncheck()
     app.switch_page(PAGE).run()
     finish(app)
+    app.button(key="maxout_start").click().run()
+    finish(app)
     return app
 
 
-def test_it_starts_by_itself_with_every_class_of_every_model(page):
+def test_it_says_what_it_takes_and_starts_nothing_by_itself(app):
+    app.switch_page(PAGE).run()
+    finish(app)
+    app.run()
+    assert "MaxOut" not in " ".join(job.title for job in cache.jobs().jobs)
+    assert "Takes 6,144 steps: 24 targets × 256." in words(app)
+    assert drawn(app).count("not begun yet") == 24
+    app.multiselect(key="maxout_classes").set_value(["portrait"]).run()
+    app.number_input(key="maxout_setting_maxout_iterations").set_value(3).run()
+    assert "Takes 12 steps: 4 targets × 3." in words(app)
+
+
+def test_it_starts_on_a_press_with_every_class_of_every_model(page):
     said = drawn(page)
     for part in ("portrait", "abstract", "vgg", "shortcut", "logit", "step 4", "images up to", "most", "least"):
         assert part in said
@@ -140,6 +154,7 @@ def test_a_target_that_fails_gets_its_reason_and_the_others_stay(app, monkeypatc
     for box in app.sidebar.checkbox[1:3]:
         box.uncheck()
     app.switch_page(PAGE).run()
+    app.button(key="maxout_start").click().run()
     finish(app)
     assert "vgg is out of order" in drawn(app)
     assert "step 2" in drawn(app)

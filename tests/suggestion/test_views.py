@@ -15,7 +15,9 @@ from suggestion.views import (
     n_predicted_classes,
     scatter,
     where_they_differ,
+    without_shared_classes,
 )
+from tests.makers import tiny_loaded
 from tests.suggestion.makers import table
 
 #: Six images × three models: agreed, one alone, all different, agreed but wrong, unlabelled, agreed.
@@ -122,3 +124,30 @@ def test_every_value_falls_into_the_bin_between_its_edges():
 def test_a_histogram_of_equal_values_has_one_full_bin():
     _, bins = histogram(np.full(7, 3.0))
     assert len(set(bins.tolist())) == 1
+
+
+def with_classes(store, *lists: str):
+    """Models whose classes are the letters."""
+    return [
+        store.add(tiny_loaded(n_classes=len(letters), seed=seed, name=f"m{seed}", class_names=tuple(letters)))
+        for seed, letters in enumerate(lists)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        (("ab",), ""),
+        (("ab", "bc"), ""),
+        (("ab", "bc", "bd"), ""),
+        (("ab", "cd"), "No two of these models have a class in common"),
+        (("ab", "cd", "ef"), "No two of these models have a class in common"),
+        (("ab", "bc", "cd"), "No class is known to all of these models"),
+        (("ab", "ab", "xy"), "disagree on every image: m0, m1 | m2."),
+        (("ab", "xy", "bc", "yz", "q"), "disagree on every image: m0, m2 | m1, m3 | m4."),
+    ],
+)
+def test_what_is_said_of_models_with_different_classes_holds_for_each_of_them(model_store, lists, words):
+    found = without_shared_classes(with_classes(model_store, *lists))
+    assert words in found
+    assert bool(words) == bool(found)

@@ -9,8 +9,17 @@ const TEXT_COLOUR = /"#010203"/g
 const AXIS = /^[xy]axis\d*$/
 
 const STYLE = `
-.parallax-chart { position: relative; width: 100%; height: 100%; background: var(--st-background-color); }
-.parallax-chart-plot { width: 100%; height: 100%; border-radius: var(--st-base-radius); }
+.parallax-chart {
+  position: relative; width: 100%; height: 100%; display: flex; flex-direction: column;
+  background: var(--st-background-color);
+}
+.parallax-chart-title {
+  flex: none; height: 28px; line-height: 28px; font-weight: 600; color: var(--st-text-color);
+  overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+}
+.parallax-chart-title:empty { display: none; }
+.parallax-chart-title:not(:empty) ~ .parallax-chart-reset { top: 28px; }
+.parallax-chart-plot { flex: 1; width: 100%; min-height: 0; border-radius: var(--st-base-radius); }
 .parallax-chart-plot:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
 .parallax-chart-reset {
   position: absolute; top: 0; left: 0; z-index: 1; padding: 1px 8px; cursor: pointer; line-height: 1.5;
@@ -50,13 +59,14 @@ class Chart {
     }
     this.place = place
     this.box = element("div", "parallax-chart")
+    this.title = element("div", "parallax-chart-title")
     this.plot = element("div", "parallax-chart-plot", { role: "img", tabindex: "0" })
     this.button = element("button", "parallax-chart-reset", { type: "button" })
     this.button.onclick = () => this.reset()
     this.plot.onkeydown = (event) => this.press(event)
     this.plot.addEventListener("pointerdown", () => this.hold(["pointerup", "pointercancel"]))
     this.plot.addEventListener("wheel", () => this.hold([], 200), { capture: true, passive: true })
-    this.box.append(this.plot, this.button)
+    this.box.append(this.title, this.plot, this.button)
     place.append(this.box)
     this.resizing = new ResizeObserver(() => this.drawn && this.box.clientWidth && Plotly.Plots.resize(this.plot))
     this.resizing.observe(this.box)
@@ -78,13 +88,13 @@ class Chart {
     this.busy = true
     try {
       while (!this.removed && this.wanted() !== this.drawn) {
-        const [wanted, { figure, revision }] = [this.wanted(), this.data]
+        const [wanted, { figure, revision, title }] = [this.wanted(), this.data]
         const { data, layout } = await this.fetch(figure)
         layout.uirevision = `of ${revision}` // an empty one would keep nothing
         layout.selectionrevision = figure // a selection is of the points of one figure
         if (this.drawn) await load(layout.images) // until then the old pictures stay
         await this.released()
-        if (wanted === this.wanted()) await this.show(data, layout)
+        if (wanted === this.wanted()) await this.show(data, layout, title)
         if (wanted === this.wanted()) [this.drawn, this.shown] = [wanted, figure]
       }
     } finally {
@@ -100,7 +110,8 @@ class Chart {
   // Stands for all that a drawing depends on.
   wanted() {
     this.theme = themeOf(this.box)
-    return JSON.stringify([this.data.figure, this.data.revision, this.theme, this.data.toolbar, this.data.wheel])
+    const { figure, title, revision, toolbar, wheel } = this.data
+    return JSON.stringify([figure, title, revision, this.theme, toolbar, wheel])
   }
 
   async fetch(address) {
@@ -112,8 +123,10 @@ class Chart {
     return JSON.parse(this.json.replaceAll(TEXT_COLOUR, JSON.stringify(this.theme.text)))
   }
 
-  async show(data, layout) {
+  // The title changes with the figure that it names, and not before.
+  async show(data, layout, title) {
     if (this.removed) return
+    this.title.textContent = this.title.title = title
     layout.template = templateOf(this.theme)
     layout.autosize = layout.width === undefined
     const axes = Object.entries(layout).filter(([name]) => AXIS.test(name))

@@ -18,6 +18,9 @@ from pages.shared.chart import assets
 
 _DEFAULT_HEIGHT_PX = 450
 
+#: Height of a title, as in `chart.js`.
+_TITLE_PX = 28
+
 _component = st.components.v2.component(
     "parallax_chart",
     js=f"""
@@ -61,6 +64,7 @@ def chart(
     on_click: Callable[[ChartPoint], None] | None = None,
     on_select: Callable[[list[ChartPoint]], None] | None = None,
     on_hover: Literal["rerun"] | None = None,
+    title: str = "",
     revision: str = "",
     reset: str = "",
     toolbar: bool = True,
@@ -77,6 +81,7 @@ def chart(
         on_click: gets the point that was clicked, before the run.
         on_select: gets the points in a box or a lasso, before the run.
         on_hover: "rerun" to run whenever another point comes under the mouse; else nothing is returned.
+        title: what the figure is of, above it; it changes together with the figure.
         revision: figures of one revision keep what a person has zoomed to.
         reset: the words on a button that takes the zoom back, as a double click does; none without words.
         toolbar: whether plotly's buttons show while the mouse is over the chart, or that for full screen only.
@@ -95,10 +100,11 @@ def chart(
     address = content.STORE.put(shown.json, "json")
     result = _component(
         key=key,
-        height=shown.height_px,
+        height=shown.height_px + (_TITLE_PX if title else 0),
         data={
             "figure": address,
             "alt": alt,
+            "title": title,
             "revision": revision,
             "reset": reset,
             "toolbar": toolbar,
