@@ -29,6 +29,9 @@ _IMAGE = {
     "interpolation": "interpolation",
 }
 
+#: Creation arguments that say how to read the file.
+READING = ("prefix", "bands", "head_activation")
+
 
 def load(
     path: str,
@@ -55,7 +58,7 @@ def load(
     if bands is not None:
         given.pop("in_chans", None)
     entries = read_weights(Path(path))
-    plain = zoo.skeleton(architecture, given)
+    plain, _ = zoo.skeleton(architecture, given)
     taken = adopt_head(subset(entries, plain.state_dict(), prefix), plain, bool(prefix))
     weights, image, given, band_notes = _bands(taken.weights, plain, bands, image, given)
     n_guessed = guess_classes(weights)
@@ -79,8 +82,7 @@ def load(
         *_assumed(image, given, zoo.default_of(architecture, module)),
         *([IMAGENET_ASSUMED] if names and not class_names else ()),
     ]  # fmt: skip
-    read_as = {"prefix": prefix, "bands": bands, "head_activation": activation}
-    given |= {key: read_as[key] for key in read_as if create and key in create}
+    given |= {key: create[key] for key in READING if create and key in create}
     arguments = {"path": path, "architecture": architecture, "create": given, "class_names": class_names}
     return Loaded(
         name=name or stem_of(Path(path).name),
@@ -157,6 +159,8 @@ def _assumed(image: dict[str, Any], create: dict[str, Any], default: str) -> tup
 def read_config(text: str) -> dict[str, Any]:
     """What `load` needs, out of a model's `config.json`: `{"architecture": "timm/…", "create": {…}}`.
 
+    Where it names the file of its weights, that is there too, as `file`.
+
     Reads timm's own files on the Hugging Face hub (`pretrained_cfg`, `model_args`) and plain ones
     (`create_model_kwargs`, `input_size`, `mean`, `std`). Raises `InputError` for anything else.
     """
@@ -183,6 +187,8 @@ def read_config(text: str) -> dict[str, Any]:
         create.setdefault("pretrained_cfg_overlay", overlay)
     elif overlay:
         fields["preprocessing"] = _as_fields(overlay)
+    if isinstance(config.get("file"), str):
+        fields["file"] = config["file"]
     names = config.get("label_names") or config.get("class_names")
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         fields["class_names"] = names
@@ -219,6 +225,7 @@ def read(text: str, class_names: str | None) -> list[Loaded]:
     else:
         config = {"architecture": architecture, "create": {}}
     path = Path(file).expanduser().resolve()
+    config.pop("file", None)
     config["create"] = {**config["create"], **create}
     if class_names is not None:
         config.pop("class_names", None)

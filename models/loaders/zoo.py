@@ -156,13 +156,13 @@ def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[n
     )
 
 
-def skeleton(architecture: str, create: dict[str, Any]) -> nn.Module:
-    """The module with shapes and no content where that can be made (torch's meta device), for some 30 ms."""
+def skeleton(architecture: str, create: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
+    """What `build` gives, with shapes and no content where that can be made (torch's meta device), for some 30 ms."""
     try:
         with torch.device("meta"):
-            return build(architecture, create)[0]
+            return build(architecture, create)
     except InputError:  # a few families compute with numbers while they are made, or the arguments are wrong
-        return build(architecture, create)[0]
+        return build(architecture, create)
 
 
 def stem(module: nn.Module) -> tuple[str, nn.Conv2d] | None:

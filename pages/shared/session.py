@@ -6,6 +6,7 @@ or a link opens the same, also after a restart. Every session writes a file of i
 """
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,8 @@ class SessionState:
     - `jobs`: by name; `failures`: by the key of their request; `halted`: see `session_jobs.halted`
     - `settings`: what the widgets of all pages are set to, by their keys
     - `view`: the name of this session's file; `saved`: what is in it; `warnings` are shown on every page
-    - `n_uploads`: part of the uploaders' keys, so that they are empty after each upload
+    - `uploads`: number of uploads of models and of images, part of their forms' keys: a form is empty after each
+    - `not_added`: what is wrong with the files of the last upload that were not added, by their names
     - `maxout_target`: what MaxOut is to show next, as model, layer, unit
     - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
     - `units`: layer and unit clicked last on the Layers page; `in_step`: layers of the models that move in step there
@@ -52,7 +54,8 @@ class SessionState:
     jobs: dict[str, Job] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     clicked: tuple[Any, ...] | None = None
-    n_uploads: int = 0
+    uploads: Counter[str] = field(default_factory=Counter)
+    not_added: dict[str, str] = field(default_factory=dict)
     maxout_target: tuple[str, str, int] | None = None
     reason_units: dict[str, list[tuple[str, int, tuple[int, int] | None]]] = field(default_factory=dict)
     units: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -75,10 +78,13 @@ class SessionState:
         """All picks, the one on show first."""
         return self.picks[self.position :] + self.picks[: self.position]
 
-    def add_model(self, digest: str) -> None:
-        """Add a model, or switch it on if it is there already."""
+    def add_model(self, digest: str, replaces: str = "") -> None:
+        """Add a model, or switch it on if it is there already; one that replaces another takes its place and colour."""
         self.switched_off.discard(digest)
-        if digest not in self.models:
+        if replaces in self.models and replaces != digest:
+            self.models = [digest if one == replaces else one for one in self.models if one != digest]
+            self.colours.setdefault(digest, self.colours.pop(replaces, len(self.colours)))
+        elif digest not in self.models:
             self.models.append(digest)
 
     def use_images(self, digest: str) -> None:

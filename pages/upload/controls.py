@@ -1,10 +1,8 @@
 """The tabs in which models and images are added: each draws its widgets, and returns the job that it starts."""
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
-from streamlit.typing import UploadedFile
 
 from common.errors import InputError
 from common.settings import settings
@@ -12,15 +10,15 @@ from images import intake
 from images.formats import SUFFIXES, TABLE_SUFFIXES
 from images.image_set import ImageSet
 from jobs.queue import Job
-from models import loaders
-from models.loaders import checkpoint, zoo
+from models.loaders import zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
 from pages.shared import cache, demo_sets, session
 from pages.shared.session import kept
 from pages.shared.widgets import segments, select
-
-_ALL = "Choose, or type part of the name"
+from pages.upload import checkpoints
+from pages.upload.added import Added
+from pages.upload.checkpoints import CHOOSE
 
 _LAYOUT = (
     "Labels: class folders, or a CSV with the columns file and label. Masks of what maps should lie on (see Trust): a "
@@ -56,67 +54,24 @@ def recent_model() -> None:
 
 def zoo_model() -> Job | None:
     """Any architecture of timm or torchvision."""
-    architecture = select("Architecture", zoo.architectures(), "upload_zoo", index=None, placeholder=_ALL)
+    architecture = select("Architecture", zoo.architectures(), "upload_zoo", index=None, placeholder=CHOOSE)
     weights = segments("Weights", ["pretrained", "random"], "upload_zoo_weights")
     text = st.text_input("Creation arguments", key="upload_zoo_create", placeholder="num_classes=10, drop_rate=0.1")
     if not st.button("Add model", key="upload_zoo_add", disabled=architecture is None):
         return None
     create = parse_arguments(text)
+    head = create.pop("head", None)
 
-    def load(_job: Job) -> list[str]:
-        return [cache.model_store().add(zoo.load(str(architecture), weights == "pretrained", create)).digest]
+    def load(_job: Job) -> Added:
+        loaded = zoo.load(str(architecture), weights == "pretrained", create)
+        loaded = loaded if head is None else loaded.with_head(str(head))
+        return Added((cache.model_store().add(loaded).digest,))
 
     return cache.jobs().submit(Job(f"Loading {architecture}", load), "interactive")
 
 
-def model_files() -> Job | None:
-    """Models from files; weights alone need a named architecture."""
-    files = st.file_uploader(
-        "Checkpoints, and a config.json if there is one",
-        [suffix[1:] for suffix in loaders.SUFFIXES] + ["json"],
-        accept_multiple_files=True,
-        key=f"upload_weights_{session.state().n_uploads}",
-    )
-    words = "Not needed if config.json names it."
-    architecture = select(
-        "Architecture", zoo.architectures(), "upload_architecture", index=None, placeholder=_ALL, help=words
-    )
-    text = st.text_input("Creation arguments", key="upload_create", placeholder="pad_type=same, num_classes=10")
-    names = st.file_uploader(
-        "Class names (one per line, or JSON)", ["txt", "json"], key=f"upload_names_{session.state().n_uploads}"
-    )
-    changes = _preprocessing()
-    weights = [file for file in files if not file.name.endswith(".json")]
-    if not st.button("Add models", key="upload_weights_add", disabled=not weights):
-        return None
-    configs = [checkpoint.read_config(_text(file)) for file in files if file.name.endswith(".json")]
-    config = configs[0] if configs else {}
-    chosen = architecture or config.get("architecture")
-    if chosen is None and any(loaders.for_file(file.name).holds_weights_only for file in weights):
-        raise InputError("an architecture for the weights", "none", "Choose one, or upload the model's config.json.")
-    create = {**config.get("create", {}), **parse_arguments(text)}
-    name_text = _text(names) if names else None
-    kept = [(loaders.keep(file, file.name, settings().data_folder / "weights"), file.name) for file in weights]
-
-    def load(job: Job) -> list[str]:
-        digests = []
-        for done, (path, name) in enumerate(kept):
-            job.report(done, len(kept))
-            loader = loaders.for_file(name)
-            arguments: dict[str, Any] = {"preprocessing": changes, "name": name.rpartition(".")[0]}
-            if loader.holds_weights_only:
-                arguments |= {"architecture": chosen, "create": create}
-            loaded = loader.load(path=str(path), **arguments)
-            if name_text is not None:
-                loaded = loaded.with_class_names(name_text)
-            digests.append(cache.model_store().add(loaded).digest)
-        return digests
-
-    return cache.jobs().submit(Job(f"Loading {len(kept)} models", load, unit="models"), "interactive")
-
-
 #: What draws each tab that loaders name.
-MODEL_TABS = {"Demo models": demo_models, "Zoo": zoo_model, FILE_TAB: model_files}
+MODEL_TABS = {"Demo models": demo_models, "Zoo": zoo_model, FILE_TAB: checkpoints.model_files}
 
 
 def demo_images() -> Job | None:
@@ -137,7 +92,7 @@ def uploaded_images() -> Job | None:
         "A folder from your computer" if whole_folder else "Images, or one zip",
         kinds,
         accept_multiple_files="directory" if whole_folder else True,
-        key=f"upload_files_{session.state().n_uploads}_{whole_folder}",
+        key=f"upload_files_{session.state().uploads['images']}_{whole_folder}",
         help=_LAYOUT,
     )
     if not st.button("Use these images", key="upload_files_add", disabled=not files):
@@ -166,31 +121,3 @@ def server_folder() -> Job | None:
         return intake.from_folder(Path(folder.strip()), data, job.report)
 
     return cache.jobs().submit(Job(f"Reading {folder}", read, unit="images"), "interactive")
-
-
-def _text(file: UploadedFile) -> str:
-    """The content of a text file."""
-    try:
-        return file.getvalue().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("a text file", f"{file.name}, which is not text", "Save it as UTF-8.") from error
-
-
-def _preprocessing() -> dict[str, Any]:
-    """What differs from the architecture's default preprocessing; empty fields keep it."""
-    with st.expander("Preprocessing, where it differs from the architecture's default"):
-        mean = st.text_input("Mean per channel, 0 to 1", key="upload_mean", placeholder="0.485, 0.456, 0.406")
-        std = st.text_input("Standard deviation per channel", key="upload_std", placeholder="0.229, 0.224, 0.225")
-        size = st.number_input("Input side in pixels", 8, 2048, None, key="upload_size")
-        resize = st.number_input("Shorter side resized to, in pixels", 8, 4096, None, key="upload_resize")
-    changes: dict[str, Any] = {}
-    for key, text in (("mean", mean), ("std", std)):
-        if text.strip():
-            try:
-                changes[key] = [float(part) for part in text.split(",")]
-            except ValueError as error:
-                raise InputError(f"numbers for {key}", repr(text), "Write 0.5, 0.5, 0.5.") from error
-    for key, side in (("input_size", size), ("resize", resize or size)):
-        if side:
-            changes[key] = [int(side), int(side)]
-    return changes

@@ -12,6 +12,7 @@ from models.loaders import LOADERS
 from pages.shared import cache, demo_sets, scoring_job, session, site_map
 from pages.shared.job_progress import error_line, wait_for
 from pages.upload import controls, view
+from pages.upload.added import Added
 
 MODEL_TABS = {
     **{loader.tab: controls.MODEL_TABS[loader.tab] for loader in LOADERS.values()},
@@ -46,6 +47,8 @@ def page() -> None:
         with st.container(gap="small"):
             for card in session.cards():
                 view.model_card(card, images)
+        for name, why in state.not_added.items():
+            error_line(f"{name}: {why}")
         add_from("models", MODEL_TABS, use_models)
     with right:
         st.subheader("Images")
@@ -73,15 +76,21 @@ def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Calla
                 continue
         if started is not None:
             jobs[slot] = started
+            session.state().not_added = {}
             st.rerun()
 
 
-def use_models(digests: list[str]) -> None:
-    """Add the models; with other images than its own, the demo's models are switched off."""
+def use_models(added: Added) -> None:
+    """Add the models; with other images than its own, the demo's models are switched off.
+
+    The form of uploaded files is empty then, unless some of them failed: they can be corrected there.
+    """
     state = session.state()
-    state.n_uploads += 1
-    for digest in digests:
-        state.add_model(digest)
+    state.not_added = added.failures
+    if added.uploaded and not added.failures:
+        state.uploads["models"] += 1
+    for digest in added.digests:
+        state.add_model(digest, added.replaces)
     if state.images != cache.demo_images().digest:
         switch_demo_models_off()
 
@@ -89,7 +98,7 @@ def use_models(digests: list[str]) -> None:
 def use_images(images: ImageSet | demo_sets.Added) -> None:
     """Switch to the images; the demo's models are switched off if there are models of the user's own."""
     state = session.state()
-    state.n_uploads += 1
+    state.uploads["images"] += 1
     if isinstance(images, demo_sets.Added):
         demo_sets.use(images)
         return

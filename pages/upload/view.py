@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from common.errors import InputError
 from common.escape import markdown
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
+from models.loaders import LOADERS
 from pages.shared import cache, session
+from pages.upload.preprocessing import edit, first_image, rgb
 from suggestion.table import label_note, unknown_labels
 
 _N_THUMBNAILS = 10
@@ -20,12 +20,13 @@ _N_THUMBNAILS = 10
 def model_card(card: ModelCard, images: ImageSet) -> None:
     """An image as the model sees it; source, input size, classes, parameters, notes; and the way to remove it."""
     state = session.state()
-    crop = card.preprocessing.crop(_first(images))
+    pixels = first_image(images)
+    crop = card.preprocessing.crop(pixels)
     height, width = card.input_size
-    rgb = crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
+    built_in = LOADERS[card.recipe.loader].built_in
     facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.image(to_webp(rgb), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
+        st.image(to_webp(rgb(crop)), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
         with st.container(gap="xxsmall"):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(
@@ -33,23 +34,19 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                     f":small[{markdown(card.family)} · {markdown(card.source)}]",
                     width="content",
                 )
-                if card.source != "demo":
-                    st.button(
-                        "Remove",
-                        key=f"upload_remove_{card.digest}",
-                        type="tertiary",
-                        on_click=state.models.remove,
-                        args=(card.digest,),
-                    )
-            st.caption("  \n".join([facts, *map(markdown, card.notes)]))
-
-
-def _first(images: ImageSet) -> np.ndarray:
-    """An image to show a model's preprocessing by; plain grey where it cannot be read."""
-    try:
-        return cache.image(images.digest, images.ids[0], 512)
-    except InputError:
-        return np.full((512, 512, 3), 128, dtype=np.uint8)
+                with st.container(horizontal=True, width="content"):
+                    if not built_in and st.button("Preprocessing", key=f"upload_change_{card.digest}", type="tertiary"):
+                        edit(card, pixels)
+                    if card.source != "demo":
+                        st.button(
+                            "Remove",
+                            key=f"upload_remove_{card.digest}",
+                            type="tertiary",
+                            on_click=state.models.remove,
+                            args=(card.digest,),
+                        )
+            prepared = () if built_in else (card.preprocessing.describe(),)
+            st.caption("  \n".join([facts, *map(markdown, (*prepared, *card.notes))]))
 
 
 def image_set(images: ImageSet) -> None:
