@@ -134,7 +134,7 @@ def _meant(
     surely = {image for image, _, whole in found if whole}
     unknown += [image for image, _, whole in found if not whole and image in surely]  # meant for a file elsewhere
     unused = [f"{len(table.faults):,} that cannot be read, {_some(table.faults)}"] if table.faults else []
-    unused += [f"{len(unknown):,} that name no image here, such as {_some(unknown, 1)}"] if unknown else []
+    unused += [f"{len(unknown):,} with no image here, such as {_some(unknown, 1)}"] if unknown else []
     unused += [f"{len(unclear):,} that may mean several images, such as {_some(unclear, 1)}"] if unclear else []
     return [(image, facts) for image, facts, whole in found if whole or image not in surely], unused
 

@@ -92,7 +92,7 @@ def test_rows_that_are_not_used_are_counted_and_named(tmp_path, data_folder):
     remark = images.remarks[0]
     assert remark.startswith("labels.csv: 1 of 6 rows used.")
     assert "1 that cannot be read, line 4 has 3 cells for 2 columns" in remark
-    assert "3 that name no image here, such as gone.png" in remark
+    assert "3 with no image here, such as gone.png" in remark
     assert "1 that may mean several images, such as 1.png (cat/1.png or dog/1.png)" in remark
 
 
