@@ -128,14 +128,15 @@ def _to_rgb(image: Image.Image, name: str, source: Path | bytes) -> Decoded:
     n_frames = getattr(image, "n_frames", 1)
     if n_frames > 1:
         notes.append(f"first of {n_frames} frames")
-        image.seek(0)
+        if image.format != "HEIF":  # which opens at its primary image
+            image.seek(0)
     extras = image.tag_v2.get(EXTRASAMPLES, ()) if isinstance(image, TiffImageFile) else ()
     notes += _left_out([int(kind) for kind in extras])
     deep = isinstance(image, PngImageFile) and any("16" in str(tile.args) for tile in image.tile)
     image.load()
     image = _upright(image, notes)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        notes.append("from 16 bits" if image.mode != "F" else "from mode F")
+        notes.append("from 16 bits")
         image = _from_16_bits(image, name)
     elif image.mode not in ("RGB", "RGBA", "LAB"):
         titles = {"L": "greyscale", "LA": "greyscale", "1": "black and white", "P": "a palette"}
@@ -213,9 +214,10 @@ def _is_turned(image: Image.Image) -> bool:
 
 def _from_16_bits(image: Image.Image, name: str) -> Image.Image:
     """Greys of 16 bits as 8; in PNG, the one that stands for transparency becomes so."""
+    if image.mode == "F":
+        raise InputError("an image of 8 or 16 bits", f"{name} with floats", "Save it as 16 bits, or as TIFF.")
     values = np.asarray(image)
-    top = 1 if image.mode == "F" else 65535
-    eight = Image.fromarray(to_8_bits(values, 0, top, name))
+    eight = Image.fromarray(to_8_bits(values, 0, 65535, name))
     eight.info = {key: value for key, value in image.info.items() if key != "transparency"}
     if isinstance(clear := image.info.get("transparency"), int):
         eight.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))

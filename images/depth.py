@@ -109,7 +109,8 @@ def read_samples(
         check_size(page.imagewidth, page.imagelength)
         n_colours, mode = _COLOURS.get(photometric, (0, ""))
         unknown = len([kind for kind in extras if kind not in (_ASSOCIATED, _UNASSOCIATED)])
-        if page.samplesperpixel != n_colours + len(extras) or not mode or unknown > (mode == "RGB"):
+        numbers = page.dtype is not None and page.dtype.kind in "uif"
+        if page.samplesperpixel != n_colours + len(extras) or not mode or not numbers or unknown > (mode == "RGB"):
             title = getattr(page.photometric, "name", page.photometric)
             received = f"{name} with {page.samplesperpixel} channels of {bits} bits ({title})"
             raise InputError("an image in grey, RGB, CMYK or Lab", received, "Export what matters of it as RGB.")

@@ -79,8 +79,13 @@ def annotate(
         said = [f"{len(meant):,} of {table.n_rows:,} rows used", *table.notes]
         remarks.append(f"{table.name}: {', '.join(said)}." + "".join(f" Not used: {line}." for line in unused))
     folders: dict[str, dict[str, str]] = {}
-    for name, label in zip(every, folder_labels(every, n_outer), strict=True):
-        if label is not None:
+    class_folders = _class_folders(every, n_outer)
+    around = sorted(
+        {folder[-2] for folder in class_folders if len(folder) > 1 and folder[-2].lower() not in _NO_CLASSES}
+    )
+    for name, folder in zip(every, class_folders, strict=True):
+        if folder:
+            label = class_label(folder[-1])
             folders.setdefault(copies.get(name, name), {})[label.casefold()] = label
     torn, n_from = {}, {"tables": 0, "folders": 0}
     differ = []
@@ -95,6 +100,8 @@ def annotate(
             torn[name] = " or ".join(labels.values())
         else:
             n_from[source] += len(labels)
+    if len(around) > 1 and n_from["folders"]:
+        remarks.append(f"Classes are the innermost folders, not those around them ({_some(around)}).")
     if tables:
         n_none = len(names) - sum(n_from.values())
         counts = [f"{n_from['tables']:,} from tables", f"{n_from['folders']:,} from folders", f"{n_none:,} without"]
@@ -150,6 +157,11 @@ def folder_labels(names: Sequence[str], n_outer: int = 0) -> list[str | None]:
     `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too. One class folder around all images counts, but not one that
     only says how they are kept (`images`, `train`).
     """
+    return [class_label(folder[-1]) if folder else None for folder in _class_folders(names, n_outer)]
+
+
+def _class_folders(names: Sequence[str], n_outer: int) -> list[tuple[str, ...]]:
+    """The folders of each image down to the one that is its class; empty where none is."""
     folders = [tuple(name.split("/")[n_outer:-1]) for name in names]
     around = None
     while any(folders):
@@ -161,4 +173,4 @@ def folder_labels(names: Sequence[str], n_outer: int = 0) -> list[str | None]:
         folders = [folder[:-1] for folder in folders]
     if not any(folders) and around is not None:
         folders = [(around,)] * len(folders)
-    return [class_label(folder[-1]) if folder else None for folder in folders]
+    return folders

@@ -78,6 +78,8 @@ def read_table(content: bytes, name: str, is_file: Callable[[str], bool]) -> Tab
         notes.append("it has no header")
     file = _file_column(header if has_header else [""] * width, rows, is_file, name)
     label = _label_column(header, file) if has_header else _only_other_column(rows, file, width, name)
+    if label is not None and all(re.fullmatch(r"\d+\.0+", row[label]) for row in rows if row[label]):
+        rows = [[*row[:label], row[label].partition(".")[0], *row[label + 1 :]] for row in rows]  # pandas' way
     kinds = _kinds(header if has_header else [""] * width, rows, file, label)
     if label is None:
         notes.append("no column of labels (call it 'label')")
@@ -158,8 +160,11 @@ def _file_column(header: Sequence[str], rows: list[list[str]], is_file: Callable
 
 
 def _label_column(header: Sequence[str], file: int) -> int | None:
+    """The column with the surest name, else the only one whose name speaks of labels or classes."""
     columns = {_plain(title): n for n, title in reversed(list(enumerate(header))) if n != file}
-    return next((columns[title] for title in LABEL_COLUMNS if title in columns), None)
+    known = [columns[title] for title in LABEL_COLUMNS if title in columns]
+    like = [n for title, n in columns.items() if any(word in title for word in ("label", "class", "categor"))]
+    return known[0] if known else like[0] if len(like) == 1 else None
 
 
 def _only_other_column(rows: list[list[str]], file: int, width: int, name: str) -> int:

@@ -26,10 +26,10 @@ def choose_images(images: ImageSet) -> list[str]:
     picks = session.state().picks
     st.button("All methods", key="trust_all", on_click=_take_all_methods)
     if picks and segments("Images", [_FIRST, _SELECTED], "trust_source") == _SELECTED:
-        return list(picks)
+        return [one for one in picks if images.can_be_read(images.index(one))]
     most, words = len(images), "The first images of the set"
     count = st.number_input("Number of images", 1, most, min(24, most), width=160, help=words, **kept("trust_count"))
-    return list(images.ids[:count])
+    return [images.ids[row] for row in range(min(count, len(images))) if images.can_be_read(row)]
 
 
 def _take_all_methods() -> None:

@@ -86,6 +86,10 @@ def test_colours_of_any_depth_are_scaled_by_type_and_tags(content):
     assert near(content, RGB, within=1.5)
 
 
+def test_few_bits_of_an_odd_number_are_scaled_too():
+    assert near(tiff(whole(GREY, 6), bitspersample=6), GREY, within=255 / 63)
+
+
 def test_a_dark_image_stays_dark_beside_a_bright_one():
     half = tiff((GREY * 0.4).astype(np.float32)), tiff(whole(GREY * 0.4))
     assert [decode(content).image.max() for content in half] == [102, 102]
@@ -111,6 +115,9 @@ def test_floats_that_overshoot_are_cut_and_it_is_said():
         (imagecodecs.png_encode(whole(RGB, 12)), ["nearly black", "4,095"]),
         (imagecodecs.png_encode(np.dstack([whole(GREY, 12), whole(GREY * 0 + 1)])), ["nearly black"]),
         (tiff(np.dstack([whole(RGB)] * 2), photometric="minisblack", planarconfig="contig"), ["6 channels", "as RGB"]),
+        (tiff(GREY.astype(np.complex64)), ["channels of 64 bits"]),
+        (b"Pf 20 12 -1.0\n" + (GREY * 9).astype("<f4").tobytes(), ["with floats"]),
+        (tiff(np.where(GREY > 0.5, np.inf, GREY).astype(np.float32)), ["to inf"]),
         (tiff(np.dstack([whole(GREY)] * 2), photometric="minisblack", planarconfig="contig"), ["2 channels"]),
     ],
 )

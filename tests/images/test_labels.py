@@ -76,6 +76,23 @@ def test_how_a_table_was_understood_is_said(tmp_path, data_folder):
     assert images.metadata["owner"].tolist() == list(ALL)
 
 
+def test_the_only_column_that_speaks_of_labels_is_taken_and_numbers_of_pandas_are_whole(tmp_path, data_folder):
+    table = "Image Index,Finding Labels,Age\ncat/a.png,1.0,4.0\ndog/b.png,0.0,\nGröße 3.png,,7.0\n"
+    images = labelled(tmp_path, data_folder, table)
+    assert images.labels == ("1", "dog", "0")
+    assert "3 of 3 rows used, labels from its column 'Finding Labels'" in images.remarks[0]
+    assert images.metadata["Age"].tolist()[:2] == ["4.0", "7.0"]
+
+
+def test_which_folders_are_classes_is_said_where_others_lie_around_them(tmp_path, data_folder):
+    files = {"cat/monday/1.png": PNG[0], "cat/friday/2.png": PNG[1], "dog/monday/3.png": PNG[2]}
+    images = intake.from_folder(write(tmp_path / "pets", files), data_folder)
+    assert images.labels == ("friday", "monday", "monday")
+    assert images.remarks == ("Classes are the innermost folders, not those around them (cat, dog).",)
+    split = {"train/cat/1.png": PNG[0], "val/dog/2.png": PNG[1]}
+    assert not intake.from_folder(write(tmp_path / "split", split), data_folder).remarks
+
+
 def test_a_table_of_some_images_leaves_the_rest_to_the_folders(tmp_path, data_folder):
     images = labelled(tmp_path, data_folder, "file,label\nb.png,pug\ncat/a.png,\n")
     assert images.labels == ("cat", "dog", "pug")

@@ -8,6 +8,7 @@ from images import intake
 from jobs.queue import Job, State
 from pages.shared import cache
 from pages.shared.site_map import SECTIONS
+from tests.images.test_intake import write
 from tests.makers import tiny_loaded
 from tests.pages.apps import finish, words
 
@@ -82,6 +83,39 @@ def test_compare_offers_images_when_none_are_picked_and_explains_what_is_chosen(
     assert [job for job in cache.jobs().jobs if job.unit == "maps"]
     app.text_input(key=f"compare_place_{vgg}").set_value("here").run()
     assert "row, column" in app.error[0].value
+
+
+def test_images_that_have_gone_are_named_and_the_others_stay_on_every_page(app, tmp_path, data_folder):
+    state, demo = app.session_state["session"], cache.demo_images()
+    table = "file,label\n" + "".join(f"{Path(demo.names[row]).stem},{demo.labels[row]},\n" for row in range(8))
+    entries = {Path(demo.names[row]).name: demo.paths[row].read_bytes() for row in range(9)}
+    images = intake.from_folder(write(tmp_path / "**set**", {**entries, "labels.csv": table}), data_folder)
+    state.use_images(images.digest)
+    state.switched_off.update(state.models[1:])
+    lost = images.paths[0], images.paths[3]
+    lost[0].unlink()
+    app.switch_page("../upload/page.py").run()
+    assert not app.exception
+    assert "labels.csv: 8 of 8 rows used" in words(app)
+    app.switch_page("../suggestion/page.py").run()
+    app.button(key="suggestion_score").click().run()
+    finish(app)
+    assert "1 of 9 images could not be read" in app.warning[0].value
+    assert lost[0].name in app.warning[0].value.replace("\\", "")
+    lost[1].write_bytes(demo.paths[40].read_bytes())
+    state.pick([images.ids[0], images.ids[3], images.ids[5]])
+    for name in ("suggestion", "compare", "reason", "prediction_difference", "layers"):
+        state.position = 0
+        app.switch_page(f"../{name}/page.py").run()
+        assert not app.exception, name
+        if name != "suggestion":
+            assert "got nothing at" in app.error[0].value, name
+    app.switch_page("../compare/page.py").run()
+    app.button(key="compare_on").click().run()
+    assert "another image at" in app.error[0].value
+    app.button(key="compare_on").click().run()
+    assert "3 / 3" in words(app)
+    assert not app.error
 
 
 def test_a_regression_model_is_explained_but_takes_no_part_in_the_vote(app):
