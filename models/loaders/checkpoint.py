@@ -15,7 +15,7 @@ from models.loaders import zoo
 from models.loaders.arguments import from_query, split_preprocessing
 from models.loaders.base import FILE_TAB, IMAGENET_ASSUMED, Loaded, Loader, flags_of, n_outputs
 from models.loaders.entries import SUFFIXES, read_weights, stem_of
-from models.loaders.fitting import adopt_head, fit, guess_classes, left_out, subset
+from models.loaders.fitting import adopt_head, fit, guess_classes, left_out, normalisation, subset
 from models.loaders.flags import implied, twins
 from models.loaders.heads import ACTIVATIONS, rebuild_head
 
@@ -59,7 +59,10 @@ def load(
         given.pop("in_chans", None)
     entries = read_weights(Path(path))
     plain, _ = zoo.skeleton(architecture, given)
-    taken = adopt_head(subset(entries, plain.state_dict(), prefix), plain, bool(prefix))
+    known = bool({"mean", "std"} & {*image, *given.get("pretrained_cfg_overlay", {})})
+    taken, in_file = normalisation(subset(entries, plain.state_dict(), prefix), plain, known)
+    taken = adopt_head(taken, plain, bool(prefix))
+    image |= in_file
     weights, image, given, band_notes = _bands(taken.weights, plain, bands, image, given)
     n_guessed = guess_classes(weights)
     flags, flag_notes = implied(architecture, weights, given.get("num_classes", n_guessed) or 0)
@@ -170,6 +173,10 @@ def read_config(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError("a model's configuration as JSON", f"a mistake in it ({first_line(error)})", cure) from error
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
+        if isinstance(config, dict) and {"model_type", "architectures"} <= config.keys():
+            received = f"that of a Hugging Face transformers model ({config['model_type']})"
+            take = "Take the same architecture from timm, with weights in timm's names."
+            raise InputError("a model's configuration that names its architecture", received, f"{take} {cure}")
         keys = f"an object with {', '.join(list(config)[:8]) or 'nothing in it'}" if isinstance(config, dict) else ""
         received = keys or f"a {type(config).__name__}"
         raise InputError("a model's configuration that names its architecture", received, cure)

@@ -45,6 +45,9 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 
+#: Mean and std that normalise a wrapped model's images.
+_NORMALISES = re.compile(r"(?:^|[._])(mean|mu|std|sigma)$", re.IGNORECASE)
+
 #: Number types of weights: others are quantised, or are no weights.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -97,6 +100,30 @@ def subset(entries: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str
     weights = {key.removeprefix(chosen): value for key, value in asked.items() if key.startswith(chosen)}
     left_out = {key: value for key, value in asked.items() if not key.startswith(chosen)}
     return Subset(weights, chosen, left_out, notes)
+
+
+def normalisation(taken: Subset, plain: nn.Module, given: bool) -> tuple[Subset, dict[str, Any]]:
+    """Mean and std of pixels that a wrapper of the model has kept beside it, as `Preprocessing.changed` takes them.
+
+    They are then no part of the model's entries; `plain` is the architecture. None where there is no such pair, or
+    others are `given`; a note tells.
+    """
+    own = plain.state_dict()
+    inside = {key: value for key, value in taken.weights.items() if key not in own}
+    found: dict[str, str] = {}
+    for key, value in {**taken.left_out, **inside}.items():
+        if value.numel() in (1, 3) and (match := _NORMALISES.search(key)):
+            found["mean" if match[1].lower() in ("mean", "mu") else "std"] = key
+    if found.keys() != {"mean", "std"}:
+        return taken, {}
+    values = {name: (taken.left_out | inside)[key].double().flatten() for name, key in found.items()}
+    top = 255 if float(values["mean"].max()) > 1 else 1
+    image = {name: (one / top).tolist() if len(one) > 1 else float(one) / top for name, one in values.items()}
+    weights = {key: value for key, value in taken.weights.items() if key not in found.values()}
+    left = {key: value for key, value in taken.left_out.items() if key not in found.values()}
+    words = " and ".join(_beyond(key, taken.prefix) for key in found.values())
+    note = f"Mean and std that the file holds are {'not used, as others are given' if given else 'used'} ({words})."
+    return Subset(weights, taken.prefix, left, (*taken.notes, note)), {} if given else image
 
 
 def adopt_head(taken: Subset, plain: nn.Module, as_it_is: bool) -> Subset:

@@ -63,6 +63,9 @@ def model_files() -> Job | None:
     if len(plans) > 1 or any(plan.config for plan in plans) or unused:
         _show(plans, unused)
     with st.expander("Preprocessing, where it differs from the architecture's default"):
+        if len(plans) > 1:
+            first = markdown(plans[0].file.name)
+            st.caption(f"Shown for {first}. What is changed here holds for all {len(plans)} models.")
         pixels = preprocessing.first_image(session.images())
         changes = preprocessing.fields(_default(plans, architecture), f"upload_preprocessing_{number}", pixels)
     if not st.button("Add models", key="upload_weights_add", disabled=not plans):
@@ -107,7 +110,7 @@ def _show(plans: list[Plan], unused: list[str]) -> None:
 
 def _default(plans: list[Plan], architecture: str | None) -> Preprocessing | None:
     """What the first model would be fed with unless it is changed; `None` where its architecture is not known."""
-    plan = next((plan for plan in plans if plan.architecture is not None), None)
+    plan = plans[0] if plans else None
     name, create = (plan.architecture, plan.create) if plan else (architecture, {})
     if name is None:
         return None

@@ -35,7 +35,9 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                     width="content",
                 )
                 with st.container(horizontal=True, width="content"):
-                    if not built_in and st.button("Preprocessing", key=f"upload_change_{card.digest}", type="tertiary"):
+                    words = "Change how images are prepared for this model"
+                    icon, key = ":material/tune:", f"upload_change_{card.digest}"
+                    if not built_in and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
                         edit(card, pixels)
                     if card.source != "demo":
                         st.button(

@@ -81,3 +81,10 @@ def test_a_bare_name_gets_its_library(name, full):
 def test_what_is_no_configuration_is_an_error_of_one_line(text):
     with one_line("a model's configuration", 'A timm config.json has "architecture"'):
         read_config(text)
+
+
+@pytest.mark.parametrize("kind", ["vit", "convnextv2", "mobilenet_v2"])
+def test_a_configuration_of_transformers_is_named_with_the_cure(kind):
+    config = {"architectures": ["SomethingForImageClassification"], "model_type": kind, "id2label": {"0": "cat"}}
+    with one_line(f"a Hugging Face transformers model ({kind})", "from timm"):
+        read_config(json.dumps(config))

@@ -126,6 +126,25 @@ def test_a_further_head_on_the_answer_is_not_left_out_without_a_word(tmp_path, s
     assert load(data, tmp_path / "net.pt", prefix="backbone").module.linear.out_features == 4
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"normalize.mean": torch.tensor([0.1, 0.2, 0.3]), "normalize.std": torch.full((3,), 0.25)},
+        {"mu": torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1), "sigma": torch.full((1, 3, 1, 1), 0.25)},
+        {"data_preprocessor.mean": torch.tensor([25.5, 51.0, 76.5]), "data_preprocessor.std": torch.full((3,), 63.75)},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("prefix", ["model.", ""])
+def test_mean_and_std_that_a_file_holds_are_used_and_told(tmp_path, state, beside, prefix):
+    loaded = load({**behind(prefix, state), **beside}, tmp_path / "net.pt")
+    assert loaded.preprocessing.mean == pytest.approx((0.1, 0.2, 0.3))
+    assert loaded.preprocessing.std == pytest.approx((0.25,) * 3)
+    assert "Mean and std that the file holds are used" in " ".join(loaded.notes)
+    given = load({**behind(prefix, state), **beside}, tmp_path / "net.pt", mean=0.5, std=0.5)
+    assert given.preprocessing.mean == (0.5,) * 3
+    assert "are not used, as others are given" in " ".join(given.notes)
+
+
 # Heads
 
 
