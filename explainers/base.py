@@ -146,7 +146,8 @@ class Explainer(ABC):
     one line for a student), `recipe` (how it goes about it, in one or two sentences without formulas), `reference`
     (the paper), `caution` (what it cannot tell; "" when nothing is known), `warning` (a few words beside every map,
     where maps of the method must not be taken at face value). `chunk` is the number of images per pass
-    that suits the method, `outputs` the kinds of output that it can explain.
+    that suits the method, `outputs` the kinds of output that it can explain. `tried_as` names the methods whose failure
+    on a model, found out when its card was made, is also this one's.
     """
 
     name: ClassVar[str]
@@ -161,6 +162,7 @@ class Explainer(ABC):
     warning: ClassVar[str] = ""
     uses_target: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = KINDS
+    tried_as: ClassVar[tuple[str, ...]] = ()
     chunk: ClassVar[int] = 32
     Params: ClassVar[type[ExplainerParams]] = ExplainerParams
     #: The class of requests for its maps, where `explainers.attribution.AttributionRequest` does not do.
@@ -170,7 +172,8 @@ class Explainer(ABC):
         """`None` when the method suits the model, else the reason why not, in one line for the page."""
         if Need.SPATIAL_LAYER in self.needs and card.default_layer is None:
             return f"{card.name} has no layer with spatial extent."
-        return None
+        failed = [card.refusals[name] for name in self.tried_as if name in card.refusals]
+        return f"{self.title} {failed[0]}" if failed else None
 
     @abstractmethod
     def attribute(

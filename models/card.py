@@ -16,9 +16,17 @@ MAPS, MAPS_LAST, TOKENS, VECTOR, OTHER = "CHW", "HWC", "LC", "C", "other"
 SOFTMAX, SIGMOID, MULTI_LABEL, REGRESSION = HEADS = ("softmax", "sigmoid", "multi-label", "regression")
 
 
+#: Goes up when cards say more than before: an older card is made anew (see `ModelStore`).
+FORMAT = 1
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One module of a model, as a probe forward met it."""
+    """One module of a model, as a probe forward met it.
+
+    `grid` is the height and width of its cells, seen to lie over the image as they should; `None` where it has none:
+    then units are all that is known of the layer.
+    """
 
     name: str
     kind: str
@@ -27,19 +35,12 @@ class Layer:
     n_parameters: int
     order: int
     n_prefix_tokens: int = 0
+    grid: tuple[int, int] | None = None
 
     @property
     def spatial(self) -> tuple[int, int] | None:
         """Height and width of the layer's grid, `None` where it has none (or a single cell)."""
-        if self.layout == MAPS:
-            height, width = self.shape[1:]
-        elif self.layout == MAPS_LAST:
-            height, width = self.shape[:2]
-        elif self.layout == TOKENS:
-            height = width = round((self.shape[0] - self.n_prefix_tokens) ** 0.5)
-        else:
-            return None
-        return (height, width) if height * width > 1 else None
+        return self.grid if self.grid and self.grid != (1, 1) else None
 
     @property
     def n_units(self) -> int:
@@ -58,6 +59,14 @@ class Recipe:
     head: str | None = None
 
 
+class OldCardError(ValueError):
+    """A card that says less than cards do now: the model's `name`, and the `recipe` to make it anew."""
+
+    def __init__(self, name: str, recipe: Recipe) -> None:
+        super().__init__(f"the card of {name} is of an older format")
+        self.name, self.recipe = name, recipe
+
+
 @dataclass(frozen=True, eq=False)
 class ModelCard:
     """Facts of a model.
@@ -65,6 +74,7 @@ class ModelCard:
     `digest` is a SHA-256 over architecture, weights and preprocessing: equal digests, equal answers, equal cards.
     `facts` are the classes of its modules; `sequential` models run their layers one after another, each once, each on
     what the one before gave. `head` is one of `HEADS`; the single output of a "sigmoid" has become two logits.
+    `refusals` are the methods that failed when they were tried on the model, each with the reason in one line.
     """
 
     name: str
@@ -82,6 +92,7 @@ class ModelCard:
     facts: tuple[str, ...] = ()
     sequential: bool = False
     head: str = SOFTMAX
+    refusals: dict[str, str] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelCard) and self.digest == other.digest
@@ -124,11 +135,14 @@ class ModelCard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a file."""
-        return asdict(self)
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelCard:
-        """The card that `to_json` wrote."""
+        """The card that `to_json` wrote; raises `OldCardError` where an earlier Parallax did."""
+        data = dict(data)
+        if data.pop("format", 0) != FORMAT:
+            raise OldCardError(data["name"], Recipe(**data["recipe"]))
         parts = {
             "preprocessing": Preprocessing(**_tuples(data["preprocessing"])),
             "layers": tuple(Layer(**_tuples(layer)) for layer in data["layers"]),

@@ -1,16 +1,21 @@
 """A model's layer tree, found by a probe forward, and the one way to look inside a running model."""
 
-import math
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from common.errors import InputError
-from models.card import MAPS, MAPS_LAST, OTHER, TOKENS, VECTOR, Layer
+from models.card import MAPS, OTHER, TOKENS, VECTOR, Layer
+from models.grids import Reading, Sight, choose, look, readings, spotted
+
+log = logging.getLogger(__name__)
 
 #: Modules that move or drop values without finding anything: Grad-CAM looks before them.
 _POOLING = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._AdaptiveAvgPoolNd)
@@ -18,6 +23,9 @@ _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Flatten)
 
 #: First normalisation of a transformer block (timm, torchvision): behind it, only the class token gets a gradient.
 _BLOCK_NORM = re.compile(r"(norm1|ln_1)$")
+
+#: Candidates for the default layer that are looked at.
+_MOST_TRIED = 32
 
 
 @contextmanager
@@ -92,15 +100,10 @@ def as_maps(output: Tensor, layer: Layer) -> Tensor:
     Raises `InputError` for a layer without spatial extent.
     """
     if layer.spatial is None:
-        raise InputError(
-            "a layer with spatial extent", f"{layer.name!r} of shape {layer.shape}", "Pick a layer with a grid."
-        )
-    if layer.layout == MAPS_LAST:
-        return output.permute(0, 3, 1, 2)
-    if layer.layout == TOKENS:
-        patches = output[:, layer.n_prefix_tokens :]
-        return patches.transpose(1, 2).unflatten(2, layer.spatial)
-    return output
+        received = f"{layer.name!r} of shape {layer.shape}, in which no grid over the image was found"
+        raise InputError("a layer with spatial extent", received, "Pick a layer with a grid.")
+    assert layer.grid is not None
+    return Reading(layer.layout, layer.grid, layer.n_prefix_tokens).cells(output)
 
 
 def as_units(output: Tensor, layer: Layer) -> Tensor:
@@ -114,33 +117,62 @@ def layer_tree(module: nn.Module, probe: Tensor) -> tuple[tuple[Layer, ...], str
     """Every module that ran in a forward pass of `probe` (N, C, H, W), in the order in which they finished.
 
     Returns the layers and the name of the default one: the last with spatial extent that is not a pooling, or in
-    transformers the first normalisation of the last block. With N > 1, layers that work on pieces of an image (the
-    windows of a Swin) are seen to do so by their batch axis, and left out.
+    transformers the first normalisation of the last block. A layer has a grid where its cells answer to bright spots
+    in the first image at their places (see `models.grids`); on the meta device, where nothing can be seen, its shape
+    must do. Layers that work on pieces of an image (the windows of a Swin) are seen to do so by their batch axis, and
+    left out.
     """
-    outputs = _outputs(module, probe)
+    met = _look(module, probe)
     names = {child: name for name, child in module.named_modules() if name}
-    n_prefix = getattr(module, "num_prefix_tokens", 1)
+    confirmed = {reading.grid for one in met.values() for reading, seen in (choose(one.looked),) if reading and seen}
     layers = []
-    for order, (child, output) in enumerate(outputs.items()):
-        layout, prefix = _layout(output, probe, n_prefix)
+    for order, (child, one) in enumerate(met.items()):
+        reading, placed = choose(one.looked, confirmed)
+        layout = reading.layout if reading else VECTOR if len(one.shape) == 1 else OTHER
         n_parameters = sum(p.numel() for p in child.parameters())
-        shape = tuple(output.shape[1:])
-        layers.append(Layer(names[child], type(child).__name__, shape, layout, n_parameters, order, prefix))
-    return tuple(layers), _default(layers, list(outputs.items()))
+        grid = reading.grid if reading and (placed or probe.is_meta) else None
+        n_prefix = reading.n_prefix if reading else 0
+        layers.append(Layer(names[child], type(child).__name__, one.shape, layout, n_parameters, order, n_prefix, grid))
+    wanted = _default(layers, list(met.items()))
+    return tuple(layers), _reached(module, probe, wanted) if wanted else None
 
 
-def _outputs(module: nn.Module, probe: Tensor) -> dict[nn.Module, Tensor]:
-    """Output of every module inside `module` for `probe`; a module that runs twice stands where it ran last."""
-    outputs: dict[nn.Module, Tensor] = {}
+@dataclass(frozen=True)
+class _Met:
+    """What is kept of a module's output: its shape without the batch axis, whether a pooling gave it, and `looked`."""
+
+    shape: tuple[int, ...]
+    pooled: bool
+    looked: dict[Reading, Sight]
+
+
+def _look(module: nn.Module, probe: Tensor) -> dict[nn.Module, _Met]:
+    """Every module inside `module` as it ran for `probe`; one that runs twice stands where it ran last."""
+    met: dict[nn.Module, _Met] = {}
+    pooled: list[Tensor] = []  # kept alive, so that no other output gets the id of one
+    known: set[tuple[int, int]] = set()
+    before: tuple[Tensor, dict[Reading, Sight]] | None = None
+    told: list[Any] = [child.num_prefix_tokens for child in module.modules() if hasattr(child, "num_prefix_tokens")]
+    n_prefix = int(told[0]) if told else 1
+    size = probe.shape[2], probe.shape[3]
+    images = probe if probe.is_meta else spotted(probe)
 
     def keep(child: nn.Module, _inputs: tuple[Tensor, ...], output: object) -> None:
-        outputs.pop(child, None)
-        if isinstance(output, Tensor) and output.ndim > 1 and len(output) == len(probe):
-            outputs[child] = output
+        nonlocal before
+        met.pop(child, None)
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(images):
+            return
+        if isinstance(child, _POOLING):
+            pooled.append(output)
+        ways = readings(tuple(output.shape), size, n_prefix, known)
+        known.update(way.grid for way in ways[:1] if output.ndim == 4)
+        if before is None or output is not before[0]:  # blocks often hand on what their last layer gave
+            before = output, look(output, ways)
+        met[child] = _Met(tuple(output.shape[1:]), any(output is one for one in pooled), before[1])
 
     with hooks(child.register_forward_hook(keep) for child in module.modules() if child is not module), torch.no_grad():
-        module(probe)
-    return outputs
+        module(images)
+    return met
 
 
 def runs_in_sequence(module: nn.Module, probe: Tensor) -> bool:
@@ -170,32 +202,41 @@ def runs_in_sequence(module: nn.Module, probe: Tensor) -> bool:
     return in_sequence and torch.equal(answer, before)
 
 
-def _default(layers: list[Layer], outputs: list[tuple[nn.Module, Tensor]]) -> str | None:
-    """Where Grad-CAM looks unless told otherwise."""
-    norms = [layer for layer in layers if layer.spatial and layer.layout != MAPS and _BLOCK_NORM.search(layer.name)]
-    if norms:
-        return norms[-1].name
-    pooled = {id(output) for child, output in outputs if isinstance(child, _POOLING)}
-    maps = [
+def _default(layers: list[Layer], met: list[tuple[nn.Module, _Met]]) -> list[Layer]:
+    """Where Grad-CAM looks unless told otherwise: candidates, the best first."""
+    suited = [
         layer
-        for layer, (child, output) in zip(layers, outputs, strict=True)
-        if layer.spatial and layer.layout != TOKENS and not isinstance(child, _PASSING) and id(output) not in pooled
+        for layer, (child, one) in zip(layers, met, strict=True)
+        if layer.spatial and not isinstance(child, _PASSING) and not one.pooled
     ]
-    return maps[-1].name if maps else None
+    norms = [layer for layer in suited if layer.layout != MAPS and _BLOCK_NORM.search(layer.name)]
+    if norms:
+        return norms[::-1]
+    maps = [layer for layer in suited if layer.layout != TOKENS]
+    leaves = [
+        layer for layer, (child, _) in zip(layers, met, strict=True) if layer.spatial and not list(child.children())
+    ]
+    behind = sum(layer.order > maps[-1].order for layer in leaves) if maps else len(leaves)
+    if 2 * behind <= len(leaves):
+        return maps[::-1]
+    attention = tuple(f"{layer.name}." for layer in layers if "Attention" in layer.kind)  # queries, keys and values
+    return [layer for layer in suited[::-1] if layer.kind != "Linear" and not layer.name.startswith(attention)]
 
 
-def _layout(output: Tensor, probe: Tensor, n_prefix: int) -> tuple[str, int]:
-    """Layout of a layer's output, and how many class or register tokens lead it."""
-    shape = output.shape
-    if len(shape) == 2:
-        return VECTOR, 0
-    if len(shape) == 3:
-        for prefix in dict.fromkeys((n_prefix, 0)):  # in front of a ViT's class token, there are patches alone
-            if shape[1] > prefix and math.isqrt(shape[1] - prefix) ** 2 == shape[1] - prefix:
-                return TOKENS, prefix
-        return OTHER, 0
-    if len(shape) == 4:
-        aspect = probe.shape[2] / probe.shape[3]
-        first, last = abs(shape[2] / shape[3] - aspect), abs(shape[1] / shape[2] - aspect)
-        return (MAPS, 0) if first <= last else (MAPS_LAST, 0)
-    return OTHER, 0
+def _reached(module: nn.Module, probe: Tensor, wanted: list[Layer]) -> str:
+    """The first of the `wanted` layers whose cells the answer depends on; the first of all where none is known to."""
+    if probe.is_meta:
+        return wanted[0].name
+    try:
+        modules = [module.get_submodule(layer.name) for layer in wanted[:_MOST_TRIED]]
+        with torch.enable_grad(), capture(*modules) as outputs:
+            answer = module(probe[:1].detach().requires_grad_().clone())
+        weights = torch.linspace(-1, 1, answer.numel(), device=answer.device).view_as(answer)
+        if answer.requires_grad:
+            found = torch.autograd.grad(answer, [outputs[one] for one in modules], weights, allow_unused=True)
+            for layer, gradient in zip(wanted, found, strict=False):
+                if gradient is not None and as_maps(gradient, layer).any():
+                    return layer.name
+    except RuntimeError as error:  # a model that changes in place what its gradient needs
+        log.info("No gradient reaches the layers: %s", error)
+    return wanted[0].name

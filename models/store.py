@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from common.errors import InputError, first_line
 from common.files import atomic_write
 from common.settings import settings
-from models.card import MULTI_LABEL, SOFTMAX, ModelCard
+from models.card import MULTI_LABEL, SOFTMAX, ModelCard, OldCardError
 from models.device import choose_device, keep_freed_memory
 from models.head import with_head
 from models.layers import layer_tree, runs_in_sequence
@@ -95,6 +96,9 @@ class ModelStore:
     Cards and what is needed to load a model again lie under `folder`; modules are loaded on first use and stay.
     """
 
+    #: What tries the methods on a new model, and says of those that fail why, by name (see `explainers.dry_run`).
+    dry_run: ClassVar[Callable[[ModelHandle], dict[str, str]] | None] = None
+
     def __init__(self, folder: Path | None = None, device: torch.device | str | None = None) -> None:
         import_libraries()  # while there is no other thread yet that could load a model
         self.folder = (folder or settings().data_folder) / "models"
@@ -115,6 +119,9 @@ class ModelStore:
         loaded = settled(loaded, self.device)
         module = loaded.module
         card = make_card(loaded, self.device)
+        if (dry_run := ModelStore.dry_run) is not None:
+            with _as_found(module, card.name):
+                card = replace(card, refusals=dry_run(ModelHandle(card, module, self.device, 1)))
         with self._guard:
             self._modules.setdefault(card.digest, module)
         with atomic_write(self._file(card.digest)) as partial:
@@ -124,11 +131,38 @@ class ModelStore:
     def cards(self) -> list[ModelCard]:
         """Every model that was ever added here, the latest first."""
         files = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-        return [card for file in files if (card := _read(file)) is not None]
+        return [card for file in files if (card := self.card(file.stem)) is not None]
 
     def card(self, digest: str) -> ModelCard | None:
-        """The card with this digest, `None` when no such model was added here."""
-        return _read(self._file(digest))
+        """The card with this digest, `None` when no such model was added here, or it cannot be read.
+
+        One that an earlier Parallax wrote is made anew, which takes the time of loading the model.
+        """
+        file = self._file(digest)
+        try:
+            return ModelCard.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except OldCardError as old:
+            return self._made_anew(file, old)
+        except (ValueError, KeyError, TypeError):
+            log.warning("Left out the model card %s, which cannot be read.", file, exc_info=True)
+            return None
+
+    def _made_anew(self, file: Path, old: OldCardError) -> ModelCard | None:
+        """The card in today's format, in the old one's place among the others; `None` where its source is gone."""
+        written = file.stat()
+        try:
+            with torch.inference_mode(False):  # see `_load_again`
+                card = self.add(replace(load(old.recipe), name=old.name))
+        except InputError as error:
+            log.warning("Left out the model card %s, which cannot be made anew: %s", file, error)
+            return None
+        if card.digest != file.stem:
+            log.warning("Left out the model card %s: its source has changed since.", file)
+            return None
+        os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+        return card
 
     @contextmanager
     def borrow(self, card: ModelCard) -> Iterator[ModelHandle]:
@@ -156,17 +190,6 @@ class ModelStore:
 
     def _file(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
-
-
-def _read(file: Path) -> ModelCard | None:
-    """A card from its file; `None` where there is none, or one that another version of Parallax wrote."""
-    try:
-        return ModelCard.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        log.warning("Left out the model card %s, which cannot be read.", file, exc_info=True)
-        return None
 
 
 def settled(loaded: Loaded, device: torch.device) -> Loaded:

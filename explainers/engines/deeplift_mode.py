@@ -129,6 +129,54 @@ def _rms_norm(call: DeepLIFTCall) -> Tensor:
     return _scaled(x / (x.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).sqrt(), weight, None)
 
 
+def _instance_norm(call: DeepLIFTCall) -> Any:
+    """A group norm whose groups are single channels; with running statistics, a batch norm."""
+    if call.func is not F.instance_norm:
+        return NotImplemented
+    given = inspect.signature(F.instance_norm).bind(*call.args, **call.kwargs)
+    given.apply_defaults()
+    it = given.arguments
+    x, weight, bias, eps = it["input"], it["weight"], it["bias"], it["eps"]
+    if it["use_input_stats"]:
+        return F.group_norm(x, x.shape[1], weight, bias, eps)
+    return F.batch_norm(x, it["running_mean"], it["running_var"], weight, bias, False, 0.0, eps)
+
+
+def _largest(call: DeepLIFTCall) -> Tensor:
+    """`amax` over any dimensions, as the pooling of all that lies along them."""
+    x, dims, keep = call.argument(0, "input"), call.argument(1, "dim", ()), call.argument(2, "keepdim", False)
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    taken = sorted(dim % x.ndim for dim in dims) or list(range(x.ndim))
+    left = [dim for dim in range(x.ndim) if dim not in taken]
+    rows = x.permute(*left, *taken).reshape(-1, 1, math.prod(x.shape[dim] for dim in taken))
+    found = F.adaptive_max_pool1d(rows, 1)
+    return found.reshape([1 if dim in taken else size for dim, size in enumerate(x.shape) if keep or dim in left])
+
+
+def _smallest(call: DeepLIFTCall) -> Tensor:
+    return -torch.amax(-call.args[0], *call.args[1:], **call.kwargs)
+
+
+def _max(call: DeepLIFTCall, sign: int = 1) -> Any:
+    """`max` and `min`: of all values, along one dimension (with the places), or of two tensors."""
+    along = call.argument(1, "dim", call.kwargs.get("other"))
+    if isinstance(along, Tensor):
+        return _larger(call, sign)
+    x = call.args[0] if sign > 0 else -call.args[0]
+    if along is None:
+        return torch.amax(x) if sign > 0 else -torch.amax(x)
+    keep = call.argument(2, "keepdim", False)
+    found, places = torch.amax(x, along, keep), torch.argmax(x.detach(), along, keep)
+    kind = torch.return_types.max if sign > 0 else torch.return_types.min
+    return kind((found if sign > 0 else -found, places))
+
+
+def _larger(call: DeepLIFTCall, sign: int = 1) -> Tensor:
+    """max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b)."""
+    a, b = call.args[0], call.argument(1, "other")
+    return a + sign * (sign * (b - a)).relu()
+
+
 def _norm(call: DeepLIFTCall) -> Any:
     """Euclidean length."""
     order, dim = call.argument(1, "p", call.kwargs.get("ord", 2)), call.argument(2, "dim")
@@ -208,7 +256,15 @@ _RULES: dict[str, Callable[[DeepLIFTCall], Any]] = {
     "rdiv": _in_steps(lambda call: call.args[0].reciprocal() * call.args[1]),
     **dict.fromkeys(DROPOUTS, _in_evaluation(2, False)),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d"), _in_evaluation(2, True)),
+    "rrelu": lambda call: NotImplemented if call.argument(3, "training", False) else elementwise(call),
     "batch_norm": _in_evaluation(5, False),
+    "instance_norm": _in_steps(_instance_norm),
+    "amax": _in_steps(_largest),
+    "amin": _in_steps(_smallest),
+    "max": _in_steps(_max),
+    "min": _in_steps(lambda call: _max(call, -1)),
+    "maximum": _in_steps(_larger),
+    "minimum": _in_steps(lambda call: _larger(call, -1)),
     "layer_norm": _in_steps(_layer_norm),
     "rms_norm": _in_steps(_rms_norm),
     "group_norm": _in_steps(_group_norm),

@@ -38,6 +38,13 @@ _GRADIENT = LINEAR | PIECEWISE | DROPOUTS | {
 #: norms without a mean.
 _SCALING = ZERO_PRESERVING | {"local_response_norm", "normalize", "rms_norm"}
 
+#: Activations with f(0) != 0, whose constant part counts as a bias: it takes relevance and hands none on. Where one
+#: weighs other values, it is a gate.
+_SHIFTED = frozenset(("hardsigmoid", "sigmoid", "softplus"))
+
+#: Products of values that all depend on the picture.
+_MULTILINEAR = frozenset(("bmm", "einsum", "matmul", "mm", "mul"))
+
 _WEIGHTED = CONVOLUTIONS | TRANSPOSED | {"linear"}
 
 #: Functions of two tensors, of which the second gives its shape or type alone.
@@ -54,7 +61,8 @@ class LRPMode(Interception):
 
     Layers with weights follow `rules`; a batch norm that follows one is folded into it, any other is one more linear
     layer. Attention weights and the denominators of norms are constants (Ali et al. 2022), and so are gates (Arras et
-    al. 2017): relevance goes to what they weigh. Activations hand relevance on unchanged. At a function without a rule,
+    al. 2017): relevance goes to what they weigh. The factors of other products get equal shares (Achtibat et al. 2024,
+    AttnLRP, the uniform rule). Activations hand relevance on unchanged. At a function without a rule,
     relevance that arrives in the backward pass raises `InputError`; where none arrives, no rule is needed.
     """
 
@@ -82,8 +90,11 @@ class LRPMode(Interception):
         if not parts:
             return NotImplemented
         gates = [_role(part) for part in parts if isinstance(_role(part), str)]
-        if len(gates) == len(parts):  # a function of gates alone
-            return _tagged(call.run(), gates[0])
+        if gates and _SHIFTED.issuperset(gates) and call.name in _WEIGHTED and len(gates) == len(parts):
+            gates = []  # an activation after all
+        if gates and len(gates) == len(parts):  # a function of gates alone
+            held = _SHIFTED.isdisjoint(gates) or call.name in _GRADIENT or (call.name in PRODUCTS and len(parts) == 1)
+            return _tagged(call.run(), gates[0]) if held else _stopped(call.run(), call.name)
         if gates and (call.name in PRODUCTS or call.name in _WEIGHTED):
             call.args = _mapped(call.args, lambda part: part.detach() if isinstance(_role(part), str) else part)
             parts = _flowing((call.args, call.kwargs))
@@ -179,6 +190,13 @@ class LRPMode(Interception):
         one = len(parts) == 1 and bool(call.args) and parts[0] is call.args[0]
         if one and (call.name in _SCALING or (ceiling(call) is not None and call.name != "relu")):
             return _scaled(call, _factor, call.in_place or any(value is True for value in call.args[1:]))
+        if one and call.name in _SHIFTED and not call.in_place:
+            at_zero = float(call.applied_to(torch.zeros(())))
+            output = _scaled(call, lambda x, y: _factor(x, y - at_zero), False)
+            return _tagged(output, call.name)
+        if len(parts) > 1 and call.name in _MULTILINEAR and not call.in_place:
+            y = call.run()
+            return with_sources(y.detach(), [(y, torch.tensor(1 / len(parts), device=y.device))])
         rule = _VALUE_RULES.get(call.name)
         output = NotImplemented if rule is None else rule(self, call, one)
         if output is not NotImplemented:
@@ -224,6 +242,19 @@ class LRPMode(Interception):
             return _stopped(call.run(), "batch_norm over the batch's own statistics")
         return NotImplemented
 
+    def _instance_norm(self, call: FunctionCall, one: bool) -> Any:
+        """A group norm whose groups are single channels; with running statistics, a batch norm."""
+        names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
+        if not one or call.func is not F.instance_norm:
+            return NotImplemented
+        given = signature(F.instance_norm).bind(*call.args, **call.kwargs)
+        given.apply_defaults()
+        x, mean, var, weight, bias, of_input, _, eps = (given.arguments[name] for name in names)
+        with self:
+            if of_input:
+                return F.group_norm(x, x.shape[1], weight, bias, eps)
+            return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
+
     def _multi_head_attention(self, call: FunctionCall, one: bool) -> tuple[Tensor, Any]:
         """`multi_head_attention_forward` of (L, N, E): relevance goes to the values, by their shares of attention."""
         given = signature(F.multi_head_attention_forward).bind(*call.args, **call.kwargs)
@@ -253,6 +284,7 @@ _VALUE_RULES: dict[str, Callable[[LRPMode, FunctionCall, bool], Any]] = {
     "div": LRPMode._quotient,
     "glu": LRPMode._gated,
     "group_norm": LRPMode._norm,
+    "instance_norm": LRPMode._instance_norm,
     "layer_norm": LRPMode._norm,
     "multi_head_attention_forward": LRPMode._multi_head_attention,
     "scaled_dot_product_attention": LRPMode._dot_product_attention,

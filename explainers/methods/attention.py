@@ -29,11 +29,13 @@ class _AttentionMethod(Explainer):
     chunk = 16
 
     def applies(self, card: ModelCard) -> str | None:
-        """`None` for vision transformers with attention over the whole picture, else what is in the way."""
+        """`None` for vision transformers whose attention joined the whole picture when tried, else why not."""
         if attended(card) is not None:
-            return None
+            return super().applies(card)
         if windowed(card):
             return f"{card.name} attends within windows, not over the whole image."
+        if kinds := [fact for fact in card.facts if "attention" in fact.lower() or "attn" in fact.lower()]:
+            return f"{card.name} has attention ({kinds[0]}), but not among all patches of one grid."
         return f"{card.name} has no attention over the whole image."
 
 
@@ -46,6 +48,7 @@ class AttentionRollout(_AttentionMethod):
     """
 
     name, title, uses_target = "attention-rollout", "Attention rollout", False
+    tried_as = ("attention-rollout",)
     question = "From which patches does information flow to the answer, if attention is all that moves it?"
     recipe = "Average the heads of each block, count half for the skip connection, and multiply block after block."
     reference = "Abnar & Zuidema 2020, Quantifying Attention Flow in Transformers"
@@ -80,6 +83,7 @@ class GradientRollout(_AttentionMethod):
     """
 
     name, title = "gradient-rollout", "Gradient rollout"
+    tried_as = ("gradient-rollout",)
     question = "From which patches does information flow that helps this class?"
     recipe = (
         "As attention rollout, but each weight counts by how much the class gains from it; "
@@ -121,6 +125,7 @@ class LeGrad(_AttentionMethod):
     """
 
     name, title = "legrad", "LeGrad"
+    tried_as = ("legrad",)
     question = "To which patches should the last blocks attend more, so that the class gains?"
     recipe = (
         "Read the class off the tokens of each of the last blocks, and see how its score would grow with the attention "

@@ -29,6 +29,7 @@ class ClassActivation(Explainer):
 
     family, signed = "class activation", False
     needs = frozenset({Need.SPATIAL_LAYER})
+    tried_as = ("grad-cam",)
     Params = LayerParams
 
     def attribute(

@@ -47,6 +47,7 @@ class DeepLIFT(Explainer):
     """
 
     name, title, family, signed = "deeplift", "DeepLIFT", "gradient", True
+    tried_as = ("deeplift",)
     question = "How does each pixel's difference from a baseline pass through the model and make up the answer?"
     recipe = (
         "Run the image and a baseline side by side, and hand the difference of their answers back, layer by layer, "
@@ -84,6 +85,7 @@ class DeepLIFTSHAP(Explainer):
     """
 
     name, title, family, signed = "deeplift-shap", "DeepLIFT-SHAP", "gradient", True
+    tried_as = ("deeplift",)
     question = "How does each pixel make up the answer, averaged over several ideas of an empty image?"
     recipe = "Take DeepLIFT against a black, a grey, a blurred and some noisy baselines, and average."
     reference = "Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions"

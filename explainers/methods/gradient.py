@@ -40,6 +40,7 @@ class Saliency(Explainer):
     """
 
     name, title, family, signed = "saliency", "Saliency", "gradient", True
+    tried_as = ("saliency",)
     question = "Which pixels would change the answer fastest if they changed a little?"
     recipe = "Work out how the answer changes with each pixel (the gradient), and keep the strongest colour's value."
     reference = "Simonyan et al. 2014, Deep Inside Convolutional Networks: Visualising Image Classification Models"
@@ -61,6 +62,7 @@ class InputXGradient(Explainer):
     """
 
     name, title, family, signed = "input-x-gradient", "Input × gradient", "gradient", True
+    tried_as = ("saliency",)
     question = "How much does each pixel, as bright as it is, add to the answer?"
     recipe = "Multiply each pixel's value by the answer's gradient there, and add up the colours."
     reference = "Shrikumar et al. 2017, Learning Important Features Through Propagating Activation Differences"

@@ -79,6 +79,7 @@ class _RuledGradient(Explainer):
     needs = frozenset({Need.RELU})
     caution = _CAUTION
     warning = _WARNING
+    tried_as = ("guided-backprop",)
     chunk = 16
     masked: ClassVar[bool]
 
@@ -142,6 +143,7 @@ class GuidedGradCAM(Explainer):
     reference = GradCAM.reference
     caution = _CAUTION
     warning = _WARNING
+    tried_as = ("guided-backprop", "grad-cam")
     chunk = 16
     Params = LayerParams
 

@@ -31,6 +31,7 @@ class LRP(Explainer):
 
     family, signed = "relevance", True
     outputs = (LOGIT, UNIT)
+    tried_as = ("lrp-epsilon",)
     chunk = 8
 
     @abstractmethod
@@ -38,7 +39,7 @@ class LRP(Explainer):
         """The rule of each kind of layer, for `inputs` (N, C, H, W)."""
 
     def applies(self, card: ModelCard) -> str | None:
-        """`None` for every net whose functions can be met one by one; what has no rule shows while it runs."""
+        """`None` for every net whose functions can be met one by one, and had rules when its card was made."""
         if any("ScriptModule" in name for name in card.facts):
             return f"{card.name} is compiled: its layers cannot be given rules."
         return super().applies(card)

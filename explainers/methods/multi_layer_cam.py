@@ -220,6 +220,7 @@ class MultiLayerGradCAM(Explainer):
     """
 
     name, title, family, signed = "multi-layer-grad-cam", "Multi-layer Grad-CAM", "class activation", False
+    tried_as = ("multi-layer-grad-cam",)
     needs = frozenset({Need.SPATIAL_LAYER})
     question = "Where did the layers together, from early to late, find what speaks for this class?"
     recipe = (

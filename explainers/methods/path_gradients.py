@@ -24,6 +24,7 @@ class IntegratedGradients(Explainer):
     """
 
     name, title, family, signed = "integrated-gradients", "Integrated gradients", "gradient", True
+    tried_as = ("saliency",)
     question = "How does each pixel's difference from a baseline add up to the answer?"
     recipe = "Fade from a baseline to the image in small steps, and add up what each pixel contributes on the way."
     reference = "Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks"
@@ -67,6 +68,7 @@ class GradientSHAP(Explainer):
     """
 
     name, title, family, signed = "gradient-shap", "GradientSHAP", "gradient", True
+    tried_as = ("saliency",)
     question = "How does each pixel add up to the answer, averaged over several ideas of an empty image?"
     recipe = (
         "Pick a random point on the way from a random baseline to the image, and see what each pixel contributes "

@@ -39,6 +39,7 @@ class PatternMethod(Fitted):
     family = "pattern"
     outputs = (LOGIT, UNIT)
     needs = frozenset({Need.DATA, Need.SEQUENTIAL, Need.RELU})
+    tried_as = ("lrp-epsilon",)
     reference = "Kindermans et al. 2018, Learning How to Explain Neural Networks: PatternNet and PatternAttribution"
     chunk = 16
 

@@ -62,6 +62,7 @@ class NoisyGradients(Explainer):
     """
 
     family = "gradient"
+    tried_as = ("saliency",)
     chunk = 8
     Params = NoiseParams
 

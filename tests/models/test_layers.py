@@ -89,11 +89,12 @@ def test_a_vits_patches_have_no_class_token_before_it_is_added():
 
 def test_maps_come_channels_first_whatever_the_layout():
     maps = torch.arange(2 * 3 * 2 * 2.0).reshape(2, 3, 2, 2)
-    last = Layer("l", "k", (2, 2, 3), MAPS_LAST, 0, 0)
+    last = Layer("l", "k", (2, 2, 3), MAPS_LAST, 0, 0, grid=(2, 2))
     torch.testing.assert_close(as_maps(maps.permute(0, 2, 3, 1), last), maps)
     tokens = torch.cat([torch.full((2, 1, 3), 99.0), maps.flatten(2).transpose(1, 2)], dim=1)
-    torch.testing.assert_close(as_maps(tokens, Layer("l", "k", (5, 3), TOKENS, 0, 0, 1)), maps)
-    torch.testing.assert_close(as_units(tokens, Layer("l", "k", (5, 3), TOKENS, 0, 0, 1)), maps.mean((2, 3)))
+    behind_one = Layer("l", "k", (5, 3), TOKENS, 0, 0, 1, (2, 2))
+    torch.testing.assert_close(as_maps(tokens, behind_one), maps)
+    torch.testing.assert_close(as_units(tokens, behind_one), maps.mean((2, 3)))
     with one_line("'l'", "(3,)"):
         as_maps(maps, Layer("l", "k", (3,), VECTOR, 0, 0))
 

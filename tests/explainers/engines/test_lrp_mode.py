@@ -10,7 +10,7 @@ from common.errors import InputError
 from explainers.output import Output
 from explainers.registry import METHODS
 from models.preprocessing import Preprocessing
-from tests.explainers.nets import NETS, ReusedReLU, add, attribute, normalised, pictures, seeded, silent
+from tests.explainers.nets import NETS, TARGETS, ReusedReLU, add, attribute, normalised, pictures, seeded, silent
 from tests.explainers.relevance import ANY_NET, RULES, best, relevance_and_logit
 
 
@@ -98,27 +98,26 @@ def test_rules_for_pixels_hold_behind_a_normalisation_inside_the_net(model_store
     torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-4 * float(maps[0].abs().max()))
 
 
-class Product(nn.Module):
+class Dense(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3072, 4)
 
     def forward(self, x):
-        x = self.layer(x.flatten(1))
-        return x * x.relu()
+        return self.layer(x.flatten(1)).cumprod(1)
 
 
-class Softmax(Product):
+class Softmax(Dense):
     def forward(self, x):
         return self.layer(x.flatten(1)).softmax(1)
 
 
-class Exponential(Product):
+class Exponential(Dense):
     def forward(self, x):
         return self.layer(x.flatten(1)).exp_() + 1
 
 
-class DeadEnds(Product):
+class DeadEnds(Dense):
     """Looks at the picture in ways that have no rule, and keeps none of what it saw."""
 
     def forward(self, x):
@@ -128,7 +127,7 @@ class DeadEnds(Product):
         return torch.where(score.exp() > 0, score, score.cos())
 
 
-class Bare(Product):
+class Bare(Dense):
     """A layer that is no module, and runs twice."""
 
     def forward(self, x):
@@ -136,7 +135,7 @@ class Bare(Product):
         return F.linear(x, self.layer.weight[:, :4])
 
 
-@pytest.mark.parametrize(("build", "message"), [(Product, "mul"), (Softmax, "softmax"), (Exponential, "exp")])
+@pytest.mark.parametrize(("build", "message"), [(Dense, "cumprod"), (Softmax, "softmax"), (Exponential, "exp")])
 @pytest.mark.parametrize("name", ANY_NET)
 def test_what_has_no_rule_is_refused_rather_than_explained_wrongly(model_store, name, build, message):
     with pytest.raises(InputError, match=message) as caught:
@@ -187,3 +186,81 @@ def test_result_of_an_ignored_in_place_relu_is_followed(model_store):
             return net.head(F.max_pool2d(y.relu(), 2).mean((2, 3)).relu())
 
     torch.testing.assert_close(attribute(model_store, Ignoring().eval(), "lrp-z-plus", inputs), expected)
+
+
+class Fused(Dense):
+    """Two layers whose outputs meet in `meet`, an operation on values that both depend on the image."""
+
+    def __init__(self, meet):
+        super().__init__()
+        self.meet, self.other = meet, nn.Linear(3072, 4)
+
+    def forward(self, x):
+        return self.meet(self.layer(x.flatten(1)), self.other(x.flatten(1)))
+
+
+MEETINGS = {
+    "product": lambda a, b: a * b,
+    "swish gate": lambda a, b: F.silu(a) * b,
+    "square": lambda a, b: a * a,
+    "matrix product": lambda a, b: (a[:, :, None] @ b[:, None]).sum(2),
+    "einsum": lambda a, b: torch.einsum("ni,nj->ni", a, b),
+    "batched": lambda a, b: torch.bmm(a[:, :, None], b[:, None]).mean(1),
+    "tanh of a softplus": lambda a, b: a * torch.tanh(F.softplus(a)) + b,
+}
+
+
+@pytest.mark.parametrize("name", ["lrp-epsilon", "lrp-gamma"])
+@pytest.mark.parametrize("meet", MEETINGS)
+def test_factors_that_both_depend_on_the_image_share_the_relevance(model_store, meet, name):
+    module = seeded(lambda: Fused(MEETINGS[meet]))
+    nn.init.zeros_(module.layer.bias)
+    nn.init.zeros_(module.other.bias)
+    relevance, scores = relevance_and_logit(model_store, module, name)
+    torch.testing.assert_close(relevance, scores, rtol=1e-3, atol=1e-4)
+
+
+def test_each_factor_gets_half(model_store):
+    module = seeded(lambda: Fused(lambda a, b: a * b))
+    nn.init.zeros_(module.layer.bias)
+    nn.init.zeros_(module.other.bias)
+    inputs = normalised(1)
+    found = attribute(model_store, module, "lrp-epsilon", inputs, targets=torch.tensor([2]))
+    flat = inputs.flatten(1)
+    a, b = (flat * layer.weight[2] for layer in (module.layer, module.other))
+    expected = (a * b.sum() + b * a.sum()) / 2
+    torch.testing.assert_close(found, expected.view_as(inputs).sum(1).detach(), rtol=1e-3, atol=1e-5)
+
+
+ACTIVATIONS = {
+    "softplus": nn.Softplus(), "softplus of another slope": nn.Softplus(beta=3.0), "sigmoid": nn.Sigmoid(),
+    "hardsigmoid": nn.Hardsigmoid(), "rrelu": nn.RReLU(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_what_an_activation_gives_at_zero_counts_as_its_bias(model_store, activation):
+    """With f(x) - f(0) in place of f(x), nothing is lost on the way back."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, 6, bias=False), ACTIVATIONS[activation], nn.Linear(6, 4, bias=False)
+    ).eval()
+    relevance, scores = relevance_and_logit(model_store, module, "lrp-epsilon")
+    with torch.no_grad():
+        constant = module[3](module[2](torch.zeros(1, 6)))
+    torch.testing.assert_close(relevance, scores - constant[0, TARGETS], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("running", [False, True])
+def test_instance_norm_hands_relevance_on_as_the_norm_that_it_is(model_store, affine, running):
+    def build(norm):
+        return nn.Sequential(nn.Conv2d(3, 6, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(5400, 4))
+
+    instance = seeded(lambda: build(nn.InstanceNorm2d(6, affine=affine, track_running_stats=running)))
+    twin = build(nn.BatchNorm2d(6, affine=affine) if running else nn.GroupNorm(6, 6, affine=affine)).eval()
+    twin.load_state_dict(instance.state_dict())
+    inputs = normalised()
+    maps = [attribute(model_store, module, "lrp-epsilon", inputs) for module in (instance, twin)]
+    assert maps[0].any()
+    torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-4)

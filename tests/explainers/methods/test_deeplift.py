@@ -216,6 +216,18 @@ OPERATIONS = {
     "overlapping max pool": lambda x: F.max_pool2d(x, 3, 1, 1),
     "max pool of infinite padding": lambda x: F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 2),
     "adaptive max pool": lambda x: F.adaptive_max_pool2d(x, 2),
+    "randomised leaky relu at rest": lambda x: F.rrelu(x),
+    "instance norm": lambda x: F.instance_norm(x, weight=torch.arange(4).to(x), bias=torch.ones(4).to(x)),
+    "instance norm by running statistics": lambda x: (
+        F.instance_norm(x, torch.arange(4).to(x), 1 + torch.arange(4).to(x), use_input_stats=False) * x
+    ),
+    "largest along an axis": lambda x: x.amax(1),
+    "largest along two axes": lambda x: x * x.amax((2, 3), keepdim=True),
+    "largest of all": lambda x: x.amax() * x.max(),
+    "largest with its place": lambda x: x.max(1, True)[0] + x.max(dim=2, keepdim=True).values,
+    "smallest": lambda x: x.amin((1, 2)) + x.min(1)[0].sum(1),
+    "larger of two": lambda x: torch.maximum(x, x.roll(1, 1)) + torch.max(x, x.square()),
+    "smaller of two": lambda x: torch.minimum(x, x.roll(1, 1)) + torch.min(x, x.square()),
     "buffer": filled,
     "view changed in place": relu_of_a_view,
     "batch second": length_first,
@@ -273,7 +285,7 @@ class Own(torch.autograd.Function):
 
 UNKNOWN = {
     "sort": lambda x: x.sort(-1)[0],
-    "amax": lambda x: x / x.amax(),
+    "median": lambda x: x / x.median(),
     "cumprod": lambda x: x.cumprod(-1).relu(),
     "gt": lambda x: torch.where(x > 0, x, 0),
     "dropout": lambda x: F.dropout(x, 0.5),

@@ -220,7 +220,7 @@ def test_default_layers_of_known_nets(model_store):
 def test_attention_heads_are_no_grid_over_the_picture(model_store):
     card = add(model_store, seeded(NETS["vit"]))
     heads = "blocks.0.attn.q_norm"
-    assert card.layer(heads).spatial is not None
+    assert card.layer(heads).spatial is None
     assert heads not in {layer.name for layer in spatial_layers(card)}
 
 
