@@ -17,7 +17,7 @@ from pages.layers.controls import choose_layer, choose_view, keep_in_step, take_
 from pages.layers.view import NOW, Units, ViewOptions
 from pages.shared import cache, pick_navigation, session, session_jobs, top_images
 from pages.shared.chart.component import chart
-from pages.shared.job_progress import progress_line
+from pages.shared.job_progress import progress_line, resume_button
 from pages.shared.page_state import PageState
 from pages.shared.widgets import downloads
 
@@ -158,6 +158,8 @@ def kernels(cards: Sequence[ModelCard], polled: bool) -> None:
     """The first convolution's kernels of every model."""
     if polled and session_jobs.active(KERNELS) is None:
         st.rerun()
+    if session_jobs.halted(KERNELS):
+        resume_button(KERNELS, "layers_kernels_again", "Read them")
     for card, column in beside(cards):
         with column:
             request = FactsRequest(card)

@@ -103,11 +103,11 @@ def _other(
 
 
 def title(page_state: PageState, card: ModelCard) -> str:
-    """The image on show, and what the model takes it for."""
+    """What the model takes the image on show for, and its name."""
     table, row, name = page_state.table, page_state.row, page_state.images.names[page_state.row]
     model = table.models.index(card.digest)
     said = f"{table.class_name(int(table.predicted[row, model]))} {table.confidence[row, model]:.2f}"
-    return f"{name} · {said}" if card.classifies else name
+    return f"{said} · {name}" if card.classifies else name
 
 
 def width_for(n_models: int) -> int:

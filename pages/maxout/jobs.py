@@ -90,14 +90,15 @@ def image_values(request: MaxOutRequest) -> np.ndarray | None:
 
 
 def unmeasured(grid: TargetGrid) -> list[tuple[ModelCard, str | None]]:
-    """Models and layers whose answers to the image set are not known yet, except those that were stopped."""
-    images, store, stay = session.images(), cache.store(), session_jobs.halted(IMAGES)
+    """Models and layers whose answers to the image set are not known yet."""
+    images, store = session.images(), cache.store()
     wanted = dict.fromkeys((request.card, layer_of(request.output)) for request in grid.requests)
-    return [
-        (card, layer)
-        for card, layer in wanted
-        if _part(card, layer) not in stay and not activations.through(card, images, layer, store)
-    ]
+    return [(card, layer) for card, layer in wanted if not activations.through(card, images, layer, store)]
+
+
+def were_halted(missing: Sequence[tuple[ModelCard, str | None]]) -> bool:
+    """Whether the measuring of one of these was stopped, or has failed."""
+    return any(_part(card, layer) in session_jobs.halted(IMAGES) for card, layer in missing)
 
 
 def _part(card: ModelCard, layer: str | None) -> str:

@@ -52,7 +52,10 @@ def begin(grid: TargetGrid) -> bool:
         what_is_it(MaxOut())
         missing = jobs.unmeasured(grid) if images and not session_jobs.active(IMAGES) else []
         label, icon = f"Measure {n_images:,} images", ":material/play_arrow:"
-        if missing and (n_images <= UNASKED_IMAGES or st.button(label, key="maxout_measure", icon=icon)):
+        by_itself = n_images <= UNASKED_IMAGES and not jobs.were_halted(missing)
+        if missing and (by_itself or st.button(label, key="maxout_measure", icon=icon)):
+            if not by_itself:
+                session_jobs.resume(IMAGES)
             jobs.measure(missing)
     return images
 

@@ -67,8 +67,14 @@ def progress_line(job: Job | None, key: str, polled: bool, hint: str = "", resum
         else:
             st.caption(hint)
         if lines:
-            words = "Try again" if failed else "Resume"
-            st.button(words, key=f"{key}_resume", on_click=session_jobs.resume, args=(halted,))
+            resume_button(halted, f"{key}_resume", "Try again" if failed else "Resume")
+
+
+def resume_button(name: str, key: str, words: str) -> None:
+    """The button that lets the job `name` begin again: in the page's own run, wherever the button stands."""
+    if st.button(words, key=key):
+        session_jobs.resume(name)
+        st.rerun()
 
 
 def error_line(line: str) -> None:

@@ -16,7 +16,7 @@ st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", lay
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
 try:
-    settings().data_folder  # noqa: B018 - everything needs it
+    data_folder = settings().data_folder  # everything needs it; a bare expression would be shown on the page
 except InputError as error:
     st.error(markdown(str(error)), icon=":material/error:")
     st.stop()

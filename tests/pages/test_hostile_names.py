@@ -17,6 +17,7 @@ from figures.panel_grid import Band, Panel, Tile
 from figures.prediction_difference import difference_figure
 from images import intake
 from jobs.queue import Job
+from models.card import Recipe
 from models.graph import Graph, Node
 from pages.shared import cache
 from tests.makers import tiny_loaded
@@ -42,7 +43,9 @@ def app(new_app, tmp_path):
     state = app.session_state["session"]
     images = intake.from_folder(folder, settings().data_folder, lambda done, total: None)
     state.models = [
-        cache.model_store().add(tiny_loaded(seed=seed, name=name, class_names=CLASSES)).digest
+        cache.model_store()
+        .add(tiny_loaded(seed=seed, name=name, class_names=CLASSES, recipe=Recipe("checkpoint")))
+        .digest
         for seed, name in enumerate(("**net** <i>i</i>", ":material/net: [cat](http://x.org)"))
     ]
     state.use_images(images.digest)

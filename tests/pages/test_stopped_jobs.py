@@ -169,6 +169,8 @@ def test_measuring_the_images_of_a_layer_waits_for_its_button_after_it_was_stopp
     app.run()
     app.multiselect(key="maxout_models").set_value(state.models[:2]).run()
     assert state.jobs["maxout_images"] is job, "fewer models are not another choice"
+    app.button(key="maxout_measure").click().run()
+    assert state.jobs["maxout_images"] is not job
 
 
 def test_scoring_that_was_stopped_waits_also_where_another_model_joins(new_app, monkeypatch):
@@ -218,7 +220,7 @@ def test_scoring_that_fails_names_the_disk_and_a_model_that_fails_can_be_switche
     n_jobs = len(cache.jobs().jobs)
     app.run()
     assert len(cache.jobs().jobs) == n_jobs
-    assert r"vit failed\: is \*out\* of order" in said(app)
+    assert r"vit failed: is \*out\* of order" in said(app)
     app.button(key="trust_without").click().run()
     assert vit in app.session_state["session"].switched_off
 
