@@ -7,6 +7,10 @@ from typing import NamedTuple
 Parts = tuple[str, ...]
 
 
+#: Files with one name from which nobody expects that their spelling tells them apart.
+_MANY = 100
+
+
 class Found(NamedTuple):
     """The files that a path may mean; `whole` where all of the path agrees with theirs."""
 
@@ -76,7 +80,9 @@ def _shared(folders: Sequence[Parts]) -> Parts:
 
 
 def _closest(names: Sequence[str], path: str) -> list[str]:
-    """Of several files, those whose name is spelt as in the path, if there are any."""
+    """Of several files, those whose name is spelt as in the path, if there are any; of very many, two."""
+    if len(names) > _MANY:
+        return list(names[:2])
     name = clean_path(path).rpartition("/")[2]
     for spelling in (lambda text: text, lambda text: unicodedata.normalize("NFC", text), str.casefold):
         same = [one for one in names if spelling(one.rpartition("/")[2]) == spelling(name)]

@@ -168,8 +168,8 @@ def _label_column(header: Sequence[str], file: int) -> int | None:
 
 
 def _only_other_column(rows: list[list[str]], file: int, width: int, name: str) -> int:
-    """The column of labels of a table without a header: all but the files, and running numbers."""
-    others = [n for n in range(width) if n != file and not _counts(row[n] for row in rows)]
+    """The column of labels of a table without a header: all but the files, and running numbers before them."""
+    others = [n for n in range(width) if n != file and not (n < file and _counts([row[n] for row in rows]))]
     if len(others) != 1:
         received = f"{name}, which has none, and {len(others)} columns that may be labels"
         raise InputError(
@@ -178,10 +178,9 @@ def _only_other_column(rows: list[list[str]], file: int, width: int, name: str) 
     return others[0]
 
 
-def _counts(cells: object) -> bool:
+def _counts(cells: Sequence[str]) -> bool:
     """Whether cells are running numbers, as pandas writes them in front of each row."""
-    numbers = list(cells)  # type: ignore[call-overload]
-    return numbers in ([str(n + start) for n in range(len(numbers))] for start in (0, 1)) and len(numbers) > 2
+    return any(list(cells) == [str(n + start) for n in range(len(cells))] for start in (0, 1))
 
 
 def _kinds(header: Sequence[str], rows: list[list[str]], file: int, label: int | None) -> list[str]:

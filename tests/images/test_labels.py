@@ -93,6 +93,15 @@ def test_which_folders_are_classes_is_said_where_others_lie_around_them(tmp_path
     assert not intake.from_folder(write(tmp_path / "split", split), data_folder).remarks
 
 
+def test_numbers_behind_the_files_are_labels_and_before_them_a_count(tmp_path, data_folder):
+    table = "cat/a.png,0\ndog/b.png,1\nGröße 3.png,2\n"
+    assert labelled(tmp_path, data_folder, table).labels == ("0", "2", "1")
+    table = "1,cat/a.png\n2,dog/b.png\n3,Größe 3.png\n"
+    images = labelled(tmp_path, data_folder, table)
+    assert images.labels == ("cat", "dog", "dog")
+    assert "got labels.csv, which has none, and 0 columns" in reasons(images)["labels.csv"]
+
+
 def test_a_table_of_some_images_leaves_the_rest_to_the_folders(tmp_path, data_folder):
     images = labelled(tmp_path, data_folder, "file,label\nb.png,pug\ncat/a.png,\n")
     assert images.labels == ("cat", "dog", "pug")
@@ -169,6 +178,8 @@ def test_many_rows_are_found_at_once():
     index = PathIndex(names)
     assert [index.find(f"data/{name}").names for name in names] == [[name] for name in names]
     assert len(index.find("image 7.png").names) == 100
+    same = PathIndex([f"{n}/image.png" for n in range(20_000)])
+    assert all(len(same.find("image.png").names) > 1 for _ in range(20_000))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names of that kind are no files there")
