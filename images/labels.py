@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from common.class_names import plain_names
 from common.errors import InputError
 from images.image_set import LABEL, MASK, Skipped, reason
 from images.paths import PathIndex
-from images.tables import Table, class_label, read_table
+from images.tables import Table, read_table
 
 #: Folders that say how images are kept, not what they show; unless there are others beside them.
 _NO_CLASSES = {
@@ -83,9 +84,10 @@ def annotate(
     around = sorted(
         {folder[-2] for folder in class_folders if len(folder) > 1 and folder[-2].lower() not in _NO_CLASSES}
     )
+    plain = plain_names([folder[-1] for folder in class_folders if folder])
     for name, folder in zip(every, class_folders, strict=True):
         if folder:
-            label = class_label(folder[-1])
+            label = plain[folder[-1]]
             folders.setdefault(copies.get(name, name), {})[label.casefold()] = label
     torn, n_from = {}, {"tables": 0, "folders": 0}
     differ = []
@@ -157,7 +159,9 @@ def folder_labels(names: Sequence[str], n_outer: int = 0) -> list[str | None]:
     `train/cat/1.jpg` is a cat and `cat/images/1.jpg` too. One class folder around all images counts, but not one that
     only says how they are kept (`images`, `train`).
     """
-    return [class_label(folder[-1]) if folder else None for folder in _class_folders(names, n_outer)]
+    folders = _class_folders(names, n_outer)
+    plain = plain_names([folder[-1] for folder in folders if folder])
+    return [plain[folder[-1]] if folder else None for folder in folders]
 
 
 def _class_folders(names: Sequence[str], n_outer: int) -> list[tuple[str, ...]]:

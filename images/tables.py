@@ -3,11 +3,10 @@
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.class_names import plain_name
+from common.class_names import plain_names
 from common.errors import InputError, first_line
 from images.formats import is_image
 from images.image_set import LABEL, MASK, META
@@ -85,16 +84,19 @@ def read_table(content: bytes, name: str, is_file: Callable[[str], bool]) -> Tab
         notes.append("no column of labels (call it 'label')")
     elif has_header and _plain(header[label]) != "label":
         notes.append(f"labels from its column '{header[label]}'")
+    classes = {} if label is None else plain_names([row[label] for row in rows])
     facts = [
-        (clean_path(row[file]), {kinds[n]: _clean(kinds[n], cell) for n, cell in enumerate(row) if kinds[n] and cell})
+        (
+            clean_path(row[file]),
+            {
+                kind: classes[cell] if kind == LABEL else clean_path(cell) if kind.startswith(MASK) else cell
+                for kind, cell in zip(kinds, row, strict=True)
+                if kind and cell
+            },
+        )
         for row in rows
     ]
     return Table(name, facts, len(lines), tuple(faults), tuple(notes))
-
-
-def class_label(text: str) -> str:
-    """A class by its plain name, accents in one spelling: macOS writes names of folders in another than most."""
-    return unicodedata.normalize("NFC", plain_name(unicodedata.normalize("NFC", text)))
 
 
 def _text(content: bytes, name: str) -> tuple[str, list[str]]:
@@ -198,9 +200,3 @@ def _kind(title: str, rows: list[list[str]], column: int) -> str:
         kind = "mask" if title.lower() in _MASK_COLUMNS else title[len("mask") :].strip(" _-:")
         return f"{MASK}{kind or 'mask'}"
     return f"{META}{title}"
-
-
-def _clean(kind: str, value: str) -> str:
-    if kind == LABEL:
-        return class_label(value)
-    return clean_path(value) if kind.startswith(MASK) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from common.class_names import find
+from common.class_names import find, first_pairs
 from common.errors import InputError, did_you_mean
 from models.preprocessing import Preprocessing
 
@@ -109,6 +109,11 @@ class ModelCard:
     def n_classes(self) -> int:
         """Length of the model's output; 1 for a regression model."""
         return len(self.class_names)
+
+    @property
+    def outputs(self) -> str:
+        """What the model answers, in words: `softmax: 0 = cat, 1 = dog, 2 = hen, …`."""
+        return "a number" if self.head == REGRESSION else f"{self.head}: {first_pairs(self.class_names)}"
 
     @property
     def classifies(self) -> bool:

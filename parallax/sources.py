@@ -46,7 +46,7 @@ def open_models(model_store: ModelStore, *texts: str, class_names: Path | None =
     cards = list({card.digest: card for card in cards}.values())
     for card in cards:
         if not LOADERS[card.recipe.loader].built_in:
-            complain("\n  ".join([f"{card.name}: {card.preprocessing.describe()}", *card.notes]))
+            complain("\n  ".join([f"{card.name}: {card.preprocessing.describe()}", card.outputs, *card.notes]))
     return cards
 
 

@@ -1,4 +1,4 @@
-"""How images are prepared for a model: the fields that change it, and an image as the model sees it then."""
+"""How images are prepared for a model, what its outputs mean, and an image as it sees it."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from figures.maps import to_webp
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models import loaders
-from models.card import ModelCard
+from models.card import MULTI_LABEL, REGRESSION, SIGMOID, SOFTMAX, ModelCard
 from models.preprocessing import INTERPOLATIONS, MODES, Preprocessing
 from pages.shared import cache, session
 from pages.shared.job_progress import error_line
@@ -24,6 +24,15 @@ _MODES = {
     "border": "whole image, padded",
 }
 _RANGES = {1: "0 to 1", 255: "0 to 255"}
+
+#: What each head means, by the number of outputs that it needs: one, or more.
+_HEADS = {
+    SOFTMAX: "one class of several (softmax)",
+    MULTI_LABEL: "any number of classes (a sigmoid each)",
+    SIGMOID: "one class of two (sigmoid)",
+    REGRESSION: "a number (regression)",
+}
+_ONE_OUTPUT = (SIGMOID, REGRESSION)
 
 
 def fields(default: Preprocessing | None, key: str, pixels: np.ndarray) -> dict[str, Any]:
@@ -84,27 +93,33 @@ def rgb(crop: np.ndarray) -> np.ndarray:
     return crop.repeat(3, axis=2) if crop.shape[2] == 1 else crop
 
 
-@st.dialog("Preprocessing", width="large")
+@st.dialog("Change a model", width="large")
 def edit(card: ModelCard, pixels: np.ndarray) -> None:
-    """Change how images are prepared for a model; it is loaded again with that."""
+    """Change how images are prepared for a model, or what its outputs mean; it is loaded again with that."""
     st.caption(f"How images are prepared for **{markdown(card.name)}**. Empty fields stay as they are.")
+    heads = [head for head in _HEADS if (head in _ONE_OUTPUT) == (card.head in _ONE_OUTPUT)]
+    head = st.selectbox(
+        "Its outputs mean", heads, heads.index(card.head), _HEADS.__getitem__, key=f"upload_edit_{card.digest}_head"
+    )
     try:
         changes = fields(card.preprocessing, f"upload_edit_{card.digest}", pixels)
     except InputError as error:
         error_line(str(error))
         return
-    if st.button("Use this preprocessing", type="primary", key=f"upload_edit_use_{card.digest}", disabled=not changes):
-        session.state().jobs["models"] = cache.jobs().submit(load_again(card, changes), "interactive")
+    same = not changes and head == card.head
+    if st.button("Use these settings", type="primary", key=f"upload_edit_use_{card.digest}", disabled=same):
+        session.state().jobs["models"] = cache.jobs().submit(load_again(card, changes, head), "interactive")
         st.rerun()
 
 
-def load_again(card: ModelCard, changes: dict[str, Any]) -> Job:
-    """The model by its recipe, with other preprocessing, in place of what it is now."""
+def load_again(card: ModelCard, changes: dict[str, Any], head: str) -> Job:
+    """The model by its recipe, with other preprocessing or another head, in place of what it is now."""
     wanted = card.preprocessing.changed(changes)
     whole = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(wanted).items()}
 
     def load(_job: Job) -> Added:
-        recipe = replace(card.recipe, arguments={**card.recipe.arguments, "preprocessing": whole})
+        arguments = {**card.recipe.arguments, **({"preprocessing": whole} if changes else {})}
+        recipe = replace(card.recipe, arguments=arguments, head=card.recipe.head if head == card.head else head)
         return Added((cache.model_store().add(loaders.load(recipe)).digest,), replaces=card.digest)
 
     return Job(f"Loading {card.name}", load)

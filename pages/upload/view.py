@@ -35,7 +35,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                     width="content",
                 )
                 with st.container(horizontal=True, width="content"):
-                    words = "Change how images are prepared for this model"
+                    words = "Change how images are prepared for this model, or what its outputs mean"
                     icon, key = ":material/tune:", f"upload_change_{card.digest}"
                     if not built_in and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
                         edit(card, pixels)
@@ -47,7 +47,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                             on_click=state.models.remove,
                             args=(card.digest,),
                         )
-            prepared = () if built_in else (card.preprocessing.describe(),)
+            prepared = () if built_in else (card.outputs, card.preprocessing.describe())
             st.caption("  \n".join([facts, *map(markdown, (*prepared, *card.notes))]))
 
 

@@ -188,3 +188,12 @@ def test_of_two_names_that_differ_by_case_the_exact_one_is_meant(tmp_path, data_
     images = labelled(tmp_path, data_folder, "file,label\na.png,low\nA.png,high\na.jpg,other\na,none\n", files)
     assert images.labels == ("high", "other", "low")
     assert "may mean several images, such as a (" in images.remarks[0]
+
+
+@pytest.mark.parametrize("pair", [("a_b", "a b"), ("n90000001_crane", "n90000002_crane"), ("x__y", "x_y")])
+def test_classes_that_would_become_one_when_made_plain_stay_two(data_folder, pair):
+    files = [(f"{name}/{n}.png", io.BytesIO(encoded(picture(8, 8, n)))) for n, name in enumerate(pair)]
+    assert intake.from_files(files, data_folder).classes == tuple(sorted(pair))
+    table = ("labels.csv", io.BytesIO("file,label\n0.png,{}\n1.png,{}\n".format(*pair).encode()))
+    flat = [(f"{n}.png", io.BytesIO(encoded(picture(8, 8, n)))) for n in range(2)]
+    assert intake.from_files([*flat, table], data_folder).classes == tuple(sorted(pair))

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from common.escape import markdown
 from models.loaders import LOADERS, checkpoint, zoo
 from pages.shared import cache
 from pages.upload.preprocessing import load_again
@@ -145,11 +146,13 @@ def test_the_preprocessing_of_a_model_in_use_can_be_changed(form):
     form.button(key=f"upload_change_{card.digest}").click().run()
     assert "48 × 40 px RGB" in words(form), "the dialog shows what was typed"
     assert not form.button(key=f"upload_edit_use_{card.digest}").disabled
-    state.jobs["models"] = cache.jobs().submit(load_again(card, {"input_size": [40, 48], "mean": 0.3}))
+    state.jobs["models"] = cache.jobs().submit(load_again(card, {"input_size": [40, 48], "mean": 0.3}, "multi-label"))
     finish(form)
     form.run()
     (changed,) = cards(form)
     assert (changed.preprocessing.mean, changed.input_size) == ((0.3, 0.3, 0.3), (40, 48))
+    assert changed.head == "multi-label"
+    assert markdown("multi-label: 0 = ") in words(form)
     assert state.colour(changed.digest) == colour
     assert "Preprocessing assumed" not in " ".join(changed.notes)
 
