@@ -18,6 +18,7 @@ from models.loaders.entries import SUFFIXES, read_weights, stem_of
 from models.loaders.fitting import adopt_head, fit, guess_classes, left_out, normalisation, subset
 from models.loaders.flags import implied, twins
 from models.loaders.heads import ACTIVATIONS, rebuild_head
+from models.loaders.renaming import converted, modern
 
 #: What timm's configurations say of the images, which the creation arguments carry on, and the fields that they set.
 _IMAGE = {
@@ -60,10 +61,11 @@ def load(
     entries = read_weights(Path(path))
     plain, _ = zoo.skeleton(architecture, given)
     known = bool({"mean", "std"} & {*image, *given.get("pretrained_cfg_overlay", {})})
-    taken, in_file = normalisation(subset(entries, plain.state_dict(), prefix), plain, known)
+    taken, in_file = normalisation(subset(modern(entries), plain.state_dict(), prefix), plain, known)
     taken = adopt_head(taken, plain, bool(prefix))
     image |= in_file
-    weights, image, given, band_notes = _bands(taken.weights, plain, bands, image, given)
+    weights, name_notes = converted(taken.weights, plain)
+    weights, image, given, band_notes = _bands(weights, plain, bands, image, given)
     n_guessed = guess_classes(weights)
     flags, flag_notes = implied(architecture, weights, given.get("num_classes", n_guessed) or 0)
     n_wanted = given.get("num_classes")
@@ -79,7 +81,7 @@ def load(
     fit_notes = fit(module, weights, architecture)
     names = tuple(class_names) if class_names else imagenet_names(n_outputs(module))
     notes = [
-        *taken.notes, *left_out(taken), *band_notes, *head_notes, *fit_notes,
+        *taken.notes, *left_out(taken), *name_notes, *band_notes, *head_notes, *fit_notes,
         *(flag_notes if "transform_input" not in given else ()),
         *(() if "pad_type" in given else twins(architecture, zoo.architectures())),
         *_assumed(image, given, zoo.default_of(architecture, module)),
