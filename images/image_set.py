@@ -201,9 +201,9 @@ class ImageSet:
 
 
 def stamp_of(path: Path) -> str:
-    """A file's size and time of change; raises `OSError` where there is none."""
+    """A file's size and times of change, the last of which no program can set; raises `OSError` where there is none."""
     status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _content(path: Path, title: str) -> bytes:

@@ -95,6 +95,14 @@ def test_another_image_in_a_files_place_is_not_taken_for_it(kept):
         kept.image(0)
 
 
+def test_nor_is_one_of_the_same_size_and_time(kept):
+    status, content = kept.paths[0].stat(), encoded(picture(20, 30, seed=7))
+    kept.paths[0].write_bytes(content[: status.st_size].ljust(status.st_size, b"\0"))
+    os.utime(kept.paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert kept.paths[0].stat().st_size == status.st_size
+    assert not kept.can_be_read(0)
+
+
 def test_a_file_that_was_only_copied_or_touched_is_the_same(kept):
     for path, time_s in zip(kept.paths, (0, 10**9, 2 * 10**9), strict=True):
         content = path.read_bytes()
