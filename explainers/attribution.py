@@ -112,7 +112,8 @@ def ready(
         def batches() -> Iterator[Tensor]:
             n = min(len(images), FIT_ON)
             for start in range(0, n, method.fit_at_once):
-                sources.say(f"{method.title} learns from {images.name}: {start:,} of {n:,} pictures")
+                far = f"{start:,} of {n:,} images, for {model.card.name}"
+                sources.say(f"{method.title} learns from {images.name}: {far}")
                 progress(0, 1)
                 rows = range(start, min(start + method.fit_at_once, n))
                 yield model.normalise(np.stack([model.card.preprocessing.crop(images.image(row)) for row in rows]))

@@ -115,7 +115,7 @@ def accuracy_figure(
             orientation="h",
             marker={"color": list(colours)},
             text=texts,
-            textposition="auto",
+            textposition=["auto" if a > 0 else "outside" for a in accuracy],
             insidetextanchor="start",
             hoverinfo="skip",
         )

@@ -62,9 +62,11 @@ def test_histogram_bars_count_their_images():
 
 
 def test_a_model_without_labels_says_so_instead_of_zero():
-    figure = accuracy_figure(["a", "b"], np.array([0.5, np.nan]), np.array([4, 0]), ["#000000", "#111111"])
+    colours = ["#000000", "#111111", "#222222"]
+    figure = accuracy_figure(["a", "b", "c"], np.array([0.5, np.nan, 0.0]), np.array([4, 0, 4]), colours)
     assert figure.data[0].text[0] == "50.0% of 4"
     assert "no label" in figure.data[0].text[1]
+    assert figure.data[0].textposition == ("auto", "outside", "outside"), "plotly hides words inside of an empty bar"
 
 
 def test_every_cell_of_the_matrix_can_be_clicked():
