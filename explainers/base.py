@@ -139,6 +139,13 @@ class Attribution:
     notes: tuple[str, ...] = ()
 
 
+def zero_notes(maps: np.ndarray) -> tuple[str, ...]:
+    """A note where maps (N, h, w) show nothing at all."""
+    n_zero = len(maps) - int(maps.any(axis=(1, 2)).sum())
+    subject = "The map is" if len(maps) == 1 else f"{n_zero} of {len(maps)} maps are"
+    return (f"{subject} zero everywhere: no evidence was found.",) if n_zero else ()
+
+
 class Explainer(ABC):
     """One explanation method.
 
@@ -260,7 +267,7 @@ class Explainer(ABC):
         if not np.isfinite(final.maps).all():
             cure = "Check the model's weights, or pick another layer or method."
             raise InputError(f"a finite {self.title} map", f"NaN or infinity from {model.card.name}", cure)
-        yield final
+        yield replace(final, notes=(*final.notes, *zero_notes(final.maps)))
 
     def _check(self, model: ModelHandle, targets: Sequence[int], output: Output) -> None:
         if reason := self.applies(model.card):

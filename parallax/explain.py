@@ -101,4 +101,4 @@ def _write(paths: Paths, images: ImageSet, request: AttributionRequest, found: A
     laid = card.preprocessing.to_image(found.maps[0], *image.shape[:2])
     colours = colour_map(laid, method.signed, map_scale([laid]), overlay=True)
     Path(f"{path}.png").write_bytes(to_png(over(grey(image), colours, 0.9)))
-    say(f"{_title(images, request)} -> {path}.npz, .png")
+    say("\n  ".join([f"{_title(images, request)} -> {path}.npz, .png", *found.notes]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.errors import InputError
 from explainers.attribution import AttributionRequest, ready
-from explainers.base import Attribution, Progress, out_of_memory
+from explainers.base import Attribution, Progress, out_of_memory, zero_notes
 from explainers.engines.incremental import Incremental
 from explainers.output import UNIT
 from explainers.prediction_difference.estimate import FIRST_PASS, Effort, Estimate, advance
@@ -174,7 +174,7 @@ class PredictionDifferenceRequest(AttributionRequest, Resumable[Attribution]):
             seconds=seconds,
             output=asdict(self.output),
             error=error[None],
-            notes=(few,) if round(100 * shrunk) else (),
+            notes=((few,) if round(100 * shrunk) else ()) + (zero_notes(relevance[None]) if estimate.amount else ()),
             estimate=estimate,
             shrunk=shrunk,
             saving=saving,

@@ -9,7 +9,7 @@ from common.errors import InputError
 from explainers.base import Need
 from explainers.engines.baselines import BASELINES, baseline
 from explainers.registry import METHODS
-from tests.explainers.nets import NETS, TARGETS, ReusedReLU, add, maps_of, normalised, seeded
+from tests.explainers.nets import NETS, TARGETS, ReusedReLU, add, maps_of, normalised, pictures, seeded
 
 
 def linear_net(bias=True, px=16):
@@ -239,3 +239,18 @@ def test_baselines_are_what_they_are_called(model_store):
     assert (noise.amin(), noise.amax()) > (-2, 1.9)
     assert noise.amin() >= -2
     assert noise.amax() <= 2
+
+
+@pytest.mark.parametrize("name", ["saliency", "input-x-gradient", "occlusion", "integrated-gradients", "kernel-shap"])
+def test_a_map_of_nothing_carries_a_note(model_store, name):
+    module = linear_net()
+    card = add(model_store, module, px=16)
+    with torch.no_grad():
+        module[1].weight[0] = 0
+    method, images = METHODS[name], pictures(2, px=16)
+    with model_store.borrow(card) as model:
+        found = [method.explain(model, images[:1], ["a"], [target]) for target in (0, 1)]
+        both = method.explain(model, images, ["a", "b"], [0, 1])
+    assert found[0].notes == ("The map is zero everywhere: no evidence was found.",)
+    assert not found[1].notes
+    assert both.notes == ("1 of 2 maps are zero everywhere: no evidence was found.",)
