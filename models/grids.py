@@ -23,8 +23,8 @@ _SLACK = 1.0
 #: known to have the same grid, none by a layer that answers nowhere twice as much as in most places.
 _TOKEN_SLACK, _MOST_OF_IT, _MORE_THAN_ELSEWHERE, _FLAT = 1 / 12, 0.8, 0.6, 2.0
 
-#: Of eight spots, so many must be seen right: random filters may see one better from beside.
-_ENOUGH = 6
+#: Of eight spots, so many must be seen right, random filters may see one better from beside; and so many at all.
+_ENOUGH, _FEWEST_SEEN = 6, 3
 
 #: Axes whose proportions differ from the image's by more than this factor are no rows and columns in front of channels:
 #: blocks of tokens, say.
@@ -112,13 +112,15 @@ def sight(output: Tensor, reading: Reading) -> Sight:
     most = change.amax(1)
     if reading.layout != TOKENS:
         seen = torch.where(there, change, 0).amax(1)
-        best, fair = (seen == most) & (most > 0), seen >= most / 2
+        best, fair = seen == most, seen >= most / 2
     else:
         usual = change.median(1, keepdim=True).values
         excess = (change.square() - usual.square()).clamp(min=0)
         share = torch.where(there, excess, 0).sum(1) / excess.sum(1)  # NaN where nothing changes
         flat = most <= _FLAT * usual[:, 0]
         best, fair = ~flat & (share >= _MOST_OF_IT), flat | (share >= _MORE_THAN_ELSEWHERE)
+    silent = most == 0  # the model does not look there at all, which says nothing of the grid
+    best = (best | silent) & ((~silent).sum() >= _FEWEST_SEEN)
     return Sight(*torch.stack([best, fair]).sum(1).tolist())
 
 
