@@ -19,9 +19,11 @@ _HALF_SIDE = 1 / 16
 #: How far beyond its own cells a spot may be seen in maps, in cells: convolutions shift a little and see neighbours.
 _SLACK = 1.0
 
-#: The same for tokens, in shares of the image, and how much of a spot must be seen there; less where other layers are
-#: known to have the same grid, none by a layer that answers nowhere twice as much as in most places.
-_TOKEN_SLACK, _MOST_OF_IT, _MORE_THAN_ELSEWHERE, _FLAT = 1 / 12, 0.8, 0.6, 2.0
+#: The same for tokens, in shares of the image, and how much of a spot must be seen there. Where other layers are known
+#: to have the same grid, less will do: attention answers in more cells than a spot has, or everywhere, and then nowhere
+#: `_FLAT` times as much as in most cells.
+_TOKEN_SLACK, _MOST_OF_IT, _HALF_OF_IT, _A_PART_OF_IT = 1 / 12, 0.8, 0.6, 0.3
+_IN_AS_FEW_CELLS, _FLAT = 0.9, 2.0
 
 #: Of eight spots, so many must be seen right, random filters may see one better from beside; and so many at all.
 _ENOUGH, _FEWEST_SEEN = 6, 3
@@ -117,8 +119,11 @@ def sight(output: Tensor, reading: Reading) -> Sight:
         usual = change.median(1, keepdim=True).values
         excess = (change.square() - usual.square()).clamp(min=0)
         share = torch.where(there, excess, 0).sum(1) / excess.sum(1)  # NaN where nothing changes
-        flat = most <= _FLAT * usual[:, 0]
-        best, fair = ~flat & (share >= _MOST_OF_IT), flat | (share >= _MORE_THAN_ELSEWHERE)
+        ranked = excess.sort(1, descending=True).values.cumsum(1)
+        at_most = ranked.gather(1, there.sum(1, keepdim=True) - 1)[:, 0] / ranked[:, -1]
+        flat, spread = most <= _FLAT * usual[:, 0], at_most < _IN_AS_FEW_CELLS
+        best = ~flat & (share >= _MOST_OF_IT)
+        fair = flat | (share >= _HALF_OF_IT) | (spread & (share >= _A_PART_OF_IT))
     silent = most == 0  # the model does not look there at all, which says nothing of the grid
     best = (best | silent) & ((~silent).sum() >= _FEWEST_SEEN)
     return Sight(*torch.stack([best, fair]).sum(1).tolist())

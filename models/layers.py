@@ -1,5 +1,7 @@
 """A model's layer tree, found by a probe forward, and the one way to look inside a running model."""
 
+from __future__ import annotations
+
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from common.errors import InputError
 from models.card import MAPS, OTHER, TOKENS, VECTOR, Layer
-from models.grids import Reading, Sight, choose, look, readings, spotted
+from models.grids import PLACES, Reading, Sight, choose, look, readings, spotted
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,9 @@ _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.Flatten)
 
 #: First normalisation of a transformer block (timm, torchvision): behind it, only the class token gets a gradient.
 _BLOCK_NORM = re.compile(r"(norm1|ln_1)$")
+
+#: A normalisation with more of the net behind it belongs to the stem.
+_MOST_BEHIND_NORM = 0.9
 
 #: Candidates for the default layer that are looked at.
 _MOST_TRIED = 32
@@ -124,17 +129,35 @@ def layer_tree(module: nn.Module, probe: Tensor) -> tuple[tuple[Layer, ...], str
     """
     met = _look(module, probe)
     names = {child: name for name, child in module.named_modules() if name}
-    confirmed = {reading.grid for one in met.values() for reading, seen in (choose(one.looked),) if reading and seen}
+    confirmed = _confirmed(met)
     layers = []
     for order, (child, one) in enumerate(met.items()):
         reading, placed = choose(one.looked, confirmed)
         layout = reading.layout if reading else VECTOR if len(one.shape) == 1 else OTHER
         n_parameters = sum(p.numel() for p in child.parameters())
-        grid = reading.grid if reading and (placed or probe.is_meta) else None
+        grid = reading.grid if reading and placed else None
         n_prefix = reading.n_prefix if reading else 0
         layers.append(Layer(names[child], type(child).__name__, one.shape, layout, n_parameters, order, n_prefix, grid))
     wanted = _default(layers, list(met.items()))
     return tuple(layers), _reached(module, probe, wanted) if wanted else None
+
+
+def _confirmed(met: dict[nn.Module, _Met]) -> set[tuple[int, int]]:
+    """Grids that some layer is known to have: it saw the spots there, or cannot see them elsewhere.
+
+    In nets with random weights, layers may answer everywhere alike. Then a convolution over neighbours stands for its
+    own grid, and tokens for theirs where no tokens of the model come in another order.
+    """
+    chosen = [(child, one, *choose(one.looked)) for child, one in met.items()]
+    confirmed = {reading.grid for _, _, reading, seen in chosen if reading and seen}
+    for child, _, reading, _ in chosen:
+        if isinstance(child, nn.Conv2d) and max(child.kernel_size) > 1 and reading and reading.layout == MAPS:
+            confirmed.add(reading.grid)
+    tokens = [(one, reading) for _, one, reading, _ in chosen if any(way.layout == TOKENS for way in one.looked)]
+    if all(reading is not None for _, reading in tokens):
+        everywhere = [reading for one, reading in tokens if reading and one.looked[reading].fair == len(PLACES)]
+        confirmed.update(reading.grid for reading in everywhere)
+    return confirmed
 
 
 @dataclass(frozen=True)
@@ -209,18 +232,22 @@ def _default(layers: list[Layer], met: list[tuple[nn.Module, _Met]]) -> list[Lay
         for layer, (child, one) in zip(layers, met, strict=True)
         if layer.spatial and not isinstance(child, _PASSING) and not one.pooled
     ]
-    norms = [layer for layer in suited if layer.layout != MAPS and _BLOCK_NORM.search(layer.name)]
-    if norms:
-        return norms[::-1]
-    maps = [layer for layer in suited if layer.layout != TOKENS]
     leaves = [
         layer for layer, (child, _) in zip(layers, met, strict=True) if layer.spatial and not list(child.children())
     ]
-    behind = sum(layer.order > maps[-1].order for layer in leaves) if maps else len(leaves)
-    if 2 * behind <= len(leaves):
+
+    def share_behind(layer: Layer) -> float:
+        return sum(other.order > layer.order for other in leaves) / max(1, len(leaves))
+
+    norms = [layer for layer in suited if layer.layout != MAPS and _BLOCK_NORM.search(layer.name)]
+    if norms and share_behind(norms[-1]) <= _MOST_BEHIND_NORM:
+        return norms[::-1]
+    maps = [layer for layer in suited if layer.layout != TOKENS]
+    if maps and share_behind(maps[-1]) <= 0.5:
         return maps[::-1]
     attention = tuple(f"{layer.name}." for layer in layers if "Attention" in layer.kind)  # queries, keys and values
-    return [layer for layer in suited[::-1] if layer.kind != "Linear" and not layer.name.startswith(attention)]
+    tokens = [layer for layer in suited if layer.kind != "Linear" and not layer.name.startswith(attention)]
+    return (tokens or suited)[::-1]
 
 
 def _reached(module: nn.Module, probe: Tensor, wanted: list[Layer]) -> str:

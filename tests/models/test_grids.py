@@ -184,6 +184,24 @@ def test_nets_of_tokens_by_other_names_are_looked_at_near_their_end_not_at_their
     assert np.ptp(maps) > 0
 
 
+class Stem(nn.Module):
+    """A stem that normalises by channels, as its `norm1`, in front of many convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm1 = nn.Conv2d(3, 6, 3, padding=1), nn.LayerNorm(6)
+
+    def forward(self, x):
+        return self.norm1(self.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_a_normalisation_in_the_stem_is_no_default_layer():
+    body = [part for _ in range(12) for part in (nn.Conv2d(6, 6, 3, padding=1), nn.ReLU())]
+    module = nn.Sequential(Stem(), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    _, default = layer_tree(seeded(lambda: module), probe(32, 32))
+    assert default == "24"
+
+
 def test_cards_of_an_earlier_format_are_made_anew_in_their_place(model_store, monkeypatch):
     first, _ = (model_store.add(tiny_loaded(name=name, seed=seed)) for seed, name in enumerate(["first", "second"]))
     file = model_store.folder / f"{first.digest}.json"
