@@ -48,7 +48,7 @@ def test_the_table_of_who_computes_what_has_every_method_in_the_registrys_order(
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 def test_captum_computes_what_the_table_says_and_nothing_else(model_store, monkeypatch, method):
-    used = set()
+    card, used = add(model_store, seeded(simple_net(method.name))), set()
     for name in ("Saliency", "InputXGradient", "IntegratedGradients", "LayerActivation", "LimeBase"):
         kind = getattr(captum.attr, name)
 
@@ -57,6 +57,6 @@ def test_captum_computes_what_the_table_says_and_nothing_else(model_store, monke
             return run(*args, **options)
 
         monkeypatch.setattr(kind, "attribute", attribute)
-    with model_store.borrow(add(model_store, seeded(simple_net(method.name)))) as model:
+    with model_store.borrow(card) as model:
         method.explain(prepared(method, model), pictures(1), ["x"], [0], settings_for(method))
     assert used == set(re.findall(r"`(\w+)`", who_computes_what()[method.title][0]))
