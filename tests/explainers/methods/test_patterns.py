@@ -1,12 +1,11 @@
 """Patterns: what a unit's input really varies along, learnt from data, against examples with a known signal."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -15,9 +14,10 @@ from explainers.attribution import ready
 from explainers.methods.patterns import PatternMethod
 from explainers.registry import METHODS
 from explainers.results import Sources
-from images.image_set import ImageSet
+from images.intake import from_files
 from jobs.results import ResultStore
 from tests.explainers.nets import NETS, add, normalised, pictures, seeded, silent
+from tests.makers import encoded
 
 PATTERN_NET, PATTERN_ATTRIBUTION = METHODS["pattern-net"], METHODS["pattern-attribution"]
 NAMES = ["pattern-net", "pattern-attribution"]
@@ -106,13 +106,7 @@ def test_both_methods_share_one_fit_that_is_kept(model_store, tmp_path, monkeypa
     calls = []
     fit = PatternMethod.fit
     monkeypatch.setattr(PatternMethod, "fit", lambda *args: calls.append(1) or fit(*args))
-    for i, picture in enumerate(pictures(5)):
-        Image.fromarray(picture).save(tmp_path / f"{i}.png")
-    rows = [
-        {"id": f"{i:016x}", "path": str(tmp_path / f"{i}.png"), "name": str(i), "label": None, "note": ""}
-        for i in range(5)
-    ]
-    images = ImageSet("noise", pd.DataFrame(rows))
+    images = from_files([(f"{i}.png", io.BytesIO(encoded(one))) for i, one in enumerate(pictures(5))], tmp_path)
     store = ResultStore(tmp_path / "results", 10**8)
     with model_store.borrow(add(model_store, seeded(NETS["plain"]))) as model:
         one, two = (
