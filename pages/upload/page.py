@@ -8,7 +8,7 @@ import streamlit as st
 from common.errors import InputError
 from images.image_set import ImageSet
 from jobs.queue import Job, State
-from models.loaders import LOADERS
+from models.loaders import LOADERS, built_in
 from pages.shared import cache, demo_sets, scoring_job, session, site_map
 from pages.shared.job_progress import error_line, wait_for
 from pages.upload import controls, view
@@ -103,7 +103,7 @@ def use_images(images: ImageSet | demo_sets.Added) -> None:
         demo_sets.use(images)
         return
     state.use_images(images.digest)
-    if any(not LOADERS[cache.card(digest).recipe.loader].built_in for digest in state.models):
+    if any(not built_in(cache.card(digest).recipe) for digest in state.models):
         switch_demo_models_off()
 
 

@@ -9,7 +9,7 @@ from common.escape import markdown
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
-from models.loaders import LOADERS
+from models.loaders import built_in
 from pages.shared import cache, session
 from pages.upload.preprocessing import edit, first_image, rgb
 from suggestion.table import label_note, unknown_labels
@@ -23,7 +23,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
     pixels = first_image(images)
     crop = card.preprocessing.crop(pixels)
     height, width = card.input_size
-    built_in = LOADERS[card.recipe.loader].built_in
+    ours = built_in(card.recipe)
     facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         st.image(to_webp(rgb(crop)), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
@@ -37,7 +37,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                 with st.container(horizontal=True, width="content"):
                     words = "Change how images are prepared for this model, or what its outputs mean"
                     icon, key = ":material/tune:", f"upload_change_{card.digest}"
-                    if not built_in and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
+                    if not ours and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
                         edit(card, pixels)
                     if card.source != "demo":
                         st.button(
@@ -47,7 +47,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
                             on_click=state.models.remove,
                             args=(card.digest,),
                         )
-            prepared = () if built_in else (card.outputs, card.preprocessing.describe())
+            prepared = () if ours else (card.outputs, card.preprocessing.describe())
             st.caption("  \n".join([facts, *map(markdown, (*prepared, *card.notes))]))
 
 
