@@ -46,19 +46,9 @@ def test_maps_sharpen_stop_are_found_after_a_reload_and_go_on(page):
     page.get_by_role("dialog").get_by_text("resnet").wait_for(timeout=20_000)
 
     page.reload()
-    page.get_by_role("button", name="Select six images").click(timeout=120_000)
-    page.wait_for_function(f"{CORNERS} == 4", timeout=60_000)
+    page.wait_for_function(f"{CORNERS} == 4", timeout=90_000)
     assert page.get_by_role("button", name="Resume", exact=True).is_disabled()
     page.get_by_role("button", name="Resume to exact").click()
     stop.wait_for(timeout=30_000)
     stop.click()
     page.get_by_text("Stopped. What is finished is kept").wait_for(timeout=60_000)
-
-
-def test_a_comparison_is_worked_out_when_asked_for(page):
-    page.get_by_text("Three classes, before and after the softmax").click()
-    page.locator(".st-key-difference_classes_start button").click(timeout=30_000)  # one of its maps is known already
-    page.get_by_role("button", name="Computed").wait_for(timeout=120_000)
-    said = ("Output layer", "Penultimate layer", "probability", "logit")
-    wait_for_words(page, "difference_classes_chart", *said)
-    page.wait_for_function(f"{n_marks('difference_classes_chart')} == 6", timeout=20_000)

@@ -193,12 +193,11 @@ def test_what_does_not_fit_is_told_in_the_panel_and_the_others_stay(page, monkey
 
 def test_several_windows_stand_side_by_side(page):
     open_box(page, "windows")
-    page.number_input(key=f"{SETTING}_stride").set_value(4).run()
     vgg = page.session_state["session"].models[0]
-    page.multiselect(key=f"difference_windows_{vgg}").set_value([4, 8]).run()
+    page.multiselect(key=f"difference_windows_{vgg}").set_value([8, 10]).run()
     press(page, "difference_windows_start")
     assert n_maps(page) == [1, 2], "the map on top is one of them"
-    assert "4 × 4 px" in drawn(page, 1)
+    assert "10 × 10 px" in drawn(page, 1)
     assert page.button(key="difference_windows_start").label == "Computed"
 
 
