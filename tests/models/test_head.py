@@ -86,6 +86,13 @@ def test_a_head_that_the_outputs_cannot_be_is_refused(model_store, head, outputs
         model_store.add(tiny_loaded(n_classes=outputs, head=head))
 
 
+def test_two_classes_that_are_a_number_after_all_lose_their_names_and_find_them_again(model_store):
+    loaded = tiny_loaded(Brightness(2.0), class_names=("cat", "dog"))
+    number, back = (model_store.add(loaded.with_head(head)) for head in ("regression", "sigmoid"))
+    assert (number.class_names, number.classifies) == (("value",), False)
+    assert (back.class_names, back.classifies) == (("cat", "dog"), True)
+
+
 def test_an_unknown_head_is_refused(model_store):
     with one_line("multi-label", "multilabel"):
         model_store.add(tiny_loaded(head="multilabel"))
