@@ -24,7 +24,8 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
     crop = card.preprocessing.crop(pixels)
     height, width = card.input_size
     ours = built_in(card.recipe)
-    facts = f"{width} × {height} px · {card.n_classes:,} classes · {card.n_parameters / 1e6:.2g} M parameters"
+    classes = f"{card.n_classes:,} classes · " if card.classifies else ""
+    facts = f"{width} × {height} px · {classes}{card.n_parameters / 1e6:.2g} M parameters"
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         st.image(to_webp(rgb(crop)), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
         with st.container(gap="xxsmall"):
