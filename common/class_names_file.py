@@ -56,9 +56,9 @@ def _from_lines(lines: list[str]) -> Iterator[list[str]]:
 
 def _is_header(lines: list[str]) -> bool:
     """Whether the first line names columns, as in `index,name`, or is the title of a column of names."""
-    titles = {*_NAMES, *_NUMBERS, "names", "labels", "classes", "class names"}
-    cells = re.split(r"[,;\t|]", lines[0].lower().replace("_", " ")) if lines else [""]
-    return all(cell.strip(' "').replace(" ", "_") in titles or cell.strip(' "') in titles for cell in cells)
+    titles = {*_NAMES, *_NUMBERS, "names", "labels", "classes", "class_names"}
+    cells = re.split(r"[,;\t|]", lines[0].lower()) if lines else [""]
+    return all(cell.strip(' "').replace(" ", "_") in titles for cell in cells)
 
 
 def _by_number(lines: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.class_names import find, first_pairs
@@ -147,7 +147,9 @@ class ModelCard:
         """The card that `to_json` wrote; raises `OldCardError` where an earlier Parallax did."""
         data = dict(data)
         if data.pop("format", 0) != FORMAT:
-            raise OldCardError(data["name"], Recipe(**data["recipe"]))
+            recipe = Recipe(**data["recipe"])
+            one_output = len(data["class_names"]) == 1 and recipe.head is None  # which always was a number then
+            raise OldCardError(data["name"], replace(recipe, head=REGRESSION) if one_output else recipe)
         parts = {
             "preprocessing": Preprocessing(**_tuples(data["preprocessing"])),
             "layers": tuple(Layer(**_tuples(layer)) for layer in data["layers"]),

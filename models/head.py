@@ -36,8 +36,8 @@ def with_head(loaded: Loaded, n_outputs: int) -> Loaded:
         names = {0: ("class 0", "class 1"), 1: (f"not {names[0] if names else ''}", *names)}.get(len(names), names)
         return replace(loaded, head=head, notes=notes, class_names=names, module=_two_classes(loaded.module))
     if head == REGRESSION and len(names) != 1:
-        return replace(loaded, head=head, notes=notes, class_names=None)  # a number is no class
-    return replace(loaded, head=head, notes=notes)
+        return replace(loaded, head=head, class_names=None)  # a number is no class
+    return replace(loaded, head=head)
 
 
 def _two_classes(module: nn.Module) -> nn.Module:

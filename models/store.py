@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from common.errors import InputError, first_line
 from common.files import atomic_write
 from common.settings import settings
-from models.card import MULTI_LABEL, SOFTMAX, ModelCard, OldCardError
+from models.card import MULTI_LABEL, SIGMOID, SOFTMAX, ModelCard, OldCardError
 from models.device import choose_device, keep_freed_memory
 from models.head import with_head
 from models.layers import layer_tree, runs_in_sequence
@@ -116,9 +116,9 @@ class ModelStore:
         Raises `InputError` when a probe image shows that it has no scores: an output that is no (N, classes)
         tensor, or is not finite, or another number of classes than it has names.
         """
-        loaded = settled(loaded, self.device)
+        loaded, n_classes = settled(loaded, self.device)
         module = loaded.module
-        card = make_card(loaded, self.device)
+        card = make_card(loaded, n_classes, self.device)
         if (dry_run := ModelStore.dry_run) is not None:
             with _as_found(module, card.name):
                 card = replace(card, refusals=dry_run(ModelHandle(card, module, self.device, 1)))
@@ -180,7 +180,7 @@ class ModelStore:
 
     def _load_again(self, card: ModelCard) -> nn.Module:
         with torch.inference_mode(False):  # weights made in inference mode could never take part in a gradient
-            loaded = settled(load(card.recipe), self.device)
+            loaded, _ = settled(load(card.recipe), self.device)
             module = loaded.module
         if digest_of(loaded) != card.digest:
             cure = "Its source has changed since: add the model again."
@@ -192,10 +192,11 @@ class ModelStore:
         return self.folder / f"{digest}.json"
 
 
-def settled(loaded: Loaded, device: torch.device) -> Loaded:
+def settled(loaded: Loaded, device: torch.device) -> tuple[Loaded, int]:
     """The model as it waits to be borrowed, with a certain head: in eval mode, float32, channels-last on `device`.
 
-    Raises `InputError` when a probe image shows that it has no scores, or other outputs than its head needs.
+    Also the number of its outputs. Raises `InputError` when a probe image shows that it has no scores, or other outputs
+    than its head needs.
     """
     loaded = replace(loaded, module=_settle(loaded.module, device))
     probe = _probe(loaded.preprocessing, device)
@@ -206,8 +207,11 @@ def settled(loaded: Loaded, device: torch.device) -> Loaded:
         expected = f"a model that takes images of shape (N, {', '.join(map(str, probe.shape[1:]))})"
         cure = "Check the input size and the number of channels."
         raise InputError(expected, f"an error from {loaded.name} ({first_line(error)})", cure) from error
-    loaded = with_head(loaded, check_output(output, len(probe), loaded.name))
-    return replace(loaded, module=_settle(loaded.module, device))
+    n_outputs = check_output(output, len(probe), loaded.name)
+    loaded = with_head(loaded, n_outputs)
+    if loaded.head == SIGMOID:
+        return replace(loaded, module=_settle(loaded.module, device)), 2
+    return loaded, n_outputs
 
 
 def _probe(preprocessing: Preprocessing, device: torch.device) -> Tensor:
@@ -216,11 +220,9 @@ def _probe(preprocessing: Preprocessing, device: torch.device) -> Tensor:
     return normalise(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), preprocessing, device)
 
 
-def make_card(loaded: Loaded, device: torch.device) -> ModelCard:
-    """Look at a `settled` model with a probe image and write down its facts."""
+def make_card(loaded: Loaded, n_classes: int, device: torch.device) -> ModelCard:
+    """Look at a `settled` model of `n_classes` outputs with a probe image and write down its facts."""
     module, probe = loaded.module, _probe(loaded.preprocessing, device)
-    with torch.no_grad():
-        n_classes = module(probe).shape[1]
     numbered = ("value",) if n_classes == 1 else tuple(f"class {index}" for index in range(n_classes))
     names = loaded.class_names or numbered
     if len(names) != n_classes:

@@ -99,10 +99,7 @@ class LazyBatch(Tensor):
     """
 
     forward_pass: ForwardPass
-
-    def whole(self) -> Tensor:
-        """The values themselves."""
-        raise NotImplementedError
+    whole: Callable[[], Tensor]  # makes the values themselves; each kind of batch has its own
 
     @classmethod
     def __torch_function__(

@@ -11,7 +11,7 @@ from common.errors import InputError
 from explainers.registry import METHODS
 from models.card import ModelCard
 from models.store import ModelStore
-from tests.explainers.nets import NETS, add, pictures, seeded
+from tests.explainers.nets import NETS, Own, add, pictures, seeded
 
 RELEVANCE = {name for name, method in METHODS.items() if method.family == "relevance"}
 GUIDED = {"guided-backprop", "guided-grad-cam", "deconvolution"}
@@ -31,16 +31,6 @@ class Through(nn.Module):
 
     def forward(self, x):
         return self.head(self.second(self.function(self.first(x))).relu().mean((2, 3)))
-
-
-class Own(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.sign() * x.square()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
 
 
 class OfChannels(nn.Module):

@@ -1,6 +1,7 @@
 """What outputs mean: guessed with the reason, chosen, and followed by scoring, explaining and prediction difference."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -130,6 +131,20 @@ def test_a_head_is_named_behind_the_architecture_and_is_there_after_a_restart(da
     assert (card.head, card.n_classes) == (head, n_classes)
     with ModelStore(data_folder).borrow(card) as model:
         assert model.card.head == head
+
+
+def test_an_old_card_of_a_number_is_that_of_a_number_when_it_is_made_anew(data_folder):
+    (loaded,) = loaders.read("timm/resnet10t?random&num_classes=1&head=regression")
+    store = ModelStore(data_folder)
+    card = store.add(loaded)
+    (file,) = store.folder.glob("*.json")
+    old = json.loads(file.read_text())
+    del old["format"], old["head"]
+    old["recipe"]["head"] = None
+    file.write_text(json.dumps(old))
+    (anew,) = ModelStore(data_folder).cards()
+    assert anew == card
+    assert (anew.head, anew.class_names) == ("regression", ("value",))
 
 
 def test_a_checkpoint_with_one_output_takes_a_file_of_two_names(data_folder, tmp_path):

@@ -20,6 +20,7 @@ from tests.explainers.nets import (
     N_CLASSES,
     NETS,
     TARGETS,
+    Own,
     ReusedReLU,
     add,
     maps_of,
@@ -271,16 +272,6 @@ def test_where_nothing_differs_the_multiplier_is_the_derivative():
     (multipliers,) = torch.autograd.grad(output.square().sum(), x)
     (gradient,) = torch.autograd.grad((F.gelu(F.layer_norm(x, (4,))) * x.sigmoid()).softmax(-1).square().sum(), x)
     torch.testing.assert_close(multipliers, gradient, rtol=1e-3, atol=1e-5)
-
-
-class Own(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.sign() * x.square()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
 
 
 UNKNOWN = {
