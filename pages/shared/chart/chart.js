@@ -10,12 +10,15 @@ const AXIS = /^[xy]axis\d*$/
 
 const STYLE = `
 .parallax-chart {
-  position: relative; width: 100%; height: 100%; display: flex; flex-direction: column;
+  position: relative; width: 100%; height: 100%; display: flex; flex-direction: column; container-type: inline-size;
   background: var(--st-background-color);
 }
 .parallax-chart-title {
   flex: none; height: 28px; line-height: 28px; font-weight: 600; color: var(--st-text-color);
   overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+}
+@container (max-width: 320px) {
+  .parallax-chart-title { font-size: 0.75rem; line-height: 14px; white-space: normal; overflow-wrap: anywhere; }
 }
 .parallax-chart-title:empty { display: none; }
 .parallax-chart-title:not(:empty) ~ .parallax-chart-reset { top: 28px; }
