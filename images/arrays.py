@@ -27,13 +27,13 @@ def written_once(folder: Path, data: Path, write: Callable[[], ImageSet]) -> Ima
 
 def write_image_set(
     title: str,
-    images: np.ndarray,
+    images: Sequence[np.ndarray] | np.ndarray,
     names: Sequence[str],
     labels: Sequence[str],
     folder: Path,
     progress: Callable[[int, int], None] = nobody,
 ) -> ImageSet:
-    """Images (N, H, W) uint8 as BMP files under `folder`, each by its name without a suffix; equal ones once.
+    """Images, N of (H, W) or (H, W, 3) uint8, as BMP files under `folder`, each by its name without a suffix; equal ones once.
 
     BMP files of equal pixels are equal to the byte everywhere, unlike those of codecs that change. `progress` counts
     images and may raise to stop.

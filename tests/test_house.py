@@ -18,6 +18,7 @@ FLOORS = [
     {"common"},
     {"models", "images", "jobs"},
     {"suggestion", "explainers"},
+    {"playground"},
     {"figures"},
     {"pages", "parallax"},
     {"app"},

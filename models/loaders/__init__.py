@@ -8,12 +8,12 @@ from pathlib import Path
 from common.errors import InputError
 from common.files import atomic_write
 from models.card import Recipe
-from models.loaders import checkpoint, demo, zoo
+from models.loaders import checkpoint, demo, playground, zoo
 from models.loaders.base import Loaded, Loader
 
 #: Every loader by name, in the order in which they are offered.
 LOADERS: dict[str, Loader] = {
-    loader.name: loader for loader in (demo.PAINTINGS, demo.DIGITS, zoo.LOADER, checkpoint.LOADER)
+    loader.name: loader for loader in (demo.PAINTINGS, demo.DIGITS, zoo.LOADER, checkpoint.LOADER, playground.LOADER)
 }
 
 #: Suffixes of all files that hold models.

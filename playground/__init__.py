@@ -1,0 +1,1 @@
+"""Small networks that people build, train and look into."""
