@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import InputError
 from models.libraries import import_libraries
-from pages.shared import content
-from pages.shared.chart import assets
+from pages.shared import assets, content
 
 
 class SafeHeaders:

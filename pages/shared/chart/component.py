@@ -7,14 +7,15 @@ that a run which changes nothing sends a line.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import plotly
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
-from pages.shared import content
-from pages.shared.chart import assets
+from pages.shared import assets, content
 
 _DEFAULT_HEIGHT_PX = 450
 
@@ -23,10 +24,9 @@ _TITLE_PX = 28
 
 _component = st.components.v2.component(
     "parallax_chart",
-    js=f"""
-const {{ draw }} = await import(new URL("{assets.SCRIPT}", location.href))
-export default draw
-""",
+    js=assets.component_js(
+        Path(__file__).with_name("chart.js"), plotly=Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    ),
     isolate_styles=False,  # plotly's own styles are the page's
 )
 

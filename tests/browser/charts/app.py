@@ -3,7 +3,6 @@
 import streamlit as st
 from starlette.routing import Route
 
-from pages.shared import content
-from pages.shared.chart import assets
+from pages.shared import assets, content
 
 app = st.App("script.py", routes=[Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)])
