@@ -1,0 +1,234 @@
+"""Accuracy and loss of one or several trainings, epoch by epoch."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from common.escape import plotly
+from figures.colours import TEXT_COLOUR
+from playground.history import ACCURACY, LOSS, STANDARD, History
+
+#: Room around and between the charts, in pixels: above for the names of runs and of charts, below for the axes.
+_ABOVE_PX, _BELOW_PX, _LEFT_PX, _RIGHT_PX, _LINE_PX = 24, 40, 46, 8, 16
+
+#: Share of the width between two charts, for the ticks of the right one.
+_GAP = 0.1
+
+#: Letters that fit into a line above a narrow figure, lines of runs' names at most, and letters of one that is cut.
+_LINE_LETTERS, _MOST_LINES, _NAME_LETTERS = 82, 2, 22
+
+#: The lowest accuracies that an axis may start at.
+_FLOORS = (0.9, 0.8, 0.5, 0.0)
+
+#: Fewer epochs than this are drawn as points, too.
+_POINTS = 30
+
+#: A loss that rises to so many times of where it began is drawn on a logarithmic axis, so that the rest stays visible.
+_BLOWN_UP = 20.0
+
+_GRID = "rgba(128,128,128,0.2)"
+
+
+def training_curves(
+    histories: Sequence[History],
+    colours: Sequence[str],
+    current: int | None = None,
+    last_epoch: int | None = None,
+    measures: Sequence[str] = (ACCURACY, LOSS),
+    height_px: int = 260,
+) -> go.Figure:
+    """Curves of several trainings over their epochs, one chart for each of `measures`, side by side.
+
+    Validation is a solid line and training a thin, dashed one, each in its run's colour; a star marks each run's best
+    epoch, a dotted line the epoch `current`. A point carries [run, epoch] as its customdata.
+
+    Args:
+        histories: the runs; those of one figure should count the same unit.
+        colours: `#RRGGBB`, one for each run.
+        current: the epoch that is on show elsewhere.
+        last_epoch: where the epochs will end, so that the axis stays while they come in; the last so far without it.
+        measures: "accuracy", "loss", or names of other values; one that no run has is left out if another is there.
+        height_px: height of the figure.
+    """
+    measures = [m for m in measures if any(_keys(h, m) for h in histories)] or list(measures)
+    width = (1 - _GAP * (len(measures) - 1)) / len(measures)
+    traces: list[dict[str, Any]] = []
+    names = _name_lines(histories, colours)
+    layout: dict[str, Any] = {"annotations": _key(histories, names), "shapes": []}
+    unit = " or ".join(dict.fromkeys(history.unit for history in histories)) or "epoch"
+    for n, measure in enumerate(measures):
+        suffix = "" if n == 0 else str(n + 1)
+        place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+        left = n * (width + _GAP)
+        scale = _scale(histories, measure)
+        layout[f"xaxis{suffix}"] = _epochs_axis(histories, last_epoch, unit) | {
+            "domain": [left, left + width], "anchor": f"y{suffix}",
+        }  # fmt: skip
+        layout[f"yaxis{suffix}"] = scale | {"anchor": f"x{suffix}", "gridcolor": _GRID, "zeroline": False}
+        logarithmic = " (log)" if scale.get("type") == "log" else ""
+        layout["annotations"].append({
+            "text": f"<b>{plotly(textwrap.shorten(measure, 28, placeholder='…'))}</b>{logarithmic}", "x": left, "y": 1,
+            "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+            "font": {"size": 12},
+        })  # fmt: skip
+        for run, (history, colour) in enumerate(zip(histories, colours, strict=True)):
+            traces += [trace | place for trace in _curves(run, history, measure, colour, scale)]
+        if not traces or traces[-1]["xaxis"] != place["xaxis"]:  # without a trace there would be no chart
+            traces.append({"type": "scatter", "x": [None], "y": [None], "hoverinfo": "skip", **place})
+        if current is not None:
+            layout["shapes"].append({
+                "type": "line", "x0": current, "x1": current, "y0": 0, "y1": 1, "xref": place["xaxis"],
+                "yref": f"{place['yaxis']} domain", "line": {"color": TEXT_COLOUR, "width": 1.2, "dash": "dot"},
+            })  # fmt: skip
+    return go.Figure({
+        "data": traces,
+        "layout": {
+            **layout, "height": height_px, "showlegend": False, "hovermode": "closest", "hoverdistance": 40,
+            "margin": {"l": _LEFT_PX, "r": _RIGHT_PX, "t": _ABOVE_PX + _LINE_PX * len(names), "b": _BELOW_PX},
+            "plot_bgcolor": "rgba(0,0,0,0)", "paper_bgcolor": "rgba(0,0,0,0)",
+        },
+    })  # fmt: skip
+
+
+def other_measures(histories: Sequence[History]) -> list[str]:
+    """What any of the runs measured beside accuracy and loss, in the order of their files."""
+    return list(dict.fromkeys(key for history in histories for key in history.values if key not in STANDARD))
+
+
+def _keys(history: History, measure: str) -> list[str]:
+    """The values of a run that belong to a measure, training first."""
+    return [key for key in (f"training {measure}", f"validation {measure}", measure) if key in history.values]
+
+
+def _curves(run: int, history: History, measure: str, colour: str, scale: dict[str, Any]) -> list[dict[str, Any]]:
+    """A run's curves of a measure, the values that lie above the chart, and the mark of its best epoch."""
+    format_ = ".1%" if measure == ACCURACY else ".4~g"
+    where = f"<b>{plotly(history.name)}</b><br>{history.unit} %{{x}}: "
+    traces = []
+    for key in _keys(history, measure):
+        values = history.values[key]
+        training = key == f"training {measure}"
+        finite = np.isfinite(values)
+        drawn = finite & ((values > 0) | (scale.get("type") != "log"))
+        line = {"color": colour, "width": 1.3, "dash": "4px,3px"} if training else {"color": colour, "width": 2.2}
+        lone = drawn & ~np.r_[False, drawn[:-1]] & ~np.r_[drawn[1:], False]  # a line would not show it
+        shown = lone | (len(values) <= _POINTS)
+        size = np.where(shown, 3.5 if training else 5, 0)
+        common = {
+            "type": "scatter",
+            "customdata": [[run, int(epoch)] for epoch in history.epochs],
+            "name": plotly(f"{history.name}: {key}"),
+        }
+        traces.append({
+            **common, "mode": "lines+markers", "x": history.epochs.tolist(), "opacity": 0.8 if training else 1,
+            "y": [float(value) if there else None for value, there in zip(values, drawn, strict=True)],
+            "line": line, "marker": {"size": size.tolist(), "color": colour, "line": {"width": 0}},
+            "hovertemplate": f"{where}{plotly(key)} %{{y:{format_}}}<extra></extra>",
+        })  # fmt: skip
+        if (beyond := np.isposinf(values)).any():
+            traces.append({
+                **common, "mode": "markers", "x": history.epochs[beyond].tolist(),
+                "y": [_top(scale)] * int(beyond.sum()), "cliponaxis": False,
+                "customdata": [[run, int(epoch)] for epoch in history.epochs[beyond]],
+                "marker": {"symbol": "triangle-up", "size": 8, "color": colour},
+                "hovertemplate": f"{where}{plotly(key)} is infinite<extra></extra>",
+            })  # fmt: skip
+    best = history.best()
+    key = f"validation {measure}"
+    if best is not None and key in history.values and np.isfinite(history.values[key][best]):
+        traces.append({
+            "type": "scatter", "mode": "markers", "x": [int(history.epochs[best])],
+            "y": [float(history.values[key][best])], "customdata": [[run, int(history.epochs[best])]],
+            "cliponaxis": False,
+            "marker": {"symbol": "star", "size": 11, "color": colour, "line": {"color": TEXT_COLOUR, "width": 1}},
+            "hovertemplate": f"{where}{key} %{{y:{format_}}}<br>its best {history.unit}<extra></extra>",
+        })  # fmt: skip
+    return traces
+
+
+def _scale(histories: Sequence[History], measure: str) -> dict[str, Any]:
+    """The axis of a measure's values, which stays as it is for as long as later epochs are better than the first."""
+    runs = [history.values[key] for history in histories for key in _keys(history, measure)]
+    runs = [values[np.isfinite(values)] for values in runs]
+    runs = [values for values in runs if len(values)]
+    low = min((float(values.min()) for values in runs), default=0.0)
+    high = max((float(values.max()) for values in runs), default=1.0)
+    if measure == ACCURACY:
+        floor = next((floor for floor in _FLOORS if floor <= low), 0.0)
+        return {"range": [floor - 0.03 * (1 - floor), 1 + 0.03 * (1 - floor)], "tickformat": ".0%", "nticks": 6}
+    if measure == LOSS and low >= 0:
+        began = max((float(values[0]) for values in runs), default=1.0)
+        above_zero = [values[values > 0].min() for values in runs if (values > 0).any()]
+        if high > _BLOWN_UP * began > 0 and above_zero:
+            decades = np.floor(np.log10(min(above_zero))), np.ceil(np.log10(high) + 0.05)
+            return {"type": "log", "range": [float(d) for d in decades], "nticks": 6, "exponentformat": "power"}
+        return {"range": [-0.03 * _round_up(high), 1.03 * _round_up(high)], "nticks": 6}
+    room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
+    return {"range": [low - room, high + room], "nticks": 6}
+
+
+def _top(scale: dict[str, Any]) -> float:
+    top = scale["range"][1]
+    return float(10**top if scale.get("type") == "log" else top)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 1.5, 2, 3, 5, 7, 10) if value <= step * power * (1 + 1e-9)))
+
+
+def _epochs_axis(histories: Sequence[History], last_epoch: int | None, unit: str) -> dict[str, Any]:
+    """From the first epoch to the last that will be."""
+    ends = [int(end) for history in histories if len(history.epochs) for end in history.epochs[[0, -1]]]
+    first = min(ends, default=1)
+    last = max([first, *ends] + ([] if last_epoch is None else [last_epoch]))
+    room = max(0.03 * (last - first), 0.5 if last == first else 0.15)
+    few = {"dtick": 1} if last - first <= 8 else {"nticks": 8}
+    return {
+        "range": [first - room, last + room], "title": {"text": unit, "font": {"size": 12}, "standoff": 4},
+        "gridcolor": _GRID, "zeroline": False, "tickformat": "d", **few,
+    }  # fmt: skip
+
+
+def _name_lines(histories: Sequence[History], colours: Sequence[str]) -> list[str]:
+    """The runs' names in their colours, line by line, as many as fit."""
+    whole = sum(len(history.name) + 5 for history in histories) <= _LINE_LETTERS
+    lines: list[list[str]] = [[]]
+    n_letters = 0
+    for number, (history, colour) in enumerate(zip(histories, colours, strict=True)):
+        name = history.name if whole else _middle_cut(history.name)
+        n_letters += len(name) + 5
+        if lines[-1] and n_letters > _LINE_LETTERS - 10 * (len(lines) == _MOST_LINES):
+            if len(lines) == _MOST_LINES:
+                lines[-1].append(f"+ {len(histories) - number} more")
+                break
+            lines.append([])
+            n_letters = len(name) + 5
+        lines[-1].append(f"<span style='color:{colour}'>■</span> {plotly(name)}")
+    return ["   ".join(line) for line in lines if line]
+
+
+def _middle_cut(name: str) -> str:
+    """A long name without its middle: runs of one network differ at their ends."""
+    if len(name) <= _NAME_LETTERS:
+        return name
+    half = _NAME_LETTERS // 2
+    return f"{name[:half].rstrip()}…{name[1 - half :].lstrip()}"
+
+
+def _key(histories: Sequence[History], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of names, and below them on the right what the two kinds of curves are."""
+    kinds = {key.split()[0] for history in histories for key in history.values if key in STANDARD}
+    signs = ["━ validation   ╌ training"] if len(kinds) == 2 else []
+    shared = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
+    left = {"x": 0, "xanchor": "left", "xshift": 8 - _LEFT_PX}
+    rows = [
+        {"text": line, "yshift": 20 + _LINE_PX * (len(names) - 1 - n), **left, **shared} for n, line in enumerate(names)
+    ]
+    return rows + [{"text": text, "x": 1, "xanchor": "right", **shared} for text in signs]
