@@ -33,7 +33,7 @@ def write_image_set(
     folder: Path,
     progress: Callable[[int, int], None] = nobody,
 ) -> ImageSet:
-    """Images, N of (H, W) or (H, W, 3) uint8, as BMP files under `folder`, each by its name without a suffix; equal ones once.
+    """Images (H, W) or (H, W, 3) uint8 as BMP files under `folder`, each by its name without a suffix; equal ones once.
 
     BMP files of equal pixels are equal to the byte everywhere, unlike those of codecs that change. `progress` counts
     images and may raise to stop.

@@ -70,7 +70,7 @@ def kernels(net: nn.Module, name: str) -> np.ndarray:
     """(filters, channels, k, k) float32 of a convolution."""
     weight = net.get_submodule(name).weight
     assert isinstance(weight, torch.Tensor)
-    return weight.numpy()
+    return weight.detach().numpy()
 
 
 def convolutions(stack: Stack) -> list[str]:

@@ -172,11 +172,15 @@ class Training:
     def restore(self, run: Run, arrays: Mapping[str, np.ndarray]) -> None:
         """Take up a run where its `arrays` left it."""
         self.net.load_state_dict({name: torch.tensor(value) for name, value in weights_of(arrays).items()})
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in arrays.items():
             if key.startswith(_OPTIMISER):
                 number, what = key.removeprefix(_OPTIMISER).split(".")
-                states.setdefault(int(number), {})[what] = torch.tensor(value)
+                stored, parameter = torch.tensor(value), parameters[int(number)]
+                if stored.shape == parameter.shape:  # fused steps take it to lie in memory as its parameter does
+                    stored = torch.empty_like(parameter, requires_grad=False).copy_(stored)
+                states.setdefault(int(number), {})[what] = stored
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
         status = Status.OK if run.status is Status.STOPPED_EARLY else run.status
         self._seconds, self._n_images = run.seconds, run.n_images

@@ -33,8 +33,11 @@ def model_store() -> ModelStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> JobQueue:
-    """The server's workers: maps wait neither for scoring nor for the many maps of another visitor."""
-    return JobQueue(background=1, interactive=4)
+    """The server's workers: maps wait neither for scoring nor for the many maps of another visitor.
+
+    Trainings wait for each other within their jobs, in turns.
+    """
+    return JobQueue(background=1, interactive=4, training=16)
 
 
 @st.cache_resource(show_spinner=False)

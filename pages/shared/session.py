@@ -22,6 +22,7 @@ from pages.shared import cache, saved_views
 _CHOSEN = (
     *("models", "switched_off", "colours", "images", "picks", "position", "settings", "halted"),
     *("reason_units", "units", "in_step", "unfolded"),
+    *("stack", "runs", "run"),
 )
 
 #: The most images that can be picked.
@@ -42,6 +43,8 @@ class SessionState:
     - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
     - `units`: layer and unit clicked last on the Layers page; `in_step`: layers of the models that move in step there
     - `unfolded`: the open blocks of the network diagram
+    - `stack`: the layers in the Playground's builder; `runs`: the trainings begun there, as `TrainingRequest.plain` with
+      a `name`; `run`: the key of the one that is looked at
     - `take_six`: pick six images as soon as there are predictions
     """
 
@@ -61,6 +64,9 @@ class SessionState:
     units: dict[str, tuple[str, int]] = field(default_factory=dict)
     in_step: dict[str, str] = field(default_factory=dict)
     unfolded: dict[str, set[str]] = field(default_factory=dict)
+    stack: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    run: str = ""
     take_six: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     halted: dict[str, dict[str, str]] = field(default_factory=dict)

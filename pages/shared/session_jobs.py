@@ -17,7 +17,15 @@ STOPPED, NO_ROOM = "stopped", "Computed, but the store has no room to keep it. L
 Phase = Sequence[Request[Any]] | Callable[[], Sequence[Request[Any]]]
 
 
-def submit(name: str, title: str, images: ImageSet, *phases: Phase, key: str = "", unit: str = "") -> None:
+def submit(
+    name: str,
+    title: str,
+    images: ImageSet,
+    *phases: Phase,
+    key: str = "",
+    unit: str = "",
+    lane: str = "interactive",
+) -> None:
     """Compute what the store lacks as this session's job `name`; one for an older choice is cancelled.
 
     A phase begins when the one before is through; a function as a phase is asked then what there is to compute. `key`
@@ -53,7 +61,7 @@ def submit(name: str, title: str, images: ImageSet, *phases: Phase, key: str = "
             before += sum(request.size for request in now)
 
     parts = frozenset(request.goal for request in known)
-    submit_work(name, key or key_for(name, known), title, unit or unit_of(known), None if idle else work, parts)
+    submit_work(name, key or key_for(name, known), title, unit or unit_of(known), None if idle else work, parts, lane)
 
 
 def _report(job: Job, before: float, after: float, done: float, total: float) -> None:
@@ -77,6 +85,7 @@ def submit_work(
     unit: str,
     work: Callable[[Job], None] | None,
     parts: frozenset[str] = frozenset(),
+    lane: str = "interactive",
 ) -> None:
     """Start `work` as this session's job `name` unless it runs already; one for an older choice is cancelled.
 
@@ -95,7 +104,7 @@ def submit_work(
             old.cancel()
             del jobs[name]
     if work is not None:
-        jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key, parts=parts), "interactive")
+        jobs[name] = cache.jobs().submit(Job(title, work, unit=unit, key=key, parts=parts), lane)
 
 
 def halted(name: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ SECTIONS = {
         "trust": ("Trust", "balance"),
     },
     "Inside": {"maxout": ("MaxOut", "auto_awesome"), "layers": ("Layers", "grid_view")},
+    "Learn": {"playground": ("Playground", "toys")},
 }
 
 
