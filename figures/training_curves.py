@@ -26,6 +26,9 @@ _FLOORS = (0.9, 0.8, 0.5, 0.0)
 #: Fewer epochs than this are drawn as points, too.
 _POINTS = 30
 
+#: Of longer runs, points that are drawn of a curve, evenly spread: the last is among them.
+_MOST_POINTS = 2000
+
 #: A loss that rises to so many times of where it began is drawn on a logarithmic axis, so that the rest stays visible.
 _BLOWN_UP = 20.0
 
@@ -43,7 +46,8 @@ def training_curves(
     """Curves of several trainings over their epochs, one chart for each of `measures`, side by side.
 
     Validation is a solid line and training a thin, dashed one, each in its run's colour; a star marks each run's best
-    epoch, a dotted line the epoch `current`. A point carries [run, epoch] as its customdata.
+    epoch, a dotted line the epoch `current`. Lines pass over epochs without a value. A point carries [run, epoch] as
+    its customdata.
 
     Args:
         histories: the runs; those of one figure should count the same unit.
@@ -111,21 +115,16 @@ def _curves(run: int, history: History, measure: str, colour: str, scale: dict[s
     for key in _keys(history, measure):
         values = history.values[key]
         training = key == f"training {measure}"
-        finite = np.isfinite(values)
-        drawn = finite & ((values > 0) | (scale.get("type") != "log"))
+        drawn = np.flatnonzero(np.isfinite(values) & ((values > 0) | (scale.get("type") != "log")))
+        drawn = drawn[::-1][:: max(1, -(-len(drawn) // _MOST_POINTS))][::-1]
         line = {"color": colour, "width": 1.3, "dash": "4px,3px"} if training else {"color": colour, "width": 2.2}
-        lone = drawn & ~np.r_[False, drawn[:-1]] & ~np.r_[drawn[1:], False]  # a line would not show it
-        shown = lone | (len(values) <= _POINTS)
-        size = np.where(shown, 3.5 if training else 5, 0)
-        common = {
-            "type": "scatter",
-            "customdata": [[run, int(epoch)] for epoch in history.epochs],
-            "name": plotly(f"{history.name}: {key}"),
-        }
+        pointed = len(drawn) <= _POINTS
+        common = {"type": "scatter", "name": plotly(f"{history.name}: {key}")}
         traces.append({
-            **common, "mode": "lines+markers", "x": history.epochs.tolist(), "opacity": 0.8 if training else 1,
-            "y": [float(value) if there else None for value, there in zip(values, drawn, strict=True)],
-            "line": line, "marker": {"size": size.tolist(), "color": colour, "line": {"width": 0}},
+            **common, "mode": "lines+markers" if pointed else "lines", "x": history.epochs[drawn].tolist(),
+            "y": values[drawn].tolist(), "customdata": [[run, epoch] for epoch in history.epochs[drawn].tolist()],
+            "opacity": 0.8 if training else 1, "line": line,
+            "marker": {"size": 3.5 if training else 5, "color": colour, "line": {"width": 0}},
             "hovertemplate": f"{where}{plotly(key)} %{{y:{format_}}}<extra></extra>",
         })  # fmt: skip
         if (beyond := np.isposinf(values)).any():

@@ -55,8 +55,8 @@ def read_table(content: bytes, name: str, is_file: Callable[[str], bool]) -> Tab
 
     Raises `InputError` for a file that is no such table.
     """
-    text, notes = _text(content, name)
-    lines = _lines(text, name)
+    text, notes = decode(content, name)
+    lines = cells_of(text, name)
     if not lines:
         raise InputError(_EXPECTED, f"{name}, which is empty", "Fill it, or leave it away.")
     header = [cell.strip() for cell in lines[0][1]]
@@ -99,8 +99,8 @@ def read_table(content: bytes, name: str, is_file: Callable[[str], bool]) -> Tab
     return Table(name, facts, len(lines), tuple(faults), tuple(notes))
 
 
-def _text(content: bytes, name: str) -> tuple[str, list[str]]:
-    """The text, and a note where its encoding had to be guessed."""
+def decode(content: bytes, name: str) -> tuple[str, list[str]]:
+    """A table's text, and a note where its encoding had to be guessed; raises `InputError` where it is none."""
     if content.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         encoding = "utf-32"
     elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -120,8 +120,8 @@ def _text(content: bytes, name: str) -> tuple[str, list[str]]:
         raise InputError("a CSV in UTF-8", f"{name} in another encoding", "Save it again as CSV UTF-8.") from error
 
 
-def _lines(text: str, name: str) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of all lines that are not empty."""
+def cells_of(text: str, name: str, expected: str = _EXPECTED) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of all lines of a table that are not empty, whatever separates its cells."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     skipped = 0
     if said := re.fullmatch(r'"?sep=(.)"?', first.strip("\r\n\ufeff ")):  # Excel's own way to say it
@@ -135,7 +135,7 @@ def _lines(text: str, name: str) -> list[tuple[int, list[str]]]:
         return [(reader.line_num + skipped, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         why = f"line {reader.line_num + skipped}: {first_line(error)}"
-        raise InputError(_EXPECTED, f"{name}, which breaks off ({why})", "Check its quotation marks.") from error
+        raise InputError(expected, f"{name}, which breaks off ({why})", "Check its quotation marks.") from error
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -58,19 +58,23 @@ def test_every_value_lies_within_its_axes():
         assert all(y[0] <= value <= y[1] for value in trace.y if value is not None)
 
 
-@pytest.mark.parametrize("values", [[0.5], [None, 0.5, None, 0.25, 0.2]])
-def test_a_point_that_no_line_shows_is_a_mark(values):
-    losses = np.array([np.nan if value is None else value for value in values])
-    epochs = 100 * np.arange(1, len(values) + 1)
-    (curve,) = curves(training_curves([History("run", epochs, {"validation loss": losses})], [RED]))
-    assert [curve.marker.size[n] > 0 for n, value in enumerate(values) if value is not None]
-
-
-def test_lone_points_of_a_long_run_are_marks_and_those_of_a_line_are_not():
+@pytest.mark.parametrize("known", [[5], [3, 50, 51]])
+def test_few_values_are_points_and_lines_pass_over_what_is_missing(known):
     losses = np.full(100, np.nan)
-    losses[[3, 50, 51]] = 1.0
+    losses[known] = 1.0
     (curve,) = curves(training_curves([History("run", np.arange(100), {"training loss": losses})], [RED]))
-    assert [curve.marker.size[n] > 0 for n in (3, 50, 51)] == [True, False, False]
+    assert list(curve.x) == known
+    assert curve.mode == "lines+markers"
+    assert curve.marker.size > 0
+
+
+def test_long_runs_are_lines_of_bounded_length_up_to_the_last_epoch():
+    values = {"validation loss": np.linspace(2, 1, 50_001)}
+    (curve,) = curves(training_curves([History("run", np.arange(50_001), values, unit="step")], [RED]))
+    assert curve.mode == "lines"
+    assert 1000 < len(curve.x) <= 2000
+    assert curve.x[-1] == 50_000
+    assert curve.x[0] < 30
 
 
 def test_the_best_epoch_of_each_run_has_a_star_on_both_charts():
@@ -95,7 +99,7 @@ def test_a_loss_that_blows_up_leaves_the_rest_visible_and_what_is_infinite_is_ma
     (marks,) = [trace for trace in figure.data if trace.marker.symbol == "triangle-up"]
     assert list(marks.x) == [4]
     assert "infinite" in marks.hovertemplate
-    assert list(curves(figure)[0].y[4:]) == [None, None]
+    assert list(curves(figure)[0].x) == [0, 1, 2, 3]
     assert training_curves([run(50)], [RED]).layout.yaxis2.type is None
 
 
