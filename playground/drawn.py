@@ -67,7 +67,7 @@ def as_digit(drawn: np.ndarray, side_px: int = 32, like: str = "digits") -> np.n
         raise InputError("a digit, drawn in white on black", "a blank drawing", "Draw a digit first.")
     habits = _HABITS[like]
     ink = _with_stroke(_upright(_fine(drawn), habits.slant), habits.stroke)
-    rows, columns = (_extent(ink.any(axis)) for axis in (1, 0))
+    rows, columns = (_extent(ink, axis) for axis in (0, 1))
     larger = max(rows[1] - rows[0], columns[1] - columns[0])
     frame_px = round(side_px / 8)
     inner_px = side_px - 2 * frame_px
@@ -87,7 +87,7 @@ def as_digit(drawn: np.ndarray, side_px: int = 32, like: str = "digits") -> np.n
 def _fine(drawn: np.ndarray) -> np.ndarray:
     """The digit alone, at a size of its own: greys (h, w) float32 from 0 to 1, with room for all that follows."""
     bright = drawn >= _INK_SHARE * int(drawn.max())
-    rows, columns = (slice(*_extent(bright.any(axis))) for axis in (1, 0))
+    rows, columns = (slice(*_extent(bright, axis)) for axis in (0, 1))
     digit = np.pad(drawn[rows, columns].astype(np.float32) / int(drawn.max()), 1)
     zoom = _FINE_PX / (max(digit.shape) - 2)
     size = (round(digit.shape[1] * zoom), round(digit.shape[0] * zoom))
@@ -114,16 +114,16 @@ def _with_stroke(ink: np.ndarray, share: float) -> np.ndarray:
 
     depth = distance_transform_edt(ink) - distance_transform_edt(~ink)
     half = depth[skeletonize(ink)]
-    larger = max(end - first for first, end in (_extent(ink.any(axis)) for axis in (1, 0)))
+    larger = max(end - first for first, end in (_extent(ink, axis) for axis in (0, 1)))
     # Moved inwards by d, a stroke of width w in a digit of side s has a width of w - 2 d in a digit of side s - 2 d.
     inwards = (2 * float(half.mean()) - share * larger) / (2 * (1 - share))
     return depth > min(inwards, (1 - _KEPT) * float(np.percentile(half, 10)))
 
 
-def _extent(filled: np.ndarray) -> tuple[int, int]:
-    """(first, end) of what is filled, of (n,) bool."""
-    places = np.flatnonzero(filled)
-    return int(places[0]), int(places[-1]) + 1
+def _extent(ink: np.ndarray, axis: int) -> tuple[int, int]:
+    """(first, end) of the ink (h, w) bool along an axis."""
+    places = ink.nonzero()[axis]
+    return int(places.min()), int(places.max()) + 1
 
 
 def _view(ink: np.ndarray, middle: list[float], span: float, side_px: int) -> np.ndarray:

@@ -18,7 +18,13 @@ _FOLDER = "content"
 #: The path of the route that serves it all.
 ROUTE = f"/{_FOLDER}/{{name}}"
 
-_TYPES = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png", "json": "application/json"}
+_TYPES = {
+    "webp": "image/webp",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "json": "application/json",
+    "bin": "application/octet-stream",
+}
 _NAME = re.compile(rf"[0-9a-f]{{64}}\.({'|'.join(_TYPES)})")
 
 #: A browser need never ask again.
