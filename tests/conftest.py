@@ -40,18 +40,10 @@ def digits_scored(tmp_path_factory) -> tuple[Path, list[str]]:
 def demo_scored(tmp_path_factory) -> Path:
     """A data folder with the demo's predictions, and the activations of two models that pages measure first."""
     from images.paintings import demo_image_set
-    from jobs.results import ResultStore
-    from parallax.sources import open_models
-    from suggestion import activations, scoring
+    from tests.scored import score_demo
 
     folder = tmp_path_factory.mktemp("demo")
-    images, model_store, store = demo_image_set(folder), ModelStore(folder), ResultStore(folder / "results", 10**9)
-    cards = open_models(model_store, "demo")
-    scoring.score(model_store, cards, images, folder / "predictions")
-    for card in (cards[0], cards[3]):
-        for layer in (None, card.default_layer):
-            activations.measure(model_store, card, images, layer, store)
-    return folder
+    return score_demo(folder, demo_image_set(folder))
 
 
 @pytest.fixture

@@ -7,9 +7,16 @@ import shutil
 import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import AppTest, app_test, local_script_runner
 
+from images.paintings import demo_image_set
+from models import store
+from models.loaders import built_in
+from models.store import ModelStore, digest_of
+from pages.shared import cache
 from tests.pages.apps import APP
+from tests.scored import score_demo
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +26,68 @@ def one_scan_of_the_installed_packages():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts_compiled_once():
+    """Every run of an `AppTest` compiles its scripts anew; a server does it once."""
+    compiled = ScriptCache()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (app_test, local_script_runner):
+            patch.setattr(module, "ScriptCache", lambda: compiled)
+        yield
+
+
+_CARDS, _REFUSALS = {}, {}
+
+
+@pytest.fixture(autouse=True)
+def built_in_models_looked_at_once(monkeypatch):
+    """Every new server tries all methods on the models that come with Parallax: as long as most tests of a page."""
+    make_card, dry_run = store.make_card, ModelStore.dry_run
+
+    def card(loaded, *rest):
+        if not built_in(loaded.recipe):
+            return make_card(loaded, *rest)
+        key = (digest_of(loaded), repr(loaded.recipe), *rest)
+        if key not in _CARDS:
+            _CARDS[key] = make_card(loaded, *rest)
+        return _CARDS[key]
+
+    def refusals(model):
+        if not built_in(model.card.recipe):
+            return dry_run(model)
+        if model.card.digest not in _REFUSALS:
+            _REFUSALS[model.card.digest] = dry_run(model)
+        return _REFUSALS[model.card.digest]
+
+    monkeypatch.setattr(store, "make_card", card)
+    monkeypatch.setattr(ModelStore, "dry_run", staticmethod(refusals))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """Every sixth of the demo's images: enough of each class, in a sixth of the time."""
+    images = demo_image_set(tmp_path_factory.mktemp("demo-images"))
+    return images.take(range(0, len(images), 6), images.name)
+
+
+@pytest.fixture(scope="session")
+def demo_scored(demo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    demo.save(folder / "image-sets")
+    return score_demo(folder, demo)
+
+
+@pytest.fixture(autouse=True)
+def demo_read_once(demo, monkeypatch):
+    """Every new server reads the demo's folder anew: half a second for the same images each time."""
+
+    def images(data):
+        demo.save(data / "image-sets")
+        return demo
+
+    monkeypatch.setattr(cache, "demo_image_set", images)
 
 
 @pytest.fixture

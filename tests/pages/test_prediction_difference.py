@@ -17,7 +17,6 @@ from explainers.prediction_difference import request as request_module
 from explainers.prediction_difference.params import PredictionDifferenceParams
 from explainers.registry import METHODS
 from explainers.results import Request, Sources
-from images.paintings import demo_image_set
 from jobs.queue import State
 from jobs.results import ResultStore
 from models.store import ModelStore
@@ -37,11 +36,11 @@ SETTING = "prediction_difference_setting_prediction-difference"
 
 
 @pytest.fixture(scope="module")
-def demo_scored(demo_scored, tmp_path_factory):
+def demo_scored(demo, demo_scored, tmp_path_factory):
     """The same with a Gaussian of the patches that windows of eight pixels need: two models share it."""
     folder = shutil.copytree(demo_scored, tmp_path_factory.mktemp("fitted"), dirs_exist_ok=True)
     model_store = ModelStore(folder)
-    sources = Sources(model_store, ResultStore(folder / "results", 10**9), demo_image_set(folder))
+    sources = Sources(model_store, ResultStore(folder / "results", 10**9), demo)
     (card,) = open_models(model_store, "demo/vgg")
     with model_store.borrow(card) as model:
         attribution.ready(model, sources, METHODS["prediction-difference"], PredictionDifferenceParams(8))
