@@ -101,3 +101,21 @@ def test_playing_slides_the_window_over_the_image_and_comes_back(page):
     page.wait_for_function(
         "document.querySelector('.st-key-convolution [data-part=output] canvas').getBoundingClientRect().right < 400"
     )
+
+
+def test_a_bite_opens_its_words_and_a_moving_picture_within_a_popover_too(page):
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.get_by_text("More", exact=True).click()
+    page.get_by_role("button", name="What is this? Convolution").click()
+    page.get_by_text("slides a small grid of weights").wait_for()
+    drawn = page.locator(".st-key-bite svg")
+    frame = drawn.locator(".a")
+    place = "element => getComputedStyle(element).transform"
+    first = frame.evaluate(place)
+    frame.evaluate("element => element.getAnimations()[0].currentTime = 4000")
+    assert frame.evaluate(place) != first
+    assert drawn.evaluate("svg => getComputedStyle(svg).color") == "rgb(230, 234, 237)"
+    page.emulate_media(reduced_motion="reduce")
+    assert frame.evaluate("element => element.getAnimations().length") == 0
+    page.keyboard.press("Escape")
+    page.get_by_text("slides a small grid of weights").wait_for(state="hidden")

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from pages.playground.bites import bite
 from pages.playground.drawing.component import draw_digit
 from pages.playground.lens.component import convolution_lens, max_pool_lens
 
@@ -27,3 +28,5 @@ for c, i, j in np.ndindex(*kernel.shape):
 with right:
     convolution_lens(inputs, kernel, -0.5, output, 1, 1, key="convolution")
     max_pool_lens(output, output.reshape(8, 2, 8, 2).max((1, 3)), 2, 2, key="pooling")
+with left, st.popover("More"):
+    bite("convolution", "bite")
