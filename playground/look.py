@@ -15,6 +15,9 @@ from models.stack import Stack
 from playground.data import TrainingData, with_mark
 from playground.training import normalised
 
+#: What runs request: a network in eval mode.
+Network = nn.Module
+
 #: Images that are measured at once.
 _AT_ONCE = 512
 
@@ -66,11 +69,12 @@ def confusion(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.nda
     return np.bincount(true * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def kernels(net: nn.Module, name: str) -> np.ndarray:
-    """(filters, channels, k, k) float32 of a convolution."""
-    weight = net.get_submodule(name).weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.detach().numpy()
+def filters(net: nn.Module, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A convolution's kernels (filters, channels, k, k) and biases (filters,), both float32."""
+    layer = net.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
 
 
 def convolutions(stack: Stack) -> list[str]:
@@ -83,3 +87,8 @@ def turned_by_mark(net: nn.Module, data: TrainingData, target: int) -> float:
     others = data.test[data.labels[data.test] != target]
     marked = with_mark(data.pixels[others], np.arange(len(others)))
     return float((probabilities(net, marked, data.preprocessing).argmax(1) == target).mean())
+
+
+def as_values(pixels: np.ndarray, data: TrainingData) -> np.ndarray:
+    """(C, h, w) float32: `pixels` uint8 as the first layer gets them."""
+    return normalised(torch.tensor(pixels[None]), data.preprocessing)[0].numpy()

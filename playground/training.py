@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -318,3 +318,19 @@ def augmented(inputs: Tensor, how: str, random: torch.Generator) -> Tensor:
 
 def _copy(value: Tensor) -> np.ndarray:
     return value.detach().cpu().numpy().copy()
+
+
+class NetworkTraining:
+    """The training of a network, as pages read it."""
+
+    name: ClassVar[str] = "training"
+    title: ClassVar[str] = "Training"
+    family: ClassVar[str] = "supervised learning"
+    question: ClassVar[str] = "How does a network come to tell the classes apart?"
+    recipe: ClassVar[str] = (
+        "It guesses the classes of a batch of images, and every weight is moved a little to where the loss falls. Once "
+        "it has seen all training images, an epoch is over, and images that it does not learn from measure it."
+    )
+    reference: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
+    caution: ClassVar[str] = "What the training images have in common by accident, it learns as well."
+    Params: ClassVar[type[ExplainerParams]] = TrainingParams

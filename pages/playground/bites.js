@@ -45,7 +45,11 @@ class Bite {
     place.append(element("style", {}, STYLE), this.button, this.card)
   }
 
-  update({ title, text, picture }) {
+  update({ title, text, picture, inline }) {
+    if (inline) {
+      this.button.hidden = this.title.hidden = true
+      this.card.removeAttribute("popover")
+    }
     this.button.setAttribute("aria-label", `What is this? ${title}`)
     this.title.textContent = title
     this.text.textContent = text

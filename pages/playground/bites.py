@@ -114,9 +114,21 @@ def bite(kind: str, key: str) -> None:
         ...     st.subheader("Confusion matrix")
         ...     bite("confusion_matrix", "bite_confusion_matrix")
     """
-    chosen = BITES[kind]
-    data = {"title": chosen.title, "text": chosen.text, "picture": picture(kind)}
-    _component(key=key, data=data, width="content")
+    _component(key=key, data=_facts(kind), width="content")
+
+
+def open_bite(kind: str) -> None:
+    """Lay the bite on `kind` over the page, until it is closed."""
+
+    @st.dialog(BITES[kind].title)
+    def shown() -> None:
+        _component(key="playground_bite_open", data=_facts(kind) | {"inline": True})
+
+    shown()
+
+
+def _facts(kind: str) -> dict[str, str]:
+    return {"title": BITES[kind].title, "text": BITES[kind].text, "picture": picture(kind)}
 
 
 @cache

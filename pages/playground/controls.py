@@ -6,18 +6,21 @@ from typing import Any
 import streamlit as st
 
 from common.errors import InputError
+from common.settings import settings
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from models import stack as stacks
 from models.stack import PRESETS, Row, Stack
+from pages.playground import runs
 from pages.playground.bites import bite
 from pages.shared import cache, session
 from pages.shared.demo_sets import DEMO_SETS, DIGITS, PAINTINGS
-from pages.shared.job_progress import wait_for
+from pages.shared.job_progress import error_line, wait_for
 from pages.shared.page_state import end_page
 from pages.shared.widgets import select, settings_of
 from playground.data import is_grey, labelled
-from playground.training import Trained, TrainingParams
+from playground.runs import TrainingRequest
+from playground.training import NetworkTraining, TrainingParams
 
 #: The network that the page begins with: the paper's third.
 FIRST = "Conv-ReLU-Pool-Conv-ReLU-Pool, 3 × 3"
@@ -39,6 +42,11 @@ class Choice:
     rows: list[Row]
     params: TrainingParams
     shortcut: str
+
+    @property
+    def request(self) -> TrainingRequest:
+        """The training of just this."""
+        return TrainingRequest(self.images.digest, self.stack, self.params, self.shortcut)
 
     @property
     def whole(self) -> bool:
@@ -64,7 +72,7 @@ def _demo_set(name: str) -> ImageSet:
     digest = _digest_of(name)
     if digest and cache.knows_images(digest):
         return cache.image_set(digest)
-    demo_set, data = DEMO_SETS[name], cache.data_folder()
+    demo_set, data = DEMO_SETS[name], settings().data_folder
     key = f"playground images {name}"
     job = cache.jobs().find(key)
     if job is None or job.state is State.DONE:
@@ -91,7 +99,7 @@ def _digest_of(name: str) -> str:
 def choose_network() -> None:
     """One of the paper's networks, which the builder then shows; none while the stack is the person's own."""
     state = session.state()
-    if not state.stack:
+    if state.stack is None:
         state.stack = stacks.to_json(PRESETS[FIRST])
     now = next((name for name, stack in PRESETS.items() if stacks.to_json(stack) == state.stack), None)
     st.session_state["playground_network"] = now
@@ -108,7 +116,7 @@ def choose_training(images: ImageSet, classes: tuple[str, ...]) -> tuple[Trainin
     with st.popover("Settings", icon=":material/tune:", width="stretch"):
         with st.grid(3, gap="small"):
             defaults = TrainingParams(side=_side_for(images.digest))
-            chosen = settings_of(Trained(), f"playground_{images.digest}", defaults=defaults)
+            chosen = settings_of(NetworkTraining(), f"playground_{images.digest}", defaults=defaults)
         st.divider()
         with st.container(horizontal=True, vertical_alignment="bottom"):
             planted = st.toggle(
@@ -134,21 +142,34 @@ def _is_grey(digest: str) -> bool:
 
 def choose() -> Choice:
     """The toolbar's choosers; the page ends here where the images teach nothing."""
-    left, middle, right = st.columns([3, 4, 2], vertical_alignment="bottom")
-    with left:
+    first, second, third, fourth = st.columns([6, 8, 4, 3], vertical_alignment="bottom")
+    with first:
         images = choose_images()
     try:
         classes, remarks = labelled(images)
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        error_line(str(error))
         end_page()
-    with middle:
+    with second:
         choose_network()
-    with right:
+    with third:
         params, shortcut = choose_training(images, classes)
-    stack = stacks.stack_of(session.state().stack)
+    stack = stacks.stack_of(session.state().stack or [])
     shape = (1 if _is_grey(images.digest) else 3, params.side, params.side)
-    return Choice(images, classes, remarks, stack, stacks.trace(stack, shape, len(classes)), params, shortcut)
+    choice = Choice(images, classes, remarks, stack, stacks.trace(stack, shape, len(classes)), params, shortcut)
+    with fourth:
+        st.button(
+            "Train",
+            type="primary",
+            icon=":material/model_training:",
+            key="playground_train",
+            disabled=not choice.whole,
+            width="stretch",
+            on_click=runs.begin,
+            args=[choice.request],
+            help=f"{params.epochs} epochs of {images.name}" if choice.whole else "Mend the layer marked in red first.",
+        )
+    return choice
 
 
 def rows_for_builder(rows: list[Row]) -> list[dict[str, Any]]:

@@ -39,6 +39,10 @@ def require_predictions(key: str) -> PageState:
 def require_picks(key: str) -> PageState:
     """The same with a selected image on show; while none is selected the page ends here, and offers to select some."""
     page_state, state = require_predictions(key), session.state()
+    if state.take_six and not state.picks:
+        state.take_six = False
+        state.pick(most_disputed(page_state.table, page_state.images))
+        st.rerun()  # the sidebar counts them
     if not state.picks:
         agreed = n_predicted_classes(page_state.table).max(initial=1) == 1
         six = "of the highest confidence" if agreed else "on which the models disagree most"

@@ -43,8 +43,8 @@ class SessionState:
     - `reason_units`: units that MaxOut sent to the Reason page, as layer, unit, place
     - `units`: layer and unit clicked last on the Layers page; `in_step`: layers of the models that move in step there
     - `unfolded`: the open blocks of the network diagram
-    - `stack`: the layers in the Playground's builder; `runs`: the trainings begun there, as `TrainingRequest.plain` with
-      a `name`; `run`: the key of the one that is looked at
+    - `stack`: the layers in the Playground's builder; `runs`: the trainings begun there, as `TrainingRequest.plain`
+      with a `name`; `run`: the key of the one that is looked at
     - `take_six`: pick six images as soon as there are predictions
     """
 
@@ -64,7 +64,7 @@ class SessionState:
     units: dict[str, tuple[str, int]] = field(default_factory=dict)
     in_step: dict[str, str] = field(default_factory=dict)
     unfolded: dict[str, set[str]] = field(default_factory=dict)
-    stack: list[dict[str, Any]] = field(default_factory=list)
+    stack: list[dict[str, Any]] | None = None
     runs: list[dict[str, Any]] = field(default_factory=list)
     run: str = ""
     take_six: bool = False

@@ -214,7 +214,7 @@ def test_every_layer_is_seen_inside(images):
     assert np.allclose(seen.layers[2].values, np.maximum(seen.layers[1].values, 0))
     assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert look.convolutions(STACK) == ["conv1"]
-    assert look.kernels(net, "conv1").shape == (4, 1, 3, 3)
+    assert [values.shape for values in look.filters(net, "conv1")] == [(4, 1, 3, 3), (4,)]
 
 
 def test_each_class_is_in_every_part_and_no_image_in_two(images):

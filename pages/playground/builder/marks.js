@@ -11,7 +11,7 @@ const KINDS = {
   batch_norm: ["yellow", "M3 19c5 0 5-13 9-13s4 13 9 13"],
   residual: ["violet", "M2 18h20M6 18c0-14 12-14 12 0M15 14l3 4 3-4"],
   fully_connected: [
-    "primary",
+    "red",
     `${dot(4, 6)}${dot(4, 18)}${dot(20, 6)}${dot(20, 18)}M4 6h16M4 18h16M4 6l16 12M4 18L20 6`,
   ],
   classifier: ["plain", "M5 20V11M12 20V4M19 20v-6"],

@@ -52,8 +52,7 @@ export const STYLE = `
   color: var(--st-gray-text-color); background: var(--st-gray-background-color);
 }
 .parallax-stack .mark.plain { background: none; color: inherit; }
-.parallax-stack .mark.primary { color: var(--st-background-color); background: var(--st-primary-color); }
-${["blue", "green", "orange", "yellow", "violet"].map(tint).join("\n")}
+${["blue", "green", "orange", "yellow", "violet", "red"].map(tint).join("\n")}
 .parallax-stack .title { overflow: hidden; white-space: nowrap; text-overflow: ellipsis; font-weight: 600; }
 .parallax-stack .card > .title { grid-area: title; }
 .parallax-stack .card.end > .title { grid-column-end: fields-end; }
