@@ -8,8 +8,12 @@ import streamlit as st
 from pages.playground.lens.values import LensView, convolution_view, max_pool_view
 from pages.shared import assets, content
 
+_FOLDER = Path(__file__).parent
+
 _component = st.components.v2.component(
-    "parallax_lens", js=assets.component_js(Path(__file__).with_name("lens.js")), isolate_styles=False
+    "parallax_lens",
+    js=assets.component_js(_FOLDER / "lens.js", grid=_FOLDER / "grid.js"),
+    isolate_styles=False,
 )
 
 

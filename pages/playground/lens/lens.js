@@ -1,4 +1,5 @@
 // The lens of `component.py`: input, window, kernel and output of a layer, and what a cell of the output adds up.
+import { digitsFor, diverging, grid, inkOf, signed } from "./grid.js"
 
 const STYLE = `
 .parallax-lens { container-type: inline-size; width: 100%; color: var(--st-text-color); font: 0.875rem var(--st-font); }
@@ -34,10 +35,6 @@ const STYLE = `
   }
   .parallax-lens [data-part="window"] small { display: none; }
 }`
-
-// The window's outline shows on white, black, red and blue.
-const OUTLINE = "#E69F00"
-const [RED, WHITE, BLUE] = [[178, 24, 43], [247, 247, 247], [33, 102, 172]]
 
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
 
@@ -156,11 +153,10 @@ class Lens {
     parts.kernel.figure.hidden = pooling
     this.chooser.hidden = data.of_channels === 1
     this.button.textContent = "▶ Play"
-    const notes = []
-    for (const [name, side] of Object.entries({ input: data.input, output: data.output })) {
-      if (String(side.shape) === String(side.whole)) continue
-      notes.push(`${side.shape.join(" × ")} cells of the ${name}, around the strongest answer`)
-    }
+    const parted = Object.entries({ input: data.input, output: data.output })
+      .filter(([, side]) => String(side.shape) !== String(side.whole))
+      .map(([name, side]) => `${side.shape.join(" × ")} cells of the ${name}`)
+    const notes = parted.length ? [`the ${parted.join(" and ")} around the strongest answer`] : []
     const n = data.channels.length
     if (n < data.of_channels) notes.push(`the ${n} strongest of ${data.of_channels} channels`)
     this.note.textContent = notes.length ? `Shown: ${notes.join("; ")}. The sums are of all.` : ""
@@ -180,7 +176,7 @@ class Lens {
     const kept = inside(cell, this.data.output.shape)
     if (String(kept) === String(this.cell)) return
     this.cell = kept
-    this.paint()
+    this.soon ??= requestAnimationFrame(() => this.paint()) // a mouse moves more often than the screen shows
   }
 
   // Slide the window over the image once; cells that it has not come to yet are empty.
@@ -211,6 +207,8 @@ class Lens {
   }
 
   paint() {
+    cancelAnimationFrame(this.soon)
+    this.soon = undefined
     const { data, maps, edges } = this
     const channel = Math.max(0, this.chooser.selectedIndex)
     const kernel = this.kernels[channel]
@@ -228,14 +226,17 @@ class Lens {
     const shape = edges.map(([low, high]) => high - low)
     const all = block([edges[0][0], edges[1][0]], shape)
     const frame = [first[0] - edges[0][0], first[1] - edges[1][0], size, size]
-    grid(this.parts.input.canvas, all, shape, ink, { frame })
+    grid(this.parts.input.canvas, all, shape, ink, { frame, striped: true, kept: `${this.address} ${channel}` })
     const largest = data.mode === "max_pool" ? seen.indexOf(Math.max(...seen.filter((value) => value !== null))) : -1
     const marked = largest < 0 ? undefined : [Math.floor(largest / size), largest % size, 1, 1]
     const empty = data.mode === "max_pool" ? "" : "0"
-    grid(this.parts.window.canvas, seen, [size, size], ink, { numbers: true, frame: marked, empty })
+    grid(this.parts.window.canvas, seen, [size, size], ink, { numbers: true, frame: marked, striped: true, empty })
     if (kernel.length) grid(this.parts.kernel.canvas, [...kernel], [size, size], diverging(kernel), { numbers: true })
-    const output = Array.from(this.output, (value, i) => (i > (this.reached ?? Infinity) ? null : value))
-    grid(this.parts.output.canvas, output, data.output.shape, inkOf(this.output), { frame: [...this.cell, 1, 1] })
+    grid(this.parts.output.canvas, this.output, data.output.shape, inkOf(this.output), {
+      frame: [...this.cell, 1, 1],
+      kept: this.address,
+      reached: this.reached,
+    })
     this.say(seen, kernel)
   }
 
@@ -256,117 +257,13 @@ class Lens {
 
   remove() {
     this.stop()
+    cancelAnimationFrame(this.soon)
     this.resizing.disconnect()
     this.box.remove()
     lenses.delete(this.place)
   }
 }
 
-// Draw values (null: none there) as cells, with a frame [row, column, height, width] around some of them.
-function grid(canvas, values, [rows, columns], ink, { numbers = false, frame, empty = "" }) {
-  const style = getComputedStyle(canvas)
-  const width = Math.round(canvas.clientWidth * devicePixelRatio)
-  if (!width) return
-  const side = width / columns
-  const height = Math.round(side * rows)
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height })
-  canvas.style.aspectRatio = `${columns} / ${rows}`
-  const context = canvas.getContext("2d")
-  const [text, line] = [style.color, style.getPropertyValue("--st-border-color").trim()]
-  const edge = (place) => Math.round(place * side)
-  context.clearRect(0, 0, width, height)
-  context.textAlign = "center"
-  context.textBaseline = "middle"
-  const words = numbers ? labels(values, empty) : []
-  if (numbers) context.font = fitting(context, words, side, style.fontFamily)
-  values.forEach((value, i) => {
-    const [y, x] = [Math.floor(i / columns), i % columns]
-    const box = [edge(x), edge(y), edge(x + 1) - edge(x), edge(y + 1) - edge(y)]
-    if (value === null) hatch(context, box, line)
-    else {
-      context.fillStyle = `rgb(${ink(value)})`
-      context.fillRect(...box)
-    }
-    if (!numbers) return
-    context.fillStyle = value === null ? text : lightness(ink(value)) > 140 ? "#111" : "#fff"
-    context.fillText(words[i], box[0] + box[2] / 2, box[1] + box[3] / 2)
-  })
-  if (side / devicePixelRatio >= 5) lines(context, rows, columns, edge, width, height)
-  if (frame) outline(context, frame, edge)
-}
-
-function lines(context, rows, columns, edge, width, height) {
-  context.strokeStyle = "rgba(128, 128, 128, 0.45)"
-  context.lineWidth = 1
-  context.beginPath()
-  for (let x = 1; x < columns; x++) context.rect(edge(x), 0, 0, height)
-  for (let y = 1; y < rows; y++) context.rect(0, edge(y), width, 0)
-  context.stroke()
-}
-
-function outline(context, [row, column, height, width], edge) {
-  const box = [edge(column), edge(row), edge(column + width) - edge(column), edge(row + height) - edge(row)]
-  for (const [colour, thick] of [["black", 4], [OUTLINE, 2]]) {
-    context.strokeStyle = colour
-    context.lineWidth = thick * devicePixelRatio
-    context.strokeRect(...box)
-  }
-}
-
-// Stripes, for zeros that are not the image's own.
-function hatch(context, [x, y, width, height], colour) {
-  context.save()
-  context.beginPath()
-  context.rect(x, y, width, height)
-  context.clip()
-  context.strokeStyle = colour
-  context.lineWidth = devicePixelRatio
-  const gap = 4 * devicePixelRatio
-  context.beginPath()
-  for (let at = Math.floor((x + y) / gap) * gap; at < x + y + width + height; at += gap) {
-    context.moveTo(at - y, y)
-    context.lineTo(at - y - height, y + height)
-  }
-  context.stroke()
-  context.restore()
-}
-
-// Grey from black to white where no value is negative, else red over white to blue.
-function inkOf(values) {
-  const largest = Math.max(...values)
-  if (Math.min(...values) < 0) return diverging(values)
-  return (value) => Array(3).fill(Math.round(255 * (largest ? value / largest : 0)))
-}
-
-function diverging(values) {
-  const largest = Math.max(...Array.from(values, Math.abs)) || 1
-  return (value) => {
-    const share = Math.min(1, Math.abs(value) / largest)
-    return WHITE.map((white, i) => Math.round(white + share * ((value < 0 ? BLUE : RED)[i] - white)))
-  }
-}
-
-const lightness = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue
-
-// Two digits of the largest are enough within a cell.
-function labels(values, empty) {
-  const digits = Math.max(0, digitsFor(values.filter((value) => value !== null)) - 1)
-  return Array.from(values, (value) => (value === null ? empty : value === 0 ? "0" : signed(value.toFixed(digits))))
-}
-
-function fitting(context, words, side, family) {
-  context.font = `100px ${family}`
-  const widest = Math.max(...words.map((word) => context.measureText(word).width))
-  return `${Math.min(0.42 * side, (0.86 * side * 100) / widest, 16 * devicePixelRatio)}px ${family}`
-}
-
-// Digits after the point so that the largest shows three in all.
-function digitsFor(values) {
-  const largest = Math.max(...Array.from(values, Math.abs))
-  return largest > 0 ? Math.min(8, Math.max(0, 2 - Math.floor(Math.log10(largest)))) : 2
-}
-
-const signed = (number) => (Number(number) === 0 ? number.replace("-", "") : number.replace("-", "−"))
 const area = ([rows, columns]) => rows * columns
 const inside = (cell, shape) => cell.map((place, axis) => Math.min(shape[axis] - 1, Math.max(0, place)))
 const small = (words) => element("small", {}, words)
