@@ -14,11 +14,14 @@ from playground.history import ACCURACY, LOSS, STANDARD, History
 #: Room around and between the charts, in pixels: above for the names of runs and of charts, below for the axes.
 _ABOVE_PX, _BELOW_PX, _LEFT_PX, _RIGHT_PX, _LINE_PX = 24, 40, 46, 8, 16
 
-#: Share of the width between two charts, for the ticks of the right one.
-_GAP = 0.1
+#: Between two charts, for the ticks of the right one.
+_GAP_PX = 40
 
-#: Letters that fit into a line above a narrow figure, lines of runs' names at most, and letters of one that is cut.
-_LINE_LETTERS, _MOST_LINES, _NAME_LETTERS = 82, 2, 22
+#: What a letter takes; lines of runs' names at most; letters of a name that is cut, and of what is said behind them.
+_LETTER_PX, _MOST_LINES, _NAME_LETTERS, _MORE_LETTERS = 6.4, 2, 22, 10
+
+#: What the two kinds of curves are.
+_KINDS = "━ validation   ╌ training"
 
 #: The lowest accuracies that an axis may start at.
 _FLOORS = (0.9, 0.8, 0.5, 0.0)
@@ -42,6 +45,7 @@ def training_curves(
     last_epoch: int | None = None,
     measures: Sequence[str] = (ACCURACY, LOSS),
     height_px: int = 260,
+    width_px: int = 560,
 ) -> go.Figure:
     """Curves of several trainings over their epochs, one chart for each of `measures`, side by side.
 
@@ -56,17 +60,19 @@ def training_curves(
         last_epoch: where the epochs will end, so that the axis stays while they come in; the last so far without it.
         measures: "accuracy", "loss", or names of other values; one that no run has is left out if another is there.
         height_px: height of the figure.
+        width_px: the narrowest that it may be drawn; as many names as fit there are said above it.
     """
     measures = [m for m in measures if any(_keys(h, m) for h in histories)] or list(measures)
-    width = (1 - _GAP * (len(measures) - 1)) / len(measures)
+    gap = _GAP_PX / (width_px - _LEFT_PX - _RIGHT_PX)
+    width = (1 - gap * (len(measures) - 1)) / len(measures)
     traces: list[dict[str, Any]] = []
-    names = _name_lines(histories, colours)
-    layout: dict[str, Any] = {"annotations": _key(histories, names), "shapes": []}
+    names = _name_lines(histories, colours, int((width_px - 16) / _LETTER_PX))
+    layout: dict[str, Any] = {"annotations": _key(names), "shapes": []}
     unit = " or ".join(dict.fromkeys(history.unit for history in histories)) or "epoch"
     for n, measure in enumerate(measures):
         suffix = "" if n == 0 else str(n + 1)
         place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        left = n * (width + _GAP)
+        left = n * (width + gap)
         scale = _scale(histories, measure)
         layout[f"xaxis{suffix}"] = _epochs_axis(histories, last_epoch, unit) | {
             "domain": [left, left + width], "anchor": f"y{suffix}",
@@ -195,21 +201,29 @@ def _epochs_axis(histories: Sequence[History], last_epoch: int | None, unit: str
     }  # fmt: skip
 
 
-def _name_lines(histories: Sequence[History], colours: Sequence[str]) -> list[str]:
-    """The runs' names in their colours, line by line, as many as fit."""
-    whole = sum(len(history.name) + 5 for history in histories) <= _LINE_LETTERS
+def _name_lines(histories: Sequence[History], colours: Sequence[str], n_fit: int) -> list[str]:
+    """The runs' names in their colours, as many as fit into lines of `n_fit` letters, and what their lines are."""
+    whole = sum(len(history.name) + 5 for history in histories) <= n_fit
+    names = [history.name if whole else _middle_cut(history.name) for history in histories]
+    words = [(f"<span style='color:{c}'>■</span> {plotly(name)}", len(name) + 5)
+             for name, c in zip(names, colours, strict=True)]  # fmt: skip
     lines: list[list[str]] = [[]]
     n_letters = 0
-    for number, (history, colour) in enumerate(zip(histories, colours, strict=True)):
-        name = history.name if whole else _middle_cut(history.name)
-        n_letters += len(name) + 5
-        if lines[-1] and n_letters > _LINE_LETTERS - 10 * (len(lines) == _MOST_LINES):
+    for number, (word, n_word) in enumerate(words):
+        n_letters += n_word
+        if lines[-1] and n_letters > n_fit - _MORE_LETTERS * (len(lines) == _MOST_LINES):
             if len(lines) == _MOST_LINES:
                 lines[-1].append(f"+ {len(histories) - number} more")
+                n_letters += _MORE_LETTERS - n_word
                 break
             lines.append([])
-            n_letters = len(name) + 5
-        lines[-1].append(f"<span style='color:{colour}'>■</span> {plotly(name)}")
+            n_letters = n_word
+        lines[-1].append(word)
+    kinds = {key.split()[0] for history in histories for key in history.values if key in STANDARD}
+    if len(kinds) == 2:
+        if n_letters + len(_KINDS) > n_fit:
+            lines.append([])
+        lines[-1].append(_KINDS)
     return ["   ".join(line) for line in lines if line]
 
 
@@ -221,13 +235,13 @@ def _middle_cut(name: str) -> str:
     return f"{name[:half].rstrip()}…{name[1 - half :].lstrip()}"
 
 
-def _key(histories: Sequence[History], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The lines of names, and below them on the right what the two kinds of curves are."""
-    kinds = {key.split()[0] for history in histories for key in history.values if key in STANDARD}
-    signs = ["━ validation   ╌ training"] if len(kinds) == 2 else []
-    shared = {"xref": "paper", "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False, "font": {"size": 11}}
-    left = {"x": 0, "xanchor": "left", "xshift": 8 - _LEFT_PX}
-    rows = [
-        {"text": line, "yshift": 20 + _LINE_PX * (len(names) - 1 - n), **left, **shared} for n, line in enumerate(names)
-    ]
-    return rows + [{"text": text, "x": 1, "xanchor": "right", **shared} for text in signs]
+def _key(names: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of names, above all else."""
+    return [
+        {
+            "text": line, "x": 0, "xref": "paper", "xanchor": "left", "xshift": 8 - _LEFT_PX, "y": 1, "yref": "paper",
+            "yanchor": "bottom", "yshift": 20 + _LINE_PX * (len(names) - 1 - n), "showarrow": False,
+            "font": {"size": 11},
+        }
+        for n, line in enumerate(names)
+    ]  # fmt: skip

@@ -63,6 +63,8 @@ def read_event_files(files: Mapping[str, bytes], name: str) -> Log:
     folders = _folders(files, name)
     for path in sorted(files):
         broken: list[str] = []
+        read: dict[int, dict[str, float]] = {}
+        n_before = n_scalars
         for record in records(files[path], broken):
             n_records += 1
             try:
@@ -70,7 +72,7 @@ def read_event_files(files: Mapping[str, bytes], name: str) -> Log:
             except DecodeError:
                 broken.append("a record that is no event")
                 break
-            row = table.setdefault(event.step, {})
+            row = read.setdefault(event.step, {})
             for value in event.summary.value:
                 number = _scalar(value)
                 if number is None:
@@ -85,6 +87,12 @@ def read_event_files(files: Mapping[str, bytes], name: str) -> Log:
                     raise InputError(f"at most {_MOST_SCALARS:,} scalars", f"more in {name}", "Log once an epoch.")
         if broken:
             remarks.append(f"{PurePosixPath(path).name} breaks off ({broken[0]}): what is whole before that is drawn.")
+        n_other = _merge(table, read)
+        if n_other > (n_scalars - n_before) / 2:
+            received = f"{name} with several values for the same steps"
+            cure = "Give the files of one run; with folders such as train and validation, the whole folder."
+            raise InputError("the event files of one run", received, cure)
+        n_again += n_other
     rows = {step: row for step, row in table.items() if row}
     tags = list(dict.fromkeys(tag for row in rows.values() for tag in row))
     if not tags:
@@ -94,10 +102,21 @@ def read_event_files(files: Mapping[str, bytes], name: str) -> Log:
     if nan := [f"'{tag}'" for tag in tags if any(np.isnan(row.get(tag, 0.0)) for row in rows.values())]:
         remarks.append(f"Not a number (NaN) at some steps: {', '.join(nan[:6])}{' …' if nan[6:] else ''}.")
     if n_again:
-        remarks.append(f"{n_again:,} values were written again for the same step: the later are drawn.")
+        values = "1 value was" if n_again == 1 else f"{n_again:,} values were"
+        remarks.append(f"{values} written again for the same step: the later one is drawn.")
     if n_others:
         remarks.append(f"{n_others:,} values that are no scalars (images, histograms, text) are left out.")
     return _log(rows, tags, remarks)
+
+
+def _merge(table: dict[int, dict[str, float]], read: dict[int, dict[str, float]]) -> int:
+    """Add what a file holds to what others held; returns how many values are others than before."""
+    n_other = 0
+    for step, row in read.items():
+        before = table.setdefault(step, {})
+        n_other += sum(tag in before and before[tag] != number for tag, number in row.items())
+        before.update(row)
+    return n_other
 
 
 def _log(rows: dict[int, dict[str, float]], tags: list[str], remarks: list[str]) -> Log:

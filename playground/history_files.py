@@ -46,7 +46,7 @@ def read_history(source: Path | bytes, name: str) -> History:
                 raise InputError("a run's folder with event files", received, "Give the folder of one run.")
         else:
             paths = [source]
-        _check_size(sum(path.stat().st_size for path in paths), name)
+        check_size(sum(path.stat().st_size for path in paths), name)
         folder = source.absolute().parent
         return read_files({path.absolute().relative_to(folder).as_posix(): path.read_bytes() for path in paths}, name)
     except OSError as error:
@@ -55,7 +55,7 @@ def read_history(source: Path | bytes, name: str) -> History:
 
 def read_files(files: Mapping[str, bytes], name: str) -> History:
     """The history in one file or in the event files of one run, contents by path; see `read_history`."""
-    _check_size(sum(map(len, files.values())), name)
+    check_size(sum(map(len, files.values())), name)
     from playground.event_files import is_event_file, read_event_files
 
     events = {path: content for path, content in files.items() if is_event_file(content)}
@@ -73,7 +73,8 @@ def read_files(files: Mapping[str, bytes], name: str) -> History:
     return history_of(_text_log(content, name), name)
 
 
-def _check_size(n_bytes: int, name: str) -> None:
+def check_size(n_bytes: int, name: str) -> None:
+    """Raise `InputError` for files that are too large to be read."""
     if n_bytes > MAX_BYTES:
         received = f"{name} with {n_bytes / 1024**2:,.0f} MB"
         raise InputError(f"a history of at most {MAX_BYTES // 1024**2} MB", received, "Log less, or export a CSV.")

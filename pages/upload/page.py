@@ -11,7 +11,7 @@ from jobs.queue import Job, State
 from models.loaders import LOADERS, built_in
 from pages.shared import cache, demo_sets, scoring_job, session, site_map
 from pages.shared.job_progress import error_line, wait_for
-from pages.upload import controls, view
+from pages.upload import controls, history, view
 from pages.upload.added import Added
 
 MODEL_TABS = {
@@ -91,6 +91,8 @@ def use_models(added: Added) -> None:
         state.uploads["models"] += 1
     for digest in added.digests:
         state.add_model(digest, added.replaces)
+        if added.replaces:
+            history.kept().move(added.replaces, digest)
     if state.images != cache.demo_images().digest:
         switch_demo_models_off()
 

@@ -11,6 +11,7 @@ from images.image_set import ImageSet
 from models.card import ModelCard
 from models.loaders import built_in
 from pages.shared import cache, session
+from pages.upload import history
 from pages.upload.preprocessing import edit, first_image, rgb
 from suggestion.table import label_note, unknown_labels
 
@@ -26,30 +27,36 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
     ours = built_in(card.recipe)
     classes = f"{card.n_classes:,} classes · " if card.classifies else ""
     facts = f"{width} × {height} px · {classes}{card.n_parameters / 1e6:.2g} M parameters"
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.image(to_webp(rgb(crop)), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
-        with st.container(gap="xxsmall"):
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                st.markdown(
-                    f"{session.square(card.digest)} **{markdown(card.name)}** :green[:material/check_circle:] "
-                    f":small[{markdown(card.family)} · {markdown(card.source)}]",
-                    width="content",
-                )
-                with st.container(horizontal=True, width="content"):
-                    words = "Change how images are prepared for this model, or what its outputs mean"
-                    icon, key = ":material/tune:", f"upload_change_{card.digest}"
-                    if not ours and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
-                        edit(card, pixels)
-                    if card.source != "demo":
-                        st.button(
-                            "Remove",
-                            key=f"upload_remove_{card.digest}",
-                            type="tertiary",
-                            on_click=state.models.remove,
-                            args=(card.digest,),
-                        )
-            prepared = () if ours else (card.outputs, card.preprocessing.describe())
-            st.caption("  \n".join([facts, *map(markdown, (*prepared, *card.notes))]))
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+            st.image(to_webp(rgb(crop)), width=64, alt=f"An image as {card.name} sees it, {width} × {height} pixels")
+            with st.container(gap="xxsmall"):
+                with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                    st.markdown(
+                        f"{session.square(card.digest)} **{markdown(card.name)}** :green[:material/check_circle:] "
+                        f":small[{markdown(card.family)} · {markdown(card.source)}]",
+                        width="content",
+                    )
+                    with st.container(horizontal=True, width="content"):
+                        words = "Change how images are prepared for this model, or what its outputs mean"
+                        icon, key = ":material/tune:", f"upload_change_{card.digest}"
+                        if not ours and st.button("Edit", icon=icon, key=key, type="tertiary", help=words):
+                            edit(card, pixels)
+                        words = "The history of this model's training, from a file"
+                        icon, key = ":material/show_chart:", f"upload_history_open_{card.digest}"
+                        if not ours and st.button("History", icon=icon, key=key, type="tertiary", help=words):
+                            history.dialog(card)
+                        if card.source != "demo":
+                            st.button(
+                                "Remove",
+                                key=f"upload_remove_{card.digest}",
+                                type="tertiary",
+                                on_click=state.models.remove,
+                                args=(card.digest,),
+                            )
+                prepared = () if ours else (card.outputs, card.preprocessing.describe())
+                st.caption("  \n".join([facts, *map(markdown, (*prepared, *card.notes))]))
+        history.on_card(card)
 
 
 def image_set(images: ImageSet) -> None:

@@ -3,13 +3,16 @@
 import io
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from common.escape import markdown
 from models.loaders import LOADERS, checkpoint, zoo
 from pages.shared import cache
+from pages.upload import history
 from pages.upload.preprocessing import load_again
+from playground.history import History
 from tests.pages.apps import finish, words
 
 NET = "cifar/resnet20"
@@ -142,6 +145,7 @@ def test_the_preprocessing_of_a_model_in_use_can_be_changed(form):
     (card,) = cards(form)
     state = form.session_state["session"]
     colour = state.colour(card.digest)
+    history.kept().put(card.digest, History("log", np.array([1]), {"validation loss": np.array([0.5])}))
     form.session_state[f"upload_edit_{card.digest}_input_size"] = "40, 48"
     form.button(key=f"upload_change_{card.digest}").click().run()
     assert "48 × 40 px RGB" in words(form), "the dialog shows what was typed"
@@ -154,6 +158,7 @@ def test_the_preprocessing_of_a_model_in_use_can_be_changed(form):
     assert changed.head == "multi-label"
     assert markdown("multi-label: 0 = ") in words(form)
     assert state.colour(changed.digest) == colour
+    assert history.kept().get(changed.digest) is not None, "the history goes with the model"
     assert "Preprocessing assumed" not in " ".join(changed.notes)
 
 

@@ -91,10 +91,17 @@ def test_several_runs_are_refused():
         read_files(files, "logs")
 
 
-def test_later_files_of_a_run_go_on():
-    history = read_files({"run/tfevents.2": losses(9, 8, 7)[: len(losses(9))], "run/tfevents.1": losses(3, 2)}, "run")
-    assert history.values[V_LOSS].tolist() == [9, 2]
-    assert any("written again" in remark for remark in history.remarks)
+def test_later_files_of_a_run_go_on_and_their_values_count():
+    resumed = events((2, "val_loss", 9), (3, "val_loss", 8), (4, "val_loss", 7))
+    history = read_files({"run/tfevents.2": resumed, "run/tfevents.1": losses(3, 2)}, "run")
+    assert history.values[V_LOSS].tolist() == [3, 9, 8, 7]
+    assert any("1 value was written again" in remark for remark in history.remarks)
+
+
+def test_training_and_validation_without_their_folders_are_not_mixed():
+    files = {"tfevents.1": losses(3, 2, tag="epoch_loss"), "tfevents.2": losses(4, 1, tag="epoch_loss")}
+    with pytest.raises(InputError, match="the whole folder"):
+        read_files(files, "run")
 
 
 def test_lightning_tells_the_epoch_of_each_step():
