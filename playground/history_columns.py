@@ -69,14 +69,16 @@ def numbers(columns: Sequence[str], rows: Sequence[tuple[int, Sequence[Any]]], n
     remarks: list[str] = []
     commas, strange = False, [0] * width
     for r, (line, cells) in enumerate(rows):
-        if any(str(cell).strip() for cell in cells[width:]):
+        if len(cells) > width and any(str(cell).strip() for cell in cells[width:]):
             raise InputError(EXPECTED, f"{name}, whose line {line} has {len(cells)} cells for {width} columns",
                              "Check what separates its columns.")  # fmt: skip
         for c, cell in enumerate(cells[:width]):
             if (number := _number(cell, decimal_comma)) is not None:
                 values[r, c] = number
-                commas |= isinstance(cell, str) and "," in cell and "(" not in cell
-                strange[c] += math.isnan(number) and str(cell).strip().casefold() in _NOT_A_NUMBER
+                if number != number:
+                    strange[c] += str(cell).strip().casefold() in _NOT_A_NUMBER
+                elif not commas:
+                    commas = isinstance(cell, str) and "," in cell and "(" not in cell
             else:
                 faults.setdefault(c, []).append((line, str(cell).strip()))
     filled = np.isfinite(values).any(axis=0)
@@ -105,6 +107,8 @@ def _number(cell: Any, decimal_comma: bool) -> float | None:
         except OverflowError:
             return None
     text = str(cell).strip()
+    if text.replace(".", "", 1).isdecimal():  # most are
+        return float(text)
     if text.casefold() in _MISSING | _NOT_A_NUMBER:
         return math.nan
     if tensor := re.fullmatch(r"tensor\(\s*([^,()\s]+)\s*(?:,.*)?\)", text):  # what printing a tensor leaves behind
@@ -133,6 +137,8 @@ def history_of(log: Log, name: str) -> History:
     if not measures:
         raise InputError(EXPECTED, f"{name}, which has no column of values", "Upload the log that the training wrote.")
     known = np.isfinite(counts)
+    if (largest := np.abs(counts[known]).max(initial=0)) > 2**53:
+        raise InputError(f"{unit}s as whole numbers", f"{largest:.3g} in {name}", f"Check what counts its {unit}s.")
     if not known.all():
         n_rows = int((~known).sum())
         rows = "1 row is" if n_rows == 1 else f"{n_rows:,} rows are"
@@ -160,8 +166,6 @@ def _counts(log: Log, remarks: list[str]) -> tuple[np.ndarray, str, set[int]]:
     if epochs is not None:
         column = log.values[:, epochs]
         whole = column[np.isfinite(column)]
-        if np.abs(whole).max(initial=0) > 2**53:
-            raise InputError("epochs as whole numbers", f"{whole.max():.3g}", "Check the column of epochs.")
         if (whole == np.round(whole)).all():
             return column, "epoch", used
         if steps is None:

@@ -129,7 +129,7 @@ def test_a_tiny_percentage_is_read_like_the_other_accuracy():
         b"", b"hello", b"epoch,loss\n", b"1,2\n3,4\n", b"epoch,loss\na,b\n", b"epoch\n1\n2\n", b"{", b"[1, 2]", b"null",
         b"[" * 100_000, b'{"a": [1], "b": [1, 2]}', b'{"loss": [' + b"9" * 5000 + b"]}", b"epoch,loss\n1,2,3\n",
         b'epoch,loss\n1,"2\n', b"PK\x03\x04" + bytes(50), b"\x80\x04\x95cos\nsystem\n", bytes(1000), b"\xff\xfe\x00",
-        b"epoch,loss\n1e300,1\n",
+        b"epoch,loss\n1e300,1\n", b"step,loss\n1e300,1\n", b'{"loss": {"99999999999999999999": 1}}',
     ],
 )  # fmt: skip
 def test_what_is_no_history_gets_one_line(content):
