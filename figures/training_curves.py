@@ -21,7 +21,7 @@ _GAP_PX = 40
 _LETTER_PX, _MOST_LINES, _NAME_LETTERS, _MORE_LETTERS = 6.4, 2, 22, 10
 
 #: What the two kinds of curves are.
-_KINDS = "━ validation   ╌ training"
+_KINDS = "━ validation   ╌ training   ★ best"
 
 #: The lowest accuracies that an axis may start at.
 _FLOORS = (0.9, 0.8, 0.5, 0.0)

@@ -90,7 +90,8 @@ def _show(history: History, card: ModelCard, width_px: int) -> None:
         [history], [session.state().colour(card.digest)], height_px=240, width_px=width_px,
         measures=(ACCURACY, LOSS) if chosen == _FIRST and standard else (chosen,),
     )  # fmt: skip
-    chart(figure, key=key, alt=f"Training history of {card.name}, {len(history.epochs)} {history.unit}s", toolbar=False)
+    alt = f"Training history of {card.name}, {len(history.epochs)} {history.unit}s"
+    chart(figure, key=key, alt=alt, title="Training history", toolbar=False)
     st.caption("  \n".join(map(markdown, history.remarks)))
 
 
