@@ -10,8 +10,8 @@ run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not browser"
-	$(BIN)/pytest -m browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m "not browser"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 2 --dist loadfile tests/browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
