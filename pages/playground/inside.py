@@ -9,6 +9,7 @@ import streamlit as st
 from common.errors import InputError
 from common.escape import markdown
 from figures.maps import to_webp
+from images import mnist
 from models import stack as stacks
 from models.stack import Convolution, MaxPool
 from pages.playground import runs, send, view
@@ -63,12 +64,13 @@ def choose_sight(choice: Choice, entry: Entry) -> Sight:
     epoch = choose_epoch(entry, run)
     left, right = st.columns([3, 4], vertical_alignment="center")
     with right:
-        source = segments("Image", [_TEST, _DRAWN], "playground_source", label_visibility="collapsed")
+        sources = [_TEST, _DRAWN] if data.shape[0] == 1 else [_TEST]
+        source = segments("Image", sources, "playground_source", label_visibility="collapsed")
         if source == _TEST:
             turn_buttons(data)
         send.button(choice, entry, epoch)
     with left:
-        pixels, true = drawn(data) if source == _DRAWN else test_image(data)
+        pixels, true = drawn(choice, data) if source == _DRAWN else test_image(data)
     return Sight(entry, run, data, epoch, pixels, true)
 
 
@@ -134,13 +136,13 @@ def turn_buttons(data: TrainingData) -> None:
         st.button("", icon=":material/shuffle:", key="playground_other", on_click=turn, args=[step], help="Another")
 
 
-def drawn(data: TrainingData) -> tuple[np.ndarray | None, int | None]:
+def drawn(choice: Choice, data: TrainingData) -> tuple[np.ndarray | None, int | None]:
     """What was drawn by hand, brought into the frame of the digits; nothing while the canvas is blank."""
     drawing = draw_digit(key="playground_drawn")
     if drawing is None:
         return None, None
     side = data.shape[1]
-    grey = as_digit(drawing, side)
+    grey = as_digit(drawing, side, "mnist" if choice.images.name == mnist.SOURCES["mnist"].title else "digits")
     return np.broadcast_to(grey, (data.shape[0], side, side)), None
 
 

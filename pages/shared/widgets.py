@@ -1,6 +1,7 @@
 """Widgets that several pages have: their values outlive a page switch, and `options` may give values their words."""
 
 import io
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any, TypeVar
@@ -143,6 +144,9 @@ def _widget(item: Field[Any], key: str, default: Any) -> Any:
         return st.selectbox(title, facts["choices"], index=facts["choices"].index(default), **shared)
     if isinstance(default, bool):
         return st.toggle(title, default, **shared)
+    if isinstance(default, float) and 0 < default < 0.01:  # else it reads 0.00
+        size = 10.0 ** math.floor(math.log10(default))
+        return st.number_input(title, low, high, default, step=size, format="%g", **shared)
     if isinstance(default, int | float):
         return st.number_input(title, low, high, default, **shared)
     if low is not None:
