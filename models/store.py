@@ -111,22 +111,36 @@ class ModelStore:
         self._guard = threading.Lock()
 
     def add(self, loaded: Loaded) -> ModelCard:
-        """Check a model, write its card and keep it.
+        """Check a model, write its card and keep it; one that was added before is looked at no second time.
 
         Raises `InputError` when a probe image shows that it has no scores: an output that is no (N, classes)
         tensor, or is not finite, or another number of classes than it has names.
         """
         loaded, n_classes = settled(loaded, self.device)
         module = loaded.module
-        card = make_card(loaded, n_classes, self.device)
-        if (dry_run := ModelStore.dry_run) is not None:
-            with _as_found(module, card.name):
-                card = replace(card, refusals=dry_run(ModelHandle(card, module, self.device, 1)))
+        card = self._seen_before(loaded) or self._look_at(loaded, n_classes)
         with self._guard:
             self._modules.setdefault(card.digest, module)
         with atomic_write(self._file(card.digest)) as partial:
             partial.write_text(json.dumps(card.to_json()), encoding="utf-8")
         return card
+
+    def _look_at(self, loaded: Loaded, n_classes: int) -> ModelCard:
+        card = make_card(loaded, n_classes, self.device)
+        if (dry_run := ModelStore.dry_run) is None:
+            return card
+        with _as_found(loaded.module, card.name):
+            return replace(card, refusals=dry_run(ModelHandle(card, loaded.module, self.device, 1)))
+
+    def _seen_before(self, loaded: Loaded) -> ModelCard | None:
+        """The card of an equal model, by this one's name and source; `None` for a new one, or a card out of date."""
+        try:
+            card = ModelCard.from_json(json.loads(self._file(digest_of(loaded)).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return replace(
+            card, name=loaded.name, source=loaded.source, family=loaded.family, recipe=loaded.recipe, notes=loaded.notes
+        )
 
     def cards(self) -> list[ModelCard]:
         """Every model that was ever added here, the latest first."""

@@ -318,3 +318,23 @@ def test_half_precision_weights_work_in_single(model_store):
     card = model_store.add(tiny_loaded(TinyNet().half()))
     with model_store.borrow(card) as model:
         assert {parameter.dtype for parameter in model.module.parameters()} == {torch.float32}
+
+
+def test_an_equal_model_is_looked_at_once_and_has_its_own_name(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(
+        ModelStore, "dry_run", staticmethod(lambda model: looks.append(model.card.name) or {"lime": "no"})
+    )
+    first = ModelStore(tmp_path, "cpu").add(tiny_loaded())
+    again = ModelStore(tmp_path, "cpu").add(replace(tiny_loaded(), name="twin", notes=("a note",)))  # after a restart
+    assert looks == [first.name]
+    assert again == first
+    assert (again.name, again.notes, again.refusals, again.layers) == (
+        "twin",
+        ("a note",),
+        {"lime": "no"},
+        first.layers,
+    )
+    (tmp_path / "models" / f"{first.digest}.json").write_text("{")
+    assert ModelStore(tmp_path, "cpu").add(tiny_loaded()).layers == first.layers
+    assert len(looks) == 2
