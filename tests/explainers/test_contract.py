@@ -10,6 +10,7 @@ from common.errors import InputError
 from explainers.base import Need
 from explainers.output import CLASS_SCORE, Output
 from explainers.registry import METHODS
+from models.store import ModelStore
 from tests.explainers.nets import NETS, add, grey, normalised, pictures, seeded, silent, state_of
 
 #: A few passes only: what these settings change is tested elsewhere.
@@ -50,6 +51,17 @@ REFUSED = {
 #: Seeds of nets, 0 by default. With 0, the units of the mobile net's last layer, which has no ReLU, are negative on
 #: average, and Score-CAM's weights, which are positive, make no map of them.
 SEEDS = {"mobile": 2}
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory):
+    return tmp_path_factory.mktemp("cards")
+
+
+@pytest.fixture
+def model_store(cards):
+    """Each net is looked at once, not once for each method."""
+    return ModelStore(cards, device="cpu")
 
 
 def simple_net(name):

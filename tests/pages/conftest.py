@@ -11,9 +11,6 @@ from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest, app_test, local_script_runner
 
 from images.paintings import demo_image_set
-from models import store
-from models.loaders import built_in
-from models.store import ModelStore, digest_of
 from pages.shared import cache
 from tests.pages.apps import APP
 from tests.scored import score_demo
@@ -36,33 +33,6 @@ def scripts_compiled_once():
         for module in (app_test, local_script_runner):
             patch.setattr(module, "ScriptCache", lambda: compiled)
         yield
-
-
-_CARDS, _REFUSALS = {}, {}
-
-
-@pytest.fixture(autouse=True)
-def built_in_models_looked_at_once(monkeypatch):
-    """Every new server tries all methods on the models that come with Parallax: as long as most tests of a page."""
-    make_card, dry_run = store.make_card, ModelStore.dry_run
-
-    def card(loaded, *rest):
-        if not built_in(loaded.recipe):
-            return make_card(loaded, *rest)
-        key = (digest_of(loaded), repr(loaded.recipe), *rest)
-        if key not in _CARDS:
-            _CARDS[key] = make_card(loaded, *rest)
-        return _CARDS[key]
-
-    def refusals(model):
-        if not built_in(model.card.recipe):
-            return dry_run(model)
-        if model.card.digest not in _REFUSALS:
-            _REFUSALS[model.card.digest] = dry_run(model)
-        return _REFUSALS[model.card.digest]
-
-    monkeypatch.setattr(store, "make_card", card)
-    monkeypatch.setattr(ModelStore, "dry_run", staticmethod(refusals))
 
 
 @pytest.fixture(scope="session")
@@ -91,8 +61,9 @@ def demo_read_once(demo, monkeypatch):
 
 
 @pytest.fixture
-def new_app():
-    """The app on a server that was just started, for the first visitor."""
+def new_app(demo_scored, data_folder):
+    """The app on a server that was just started, for the first visitor; the demo's models were looked at before."""
+    shutil.copytree(demo_scored / "models", data_folder / "models")
     st.cache_resource.clear()
     st.cache_data.clear()
     return AppTest.from_file(APP, default_timeout=120)
