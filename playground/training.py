@@ -21,6 +21,7 @@ from models.loaders.playground import SeededDropout, build
 from models.preprocessing import Preprocessing
 from models.stack import Stack
 from playground.data import TrainingData
+from playground.history import STANDARD
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": partial(torch.optim.Adam, fused=True),
@@ -87,7 +88,7 @@ class Status(IntEnum):
 
 
 #: The columns of `Run.history`: per epoch, from epoch 0 (untrained, where training is NaN) on.
-COLUMNS = ("training loss", "validation loss", "training accuracy", "validation accuracy")
+COLUMNS = STANDARD
 
 
 @dataclass(frozen=True, eq=False)

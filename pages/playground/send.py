@@ -9,6 +9,7 @@ from pages.playground.runs import Entry
 from pages.shared import cache, demo_sets, session, site_map
 from pages.shared.demo_sets import Added
 from playground.data import marked_image_set
+from playground.kept_histories import KeptHistories
 from playground.runs import send
 
 
@@ -23,6 +24,7 @@ def button(choice: Choice, entry: Entry, epoch: int) -> None:
                 data_folder, store = settings().data_folder, cache.store()
                 loaded = send(entry.request, entry.run, epoch, name, store, choice.images, data_folder)
                 card = cache.model_store().add(loaded)
+                KeptHistories(data_folder / "histories").put(card.digest, view.history(entry))
             demo_sets.use(Added(choice.images.digest, (card.digest,)))
             session.state().take_six = True
             sent.append(name)

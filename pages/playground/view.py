@@ -18,15 +18,13 @@ from pages.shared import cache
 from pages.shared.chart.component import Drawing, drawing
 from playground import look
 from playground.data import TrainingData
-from playground.history import STANDARD, History
+from playground.history import History
 from playground.look import Inside, LayerOutput
 from playground.runs import TrainingRequest, data_for
 from playground.training import COLUMNS, Run
 
 #: Units of a layer that the tree shows.
 MOST_UNITS = 8
-
-assert STANDARD == COLUMNS  # a run's columns are what the curves know
 
 
 def history(entry: Entry) -> History:

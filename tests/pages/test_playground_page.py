@@ -8,11 +8,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from common.settings import settings
 from images.image_set import ImageSet
 from models.stack import Convolution, MaxPool, ReLU, to_json
 from pages.playground import inside
 from pages.shared import cache
 from playground import runs
+from playground.kept_histories import KeptHistories
 from playground.runs import TrainingRequest
 from tests.pages.apps import APP, drawn, figures, finish, words
 from tests.playground.test_training import bars
@@ -192,6 +194,8 @@ def test_a_run_is_sent_to_the_comparison_which_has_images_selected(page, images)
     page.button(key="playground_send").click().run()
     state = page.session_state["session"]
     assert [cache.card(digest).name for digest in state.active] == ["Epoch 3 · Convolution-ReLU-MaxPool"]
+    kept = KeptHistories(settings().data_folder / "histories").get(state.active[0])
+    assert kept.epochs.tolist() == [0, 1, 2, 3]  # its card shows the curves
     page.select_slider(key="playground_epoch").set_value(1).run()
     page.button(key="playground_send").click().run()
     assert len(state.active) == 2
