@@ -3,13 +3,17 @@
 `python -m benchmarks.playground` trains the page's first network on the digits, in the app as `make run` starts it with
 the page open in a browser, and the same network with the same batches in a bare loop (no progress, nothing kept, the
 faster of both memory formats, fused Adam). Then it trains the paper's six networks (Iuzzolino et al., section 3.1) and
-measures their test accuracy. Five minutes on two quiet cores.
+measures their test accuracy, and lets the figures of the Trust page look for a planted shortcut. Five minutes on two
+quiet cores.
 
 `--images mnist` does the second part with MNIST, from torchvision's files or the network: 60,000 training images.
 
 The last line is one JSON object: `training_ratio` (images per second of the training steps, app over bare loop),
 `epoch_ratio` (the same of whole epochs: with validation, and in the app with what is kept), `first_epoch_s` (from the
-press on Train to the first epoch's point), and for each network its `accuracy` and `seconds`.
+press on Train to the first epoch's point), for each network its `accuracy` and `seconds`, and under `shortcut`, for the
+same network without and with a mark planted on every 8: the share of other digits that the mark turns into an 8
+(`turned`), how many times more relevance lies on the mark than chance would lay there (`lift`, by method), and which
+methods expose it by the rule of the Trust page.
 """
 
 from __future__ import annotations
@@ -26,19 +30,26 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.browser import chromium, serve
+from explainers.evaluation.table import evaluate, exposed
+from explainers.registry import METHODS
+from explainers.results import Sources, compute
 from images.digits import digits_image_set
 from images.image_set import ImageSet
 from images.mnist import mnist_image_set
 from jobs.results import ResultStore
 from models.stack import PRESETS, Stack
+from models.store import ModelStore
 from pages.playground.controls import FIRST
-from playground.data import TrainingData, training_data
-from playground.look import probabilities
-from playground.runs import TrainingRequest
+from playground.data import TrainingData, marked_image_set, training_data
+from playground.look import probabilities, turned_by_mark
+from playground.runs import TrainingRequest, data_for, send
 from playground.training import Run, Training, TrainingParams, as_inputs, draw_weights
 
 #: Epochs of the timed training, so many times in turn.
 EPOCHS, ROUNDS = 20, 3
+
+#: Methods that look for the shortcut, and marked test images that they look at.
+SHOWING, MARKED = ("saliency", "input-x-gradient", "integrated-gradients", "occlusion", "lrp-epsilon", "grad-cam"), 100
 
 
 def bare(
@@ -142,23 +153,48 @@ def learnt(images: ImageSet, epochs: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def shortcut(images: ImageSet, folder: Path) -> dict[str, dict[str, Any]]:
+    """The page's first network without and with a mark on every 8: what the mark does, and what Trust says of it."""
+    store, model_store = ResultStore(folder / "results", 10**10), ModelStore(folder)
+    params, cards = TrainingParams(), []
+    found: dict[str, dict[str, Any]] = {}
+    for name, marked in (("plain", ""), ("planted", "8")):
+        request = TrainingRequest(images.digest, PRESETS[FIRST], params, marked)
+        compute(Sources(model_store, store, images), request)
+        run, data = request.load(store), data_for(images, params.side, marked)
+        assert run is not None
+        net = request.network(store, run, run.best_epoch, data)
+        cards.append(model_store.add(send(request, run, run.best_epoch, name, store, images, folder)))
+        found[name] = {"turned": round(turned_by_mark(net, data, data.classes.index("8")), 3)}
+    test = marked_image_set(images, data, folder)
+    methods = [METHODS[name] for name in SHOWING]
+    figures = evaluate(Sources(model_store, store, test), cards, methods, test.ids[:MARKED], ["masks"])
+    by_model = exposed(figures)["mark"]
+    for card in cards:
+        rows = figures[figures["model"] == card.name]
+        lifts = {method: round(lift, 1) for method, lift in zip(rows["method"], rows["lift:mark"], strict=True)}
+        found[card.name] |= {"lift": lifts, "exposed_by": by_model.get(card.name, [])}
+        print(card.name, found[card.name], flush=True)
+    return found
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", choices=("digits", "mnist"), default="digits")
     parser.add_argument("--epochs", type=int, default=20, help="of the six networks (default: the paper's 20)")
-    parser.add_argument("--only", choices=("ratio", "networks"), help="one part alone")
+    parser.add_argument("--only", choices=("ratio", "networks", "shortcut"), help="one part alone")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        digits = chosen.images == "digits"
+        images = digits_image_set(Path(folder)) if digits else mnist_image_set("mnist", Path(folder))
         figures: dict[str, Any] = {}
-        if chosen.images == "mnist":
-            images = mnist_image_set("mnist", Path(folder))
-        else:
-            images = digits_image_set(Path(folder))
-            if chosen.only != "networks":
-                figures |= ratios(images)
-        if chosen.only != "ratio":
+        if digits and chosen.only in (None, "ratio"):
+            figures |= ratios(images)
+        if chosen.only in (None, "networks"):
             figures["networks"] = learnt(images, chosen.epochs)
+        if digits and chosen.only in (None, "shortcut"):
+            figures["shortcut"] = shortcut(images, Path(folder))
     print(json.dumps(figures))
 
 

@@ -27,9 +27,9 @@ FEWEST_OF_A_CLASS = 3
 #: The most images that are held in memory at once; of larger sets, as many spread evenly over it.
 MOST_IMAGES = 100_000
 
-#: Side of the planted mark and its distance from the corner, as shares of the image's side, and its grey: the square
-#: of the digits (CDeepEx, section 4.1).
-_MARK, _MARGIN, MARK_GREY = 6 / 32, 1 / 32, digits.SQUARE_GREY
+#: Side of the planted mark and its distance from the corner, as shares of the image's side (the square of CDeepEx,
+#: section 4.1), and its value in all channels: white, which is far from what networks take for nothing.
+_MARK, _MARGIN, MARK_VALUE = 6 / 32, 1 / 32, 255
 
 
 def nobody(done: float, total: float) -> None:
@@ -82,7 +82,7 @@ def labelled(images: ImageSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def preprocessing_for(side: int, grey: bool) -> Preprocessing:
-    """What prepares images for a network of `side` pixels: the shorter side to it, the middle, values about zero."""
+    """What prepares images for a network of `side` pixels: the shorter side to it, and the middle of the longer."""
     n = 1 if grey else 3
     return Preprocessing((side, side), (0.5,) * n, (0.5,) * n, (side, side))
 
@@ -102,7 +102,7 @@ def training_data(
     """The labelled images of a set, decoded, at `side` pixels, split within each class by `seed`.
 
     Of the digits, those held out test; of MNIST, its test images, and the others are read from torchvision's files.
-    `shortcut` is the class whose training and validation images get a grey square in a corner; "" for none. `progress`
+    `shortcut` is the class whose training and validation images get a white square in a corner; "" for none. `progress`
     counts images and may raise to stop. Raises `InputError` for images that no network can learn from.
     """
     classes, remarks = labelled(images)
@@ -120,6 +120,7 @@ def training_data(
         pixels[done] = preprocessing.crop(images.image(row)).transpose(2, 0, 1)
     labels = np.array([numbers[images.labels[row]] for row in rows.tolist()])
     data = _split(TrainingData(pixels, labels, rows, classes, *_NOBODY, preprocessing, remarks), images, seed)
+    data = replace(data, preprocessing=_about_zero(data))
     if shortcut:
         seen = np.concatenate([data.training, data.validation])
         marked = seen[data.labels[seen] == numbers[shortcut]]
@@ -150,6 +151,17 @@ def _split(data: TrainingData, images: ImageSet, seed: int) -> TrainingData:
         validation=every[validation],
         test=every[test],
     )
+
+
+def _about_zero(data: TrainingData) -> Preprocessing:
+    """The preprocessing with mean and std of the training images, to three digits."""
+    seen = data.pixels[data.training[:_MOST_MEASURED]] / 255
+    mean, std = (tuple(found(seen, axis=(0, 2, 3)).round(3).tolist()) for found in (np.mean, np.std))
+    return replace(data.preprocessing, mean=mean, std=tuple(max(value, 0.05) for value in std))
+
+
+#: Training images that tell mean and std.
+_MOST_MEASURED = 5000
 
 
 def _share(labels: np.ndarray, among: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
@@ -189,10 +201,10 @@ def mark_of(height: int, width: int) -> tuple[slice, slice]:
 
 
 def with_mark(pixels: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """A copy of `pixels` (N, C, H, W) uint8 with the grey square on those at the positions `which`."""
+    """A copy of `pixels` (N, C, H, W) uint8 with the white square on those at the positions `which`."""
     changed = pixels.copy()
     rows, columns = mark_of(*pixels.shape[2:])
-    changed[which, :, rows, columns] = MARK_GREY
+    changed[which, :, rows, columns] = MARK_VALUE
     return changed
 
 
@@ -215,7 +227,7 @@ def marked_image_set(images: ImageSet, data: TrainingData, folder: Path) -> Imag
             where = _mark_on(pixels, data.preprocessing)
             mask = np.zeros(pixels.shape[:2], dtype=np.uint8)
             mask[where] = 255
-            marked.append(np.where(mask[..., None] > 0, np.uint8(MARK_GREY), pixels))
+            marked.append(np.where(mask[..., None] > 0, np.uint8(MARK_VALUE), pixels))
             masks.append(mask)
         labels = [str(images.labels[row]) for row in rows.tolist()]
         found = write_image_set(f"{images.name}, all marked", marked, names, labels, place)

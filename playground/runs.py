@@ -203,7 +203,7 @@ def send(
     net = request.network(store, run, epoch, data)
     note = f"Trained on the Playground with {images.name}: epoch {epoch} of {run.epoch}."
     if request.shortcut:
-        note += f" Every training image of {request.shortcut} had a grey square in a corner."
+        note += f" Every training image of {request.shortcut} had a white square in a corner."
     path = folder / "playground" / f"{request.key}-{epoch}.safetensors"
     loader.save(path, net, request.stack, data.classes, data.preprocessing, note)
     return loader.load(str(path), name)

@@ -122,7 +122,7 @@ def choose_training(images: ImageSet, classes: tuple[str, ...]) -> tuple[Trainin
             planted = st.toggle(
                 "Plant a shortcut",
                 **session.kept("playground_planted"),
-                help="Every training image of one class gets a grey square in a corner. Will the network look at it?",
+                help="Every training image of one class gets a white square in a corner. Will the network look at it?",
             )
             bite("shortcut", "playground_bite_shortcut")
             shortcut = select("on every", classes, "playground_shortcut", index=len(classes) - 1) if planted else ""

@@ -215,9 +215,8 @@ def test_a_planted_shortcut_comes_with_marked_test_images(page, images):
     marked = cache.image_set(page.session_state["session"].images)
     assert marked.name == "bars, all marked"
     assert marked.mask_kinds == ("mark",)
-    assert (
-        "Every training image of down had a grey square" in cache.card(page.session_state["session"].active[0]).notes[0]
-    )
+    card = cache.card(page.session_state["session"].active[0])
+    assert "Every training image of down had a white square" in card.notes[0]
 
 
 def test_images_without_labels_get_one_line(new_app, images, data_folder):

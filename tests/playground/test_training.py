@@ -15,7 +15,7 @@ from models.stack import BatchNorm, Convolution, Dropout, FullyConnected, MaxPoo
 from models.store import ModelStore
 from playground import look, runs
 from playground.data import (
-    MARK_GREY,
+    MARK_VALUE,
     TrainingData,
     is_grey,
     labelled,
@@ -264,7 +264,7 @@ def test_the_shortcut_marks_one_class_where_it_learns_and_nothing_that_tests_it(
     changed = (plain.pixels != marked.pixels).any(axis=(1, 2, 3))
     seen = np.isin(np.arange(60), np.concatenate([plain.training, plain.validation]))
     assert np.array_equal(changed, seen & (plain.labels == 1))
-    assert (marked.pixels[changed][:, :, rows, columns] == MARK_GREY).all()
+    assert (marked.pixels[changed][:, :, rows, columns] == MARK_VALUE).all()
     with one_line("a class of the images", "Did you mean down"):
         training_data(images, 8, "dwon")
 
@@ -289,7 +289,7 @@ def test_marked_test_images_have_the_mark_and_its_mask(images, tmp_path):
     for index in range(3):
         mask = marked.mask(index, "mark")
         assert 0 < mask.mean() < 0.15
-        assert (marked.image(index)[mask] == MARK_GREY).all()
+        assert (marked.image(index)[mask] == MARK_VALUE).all()
     again = marked_image_set(images, data, tmp_path / "data")
     assert again.digest == marked.digest
 
