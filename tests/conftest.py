@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from common import settings as settings_module
 from models.store import ModelStore
@@ -22,6 +25,18 @@ def data_folder(tmp_path, monkeypatch) -> Path:
     settings_module.settings.cache_clear()
 
 
+def made_once(factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills, once for all workers of a run."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, made = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def digits_scored(tmp_path_factory) -> tuple[Path, list[str]]:
     """A data folder with the digits, their nets and what these answer; and the nets' digests."""
@@ -29,11 +44,12 @@ def digits_scored(tmp_path_factory) -> tuple[Path, list[str]]:
     from parallax.sources import open_models
     from suggestion import scoring
 
-    folder = tmp_path_factory.mktemp("digits")
-    images, model_store = digits_image_set(folder), ModelStore(folder)
-    cards = open_models(model_store, "digits")
-    scoring.score(model_store, cards, images, folder / "predictions")
-    return folder, [card.digest for card in cards]
+    def make(folder: Path) -> None:
+        images, model_store = digits_image_set(folder), ModelStore(folder)
+        scoring.score(model_store, open_models(model_store, "digits"), images, folder / "predictions")
+
+    folder = made_once(tmp_path_factory, "digits", make)
+    return folder, [card.digest for card in open_models(ModelStore(folder), "digits")]
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +58,7 @@ def demo_scored(tmp_path_factory) -> Path:
     from images.paintings import demo_image_set
     from tests.scored import score_demo
 
-    folder = tmp_path_factory.mktemp("demo")
-    return score_demo(folder, demo_image_set(folder))
+    return made_once(tmp_path_factory, "demo", lambda folder: score_demo(folder, demo_image_set(folder)))
 
 
 @pytest.fixture
