@@ -85,19 +85,20 @@ def in_app(
     page: Any, address: str, store: Path, request: TrainingRequest, n_training: int
 ) -> tuple[float, float, float]:
     """Images per second of the app's steps, and of whole epochs; and seconds from the press to the first epoch."""
+    results = ResultStore(store, 10**10, max_bytes_in_memory=0)
     page.goto(f"{address}/playground")
     page.get_by_role("button", name="Train", exact=True).wait_for(timeout=120_000)
     page.wait_for_timeout(3000)  # nothing else is at work any more
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("Seed").fill(str(request.params.seed))
-    page.get_by_label("Seed").press("Enter")
+    page.get_by_role("spinbutton", name="Seed").fill(str(request.params.seed))
+    page.get_by_role("spinbutton", name="Seed").press("Enter")
     page.wait_for_timeout(1500)
     page.keyboard.press("Escape")
     pressed = time.perf_counter()
     page.get_by_role("button", name="Train", exact=True).click()
     first = ended = 0.0
     while not ended:
-        run = request.load(ResultStore(store, 10**10))  # a new one: nothing remembered
+        run = request.load(results)
         now = time.perf_counter()
         first = first or (now - pressed if run is not None and run.epoch >= 1 else 0.0)
         ended = now - pressed if run is not None and run.epoch >= request.params.epochs else 0.0

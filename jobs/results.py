@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import threading
+import time
 import zipfile
 import zlib
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import numpy as np
 from common.files import atomic_write
 
 Arrays = dict[str, np.ndarray]
+
+#: Age from which an unfinished file was left by a process that died; younger ones another process may be writing.
+_ABANDONED_S = 3600.0
 
 #: Results written between two looks at the folder's size.
 _PRUNE_EVERY = 100
@@ -41,7 +46,9 @@ class ResultStore:
         self._n_written = 0
         folder.mkdir(parents=True, exist_ok=True)
         for unfinished in folder.glob("*/*.partial"):
-            unfinished.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if time.time() - unfinished.stat().st_mtime > _ABANDONED_S:
+                    unfinished.unlink()
         self.prune()
 
     def get(self, key: str) -> Arrays | None:

@@ -260,6 +260,11 @@ def trace(stack: Stack, shape: Shape, n_classes: int) -> list[Row]:
     return rows
 
 
+def n_multiplications(rows: Sequence[Row]) -> int:
+    """About how many multiplications an image takes on its way through the network with these rows."""
+    return sum(row.n_parameters * _n_values(row.shape[1:]) for row in rows)
+
+
 def check(stack: Stack, shape: Shape, n_classes: int) -> None:
     """Raise `InputError` for a stack that breaks, with the place and the reason."""
     for number, row in enumerate(trace(stack, shape, n_classes)):

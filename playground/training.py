@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,7 @@ from explainers.base import ExplainerParams, setting
 from jobs.turns import Turns
 from models.loaders.playground import SeededDropout, build
 from models.preprocessing import Preprocessing
-from models.stack import Stack
+from models.stack import Stack, n_multiplications, trace
 from playground.data import TrainingData
 from playground.history import STANDARD
 
@@ -41,6 +42,9 @@ _WRONG, _IN_A_ROW = 5.0, 2
 #: Seconds of work between two looks at whether it should stop, or whose turn it is.
 _SLICE_S = 0.25
 
+#: Multiplications for an image, below which a second thread gains nothing, and waits where others use the cores.
+_SMALL = 2_000_000
+
 #: Bytes of images that are held normalised.
 _MOST_BYTES = 512 * 1024**2
 
@@ -55,7 +59,7 @@ class TrainingParams(ExplainerParams):
     epochs: int = setting(20, low=1, high=500, help="How often it sees every training image.")
     batch: int = setting(64, low=1, high=1024, title="Batch size", help="Images of one step.")
     learning_rate: float = setting(
-        1e-3, low=1e-6, high=100.0, help="Length of a step. Too long, and it never settles; too short, and it crawls."
+        2e-3, low=1e-6, high=100.0, help="Length of a step. Too long, and it never settles; too short, and it crawls."
     )
     optimiser: str = setting("Adam", choices=tuple(OPTIMISERS), help="How the steps are chosen. SGD has momentum 0.9.")
     augmentation: str = setting(
@@ -156,6 +160,8 @@ class Training:
         self.optimiser = OPTIMISERS[params.optimiser](self.net.parameters(), lr=params.learning_rate)
         self.inputs = as_inputs(data)
         self.labels = torch.from_numpy(data.labels)
+        rows = trace(stack, data.shape, len(data.classes))
+        self._n_threads = 1 if n_multiplications(rows) < _SMALL else None
         self._seconds, self._n_images = 0.0, 0
         self.latest = Run(np.zeros((0, len(COLUMNS))), 0.0, 0)
 
@@ -164,11 +170,12 @@ class Training:
 
         `latest` is the state after the last finished epoch. A training that diverges stops; `latest` says so.
         """
-        if self.latest.epoch < 0:
-            yield from self._measure(float("nan"), float("nan"))
-        while self.latest.epoch < until and self.latest.status is Status.OK:
-            trained = yield from self._train_epoch()
-            yield from self._measure(*trained)
+        with threadpool_limits(self._n_threads, user_api="openmp"):
+            if self.latest.epoch < 0:
+                yield from self._measure(float("nan"), float("nan"))
+            while self.latest.epoch < until and self.latest.status is Status.OK:
+                trained = yield from self._train_epoch()
+                yield from self._measure(*trained)
 
     def restore(self, run: Run, arrays: Mapping[str, np.ndarray]) -> None:
         """Take up a run where its `arrays` left it."""

@@ -16,7 +16,7 @@ from pages.shared.chart.component import chart
 from pages.shared.job_progress import error_line, progress_words
 
 #: Seconds between two looks at a training.
-_POLL_S = 1.0
+_POLL_S = 1.5
 
 #: Runs whose curves are drawn over each other: those begun last.
 _MOST_CURVES = 8

@@ -1,5 +1,6 @@
 """The trainings of this session: begun, paused, resumed, and the one that is looked at."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from pages.shared import cache, session, session_jobs
 from playground.runs import TrainingRequest
 from playground.training import Run
 
-#: The key of the run that the page shows, with its epoch.
+#: Seconds between two drawings of the whole page while a network trains.
+_REDRAW_S = 5.0
+
+#: The key of the run that the page shows, its epoch, and when it was drawn.
 _SHOWN = "playground_shown"
 
 #: Trainings that a session remembers, the oldest are forgotten first.
@@ -89,19 +93,21 @@ def forget(entry: Entry) -> None:
 
 def show_on_page(entry: Entry | None) -> None:
     """Take down what the page shows, for `ahead_of_page`."""
-    st.session_state[_SHOWN] = None if entry is None or entry.run is None else (entry.request.key, entry.run.epoch)
+    shown = None if entry is None or entry.run is None else (entry.request.key, entry.run.epoch, time.monotonic())
+    st.session_state[_SHOWN] = shown
 
 
 def ahead_of_page(every: Sequence[Entry]) -> bool:
-    """Whether so many epochs came since the page was drawn that all of it should be: the first, then ever fewer.
+    """Whether all of the page should be drawn again, not the curves alone: for a first epoch, then every few seconds.
 
-    Drawing all takes as long as an epoch of a small network, and would hold it up.
+    Drawing all takes as long as an epoch of a small network, and holds it up.
     """
     shown = st.session_state.get(_SHOWN)
     if shown is None:
         return any(entry.run is not None for entry in every)
-    epoch = next((entry.run.epoch for entry in every if entry.request.key == shown[0] and entry.run is not None), 0)
-    return epoch >= max(shown[1] + 1, 1.5 * shown[1])
+    key, epoch, at = shown
+    run = next((entry.run for entry in every if entry.request.key == key), None)
+    return run is not None and run.epoch > epoch and (epoch == 0 or time.monotonic() - at > _REDRAW_S)
 
 
 def _name(request: TrainingRequest) -> str:
