@@ -94,18 +94,28 @@ def section(choice: Choice, sight: Sight) -> None:
         error_line(str(error))
 
 
-def choose_epoch(entry: Entry, run: Run) -> int:
-    """One of the epochs whose weights are kept; the last one until another is chosen."""
-    kept, key, state = entry.request.kept_epochs(cache.store(), run), "playground_epoch", st.session_state
+def follow_epochs(entry: Entry) -> None:
+    """Keep the epoch that is looked at one of those whose weights are kept: the last until another is chosen.
+
+    Before anything is drawn, since the curves mark it too.
+    """
+    assert entry.run is not None
+    kept, key, state = entry.request.kept_epochs(cache.store(), entry.run), "playground_epoch", st.session_state
     at_end = state.get(f"{key}_last") in (None, (entry.request.key, state.get(key)))
     if at_end or state.get(key) not in kept:
         state[key] = kept[-1]
     state[f"{key}_last"] = (entry.request.key, kept[-1])
+
+
+def choose_epoch(entry: Entry, run: Run) -> int:
+    """One of the epochs whose weights are kept."""
+    epoch = st.session_state["playground_epoch"]
+    kept = entry.request.kept_epochs(cache.store(), run)
     if len(kept) == 1:
-        return kept[0]
-    loss, accuracy = run.history[state[key], [1, 3]]
+        return epoch
+    loss, accuracy = run.history[epoch, [1, 3]]
     label = f"Epoch · validation accuracy {accuracy:.1%}, loss {loss:.3f} · best epoch {run.best_epoch}"
-    return st.select_slider(label, kept, key=key)
+    return st.select_slider(label, kept, key="playground_epoch")
 
 
 def test_image(data: TrainingData) -> tuple[np.ndarray, int]:
@@ -114,7 +124,7 @@ def test_image(data: TrainingData) -> tuple[np.ndarray, int]:
     true = int(data.labels[data.test[position]])
     alt = f"Test image {position + 1} of {len(data.test)}"
     st.image(to_webp(view.test_picture(data, position)), width=180, alt=alt)
-    st.caption(f"{alt} · true class {markdown(data.classes[true])}")
+    st.caption(f"{alt}  \nTrue class {markdown(data.classes[true])}")
     return data.pixels[data.test[position]], true
 
 

@@ -37,6 +37,8 @@ def page() -> None:
     every = of(choice)
     entry = looked_at(every)
     runs.show_on_page(entry)
+    if entry is not None:
+        inside.follow_epochs(entry)
     busy = any(one.job is not None and one.job.active for one in every)
     with results:
         st.fragment(trainings, run_every=_POLL_S if busy else None)(choice, busy)

@@ -106,7 +106,7 @@ def test_a_clicked_cell_shows_its_images_and_one_of_them_is_looked_at(page):
     position = int(shown[-1].key.rpartition("_")[2])
     shown[-1].click().run()
     assert page.segmented_control(key="playground_look").value == inside.WAY
-    assert f"Test image {position + 1} of {len(data.test)} · true class across" in words(page)
+    assert f"Test image {position + 1} of {len(data.test)}  \nTrue class across" in words(page)
 
 
 @pytest.mark.parametrize(("node", "component"), [((1, 2), "convolution"), ((3, 1), "max_pool")])
