@@ -37,12 +37,13 @@ from images.digits import digits_image_set
 from images.image_set import ImageSet
 from images.mnist import mnist_image_set
 from jobs.results import ResultStore
+from models.loaders import playground
 from models.stack import PRESETS, Stack
 from models.store import ModelStore
 from pages.playground.controls import FIRST
 from playground.data import TrainingData, marked_image_set, training_data
 from playground.look import probabilities, turned_by_mark
-from playground.runs import TrainingRequest, data_for, send
+from playground.runs import TrainingRequest, data_for, save
 from playground.training import Run, Training, TrainingParams, as_inputs, draw_weights
 
 #: Epochs of the timed training, so many times in turn.
@@ -165,7 +166,9 @@ def shortcut(images: ImageSet, folder: Path) -> dict[str, dict[str, Any]]:
         run, data = request.load(store), data_for(images, params.side, marked)
         assert run is not None
         net = request.network(store, run, run.best_epoch, data)
-        cards.append(model_store.add(send(request, run, run.best_epoch, name, store, images, folder)))
+        cards.append(
+            model_store.add(playground.load(str(save(request, run, run.best_epoch, store, images, folder)), name))
+        )
         found[name] = {"turned": round(turned_by_mark(net, data, data.classes.index("8")), 3)}
     test = marked_image_set(images, data, folder)
     methods = [METHODS[name] for name in SHOWING]

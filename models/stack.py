@@ -10,8 +10,10 @@ Example:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from math import prod
 from typing import Any, ClassVar
 
 from common.errors import InputError, check_known
@@ -31,7 +33,7 @@ def _setting(default: Any, low: float, high: float, title: str, help: str) -> An
 
 
 @dataclass(frozen=True)
-class StackLayer:
+class StackLayer(ABC):
     """One layer of a stack. A map has the shape (channels, height, width), a vector (units,).
 
     `mixes`: whether each of its outputs depends on all channels that come in.
@@ -59,9 +61,9 @@ class StackLayer:
         """Trained numbers, for an input of `shape`."""
         return 0
 
+    @abstractmethod
     def code(self, shape: Shape) -> str:
         """The layer as PyTorch code, for an input of `shape`."""
-        raise NotImplementedError
 
     def _needs_maps(self, shape: Shape) -> None:
         if len(shape) != 3:
@@ -199,11 +201,11 @@ class FullyConnected(StackLayer):
 
     def n_parameters(self, shape: Shape) -> int:
         """A weight for every value that comes in, and one bias, each unit."""
-        return self.units * (_n_values(shape) + 1)
+        return self.units * (prod(shape) + 1)
 
     def code(self, shape: Shape) -> str:
         """`nn.Linear`, behind `nn.Flatten` where maps come in."""
-        linear = f"nn.Linear({_n_values(shape)}, {self.units})"
+        linear = f"nn.Linear({prod(shape)}, {self.units})"
         return f"nn.Flatten(),\n    {linear}" if len(shape) == 3 else linear
 
 
@@ -262,7 +264,7 @@ def trace(stack: Stack, shape: Shape, n_classes: int) -> list[Row]:
 
 def n_multiplications(rows: Sequence[Row]) -> int:
     """About how many multiplications an image takes on its way through the network with these rows."""
-    return sum(row.n_parameters * _n_values(row.shape[1:]) for row in rows)
+    return sum(row.n_parameters * prod(row.shape[1:]) for row in rows)
 
 
 def check(stack: Stack, shape: Shape, n_classes: int) -> None:
@@ -335,13 +337,6 @@ def code(stack: Stack, shape: Shape, n_classes: int) -> str:
     block = f"\n\n{RESIDUAL_BLOCK}\n" if any(isinstance(layer, Residual) for layer in stack) else ""
     body = "".join(f"    {line},\n" for line in lines)
     return f"from torch import nn\n{block}\nnetwork = nn.Sequential(\n{body})\n"
-
-
-def _n_values(shape: Shape) -> int:
-    n = 1
-    for side in shape:
-        n *= side
-    return n
 
 
 def _preset(kernel_size: int, *blocks: int) -> Stack:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from common.errors import InputError, check_known
+from explainers.base import Progress, nobody
 from images import digits, mnist
 from images.arrays import write_image_set, written_once
 from images.image_set import MASK, MASK_ID, ImageSet, image_id
@@ -30,10 +30,6 @@ MOST_IMAGES = 100_000
 #: Side of the planted mark and its distance from the corner, as shares of the image's side (the square of CDeepEx,
 #: section 4.1), and its value in all channels: white, which is far from what networks take for nothing.
 _MARK, _MARGIN, MARK_VALUE = 6 / 32, 1 / 32, 255
-
-
-def nobody(done: float, total: float) -> None:
-    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +73,10 @@ def labelled(images: ImageSet) -> tuple[tuple[str, ...], tuple[str, ...]]:
         expected = f"at least {FEWEST_OF_A_CLASS} images of each class, to train, validate and test"
         raise InputError(expected, ", ".join(few[:3]) + more, "Add images of it, or leave the class out.")
     missing = len(images) - counts.total()
-    remarks = (f"{missing:,} of {len(images):,} images have no label and take no part.",) if missing else ()
-    return tuple(sorted(counts)), remarks
+    remarks = [f"{missing:,} of {len(images):,} images have no label and take no part."] if missing else []
+    if counts.total() > MOST_IMAGES:
+        remarks.append(f"{MOST_IMAGES:,} of {counts.total():,} images are used, spread evenly over the set.")
+    return tuple(sorted(counts)), tuple(remarks)
 
 
 def preprocessing_for(side: int, grey: bool) -> Preprocessing:
@@ -97,7 +95,7 @@ def is_grey(images: ImageSet) -> bool:
 
 
 def training_data(
-    images: ImageSet, side: int, shortcut: str = "", seed: int = 0, progress: Callable[[float, float], None] = nobody
+    images: ImageSet, side: int, shortcut: str = "", seed: int = 0, progress: Progress = nobody
 ) -> TrainingData:
     """The labelled images of a set, decoded, at `side` pixels, split within each class by `seed`.
 
@@ -111,7 +109,6 @@ def training_data(
     numbers = {label: number for number, label in enumerate(classes)}
     rows = np.array([row for row, label in enumerate(images.labels) if label is not None])
     if len(rows) > MOST_IMAGES:
-        remarks = (*remarks, f"{MOST_IMAGES:,} of {len(rows):,} images are used, spread evenly over the set.")
         rows = rows[np.linspace(0, len(rows) - 1, MOST_IMAGES).round().astype(int)]
     preprocessing = preprocessing_for(side, is_grey(images))
     pixels = np.empty((len(rows), preprocessing.channels, side, side), dtype=np.uint8)
@@ -119,7 +116,7 @@ def training_data(
         progress(done, len(rows))
         pixels[done] = preprocessing.crop(images.image(row)).transpose(2, 0, 1)
     labels = np.array([numbers[images.labels[row]] for row in rows.tolist()])
-    data = _split(TrainingData(pixels, labels, rows, classes, *_NOBODY, preprocessing, remarks), images, seed)
+    data = _split(TrainingData(pixels, labels, rows, classes, *_NO_PARTS, preprocessing, remarks), images, seed)
     data = replace(data, preprocessing=_about_zero(data))
     if shortcut:
         seen = np.concatenate([data.training, data.validation])
@@ -128,7 +125,7 @@ def training_data(
     return data
 
 
-_NOBODY = (np.zeros(0, dtype=np.int64),) * 3
+_NO_PARTS = (np.zeros(0, dtype=np.int64),) * 3
 
 
 def _split(data: TrainingData, images: ImageSet, seed: int) -> TrainingData:

@@ -20,7 +20,6 @@ from images.image_set import ImageSet
 from jobs.results import Arrays, ResultStore, key_of
 from models import stack as stacks
 from models.loaders import playground as loader
-from models.loaders.base import Loaded
 from models.stack import Stack
 from playground.data import TrainingData, training_data
 from playground.training import Run, Status, Training, TrainingParams, stopped_early, weights_of
@@ -192,10 +191,8 @@ class TrainingRequest(Resumable[Run]):
             yield Step(min(done, params.epochs), lambda: [training.latest], request.complete(training.latest))
 
 
-def send(
-    request: TrainingRequest, run: Run, epoch: int, name: str, store: ResultStore, images: ImageSet, folder: Path
-) -> Loaded:
-    """A run, as it was after an epoch, as a model of the app; its file lies under `folder`.
+def save(request: TrainingRequest, run: Run, epoch: int, store: ResultStore, images: ImageSet, folder: Path) -> Path:
+    """A run, as it was after an epoch, as a file under `folder` that `models.loaders.playground` loads as a model.
 
     Raises `InputError` where its weights are not kept.
     """
@@ -206,4 +203,4 @@ def send(
         note += f" Every training image of {request.shortcut} had a white square in a corner."
     path = folder / "playground" / f"{request.key}-{epoch}.safetensors"
     loader.save(path, net, request.stack, data.classes, data.preprocessing, note)
-    return loader.load(str(path), name)
+    return path

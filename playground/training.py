@@ -48,7 +48,7 @@ _SMALL = 2_000_000
 #: Bytes of images that are held normalised.
 _MOST_BYTES = 512 * 1024**2
 
-#: Whose slice it is: a server's trainings go on one after another, each with all cores.
+#: Whose slice it is: a server's trainings go on one after another.
 TURNS = Turns()
 
 

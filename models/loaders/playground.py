@@ -6,6 +6,7 @@ import json
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,7 @@ def _module(layer: stacks.StackLayer, shape: Shape) -> nn.Module:
         case stacks.Residual():
             return ResidualBlock(shape[0], layer.filters)
         case stacks.FullyConnected():
-            values = 1
-            for side in shape:
-                values *= side
-            return nn.Linear(values, layer.units)
+            return nn.Linear(prod(shape), layer.units)
     raise TypeError(layer)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from common.errors import InputError
+from common.escape import markdown
 from common.settings import settings
 from images.image_set import ImageSet
 from jobs.queue import Job, State
@@ -167,7 +168,9 @@ def choose() -> Choice:
             width="stretch",
             on_click=runs.begin,
             args=[choice.request],
-            help=f"{params.epochs} epochs of {images.name}" if choice.whole else "Mend the layer marked in red first.",
+            help=f"{params.epochs} epochs of {markdown(images.name)}"
+            if choice.whole
+            else "Mend the layer marked in red first.",
         )
     return choice
 

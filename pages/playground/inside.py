@@ -8,6 +8,7 @@ import streamlit as st
 
 from common.errors import InputError
 from common.escape import markdown
+from figures.layers import kernel_sheet
 from figures.maps import to_webp
 from images import mnist
 from models import stack as stacks
@@ -59,7 +60,7 @@ def choose_sight(choice: Choice, entry: Entry) -> Sight:
     """The epoch, the image, and the way of the run into the comparison."""
     run = entry.run
     assert run is not None
-    with st.spinner(f"Reading {choice.images.name} …"):
+    with st.spinner(f"Reading {markdown(choice.images.name)} …"):
         data = view.data_of(entry.request, choice.images)
     epoch = choose_epoch(entry, run)
     left, right = st.columns([3, 4], vertical_alignment="center")
@@ -88,8 +89,7 @@ def section(choice: Choice, sight: Sight) -> None:
         elif what == RUNS:
             all_runs(choice)
         else:
-            data = sight.data
-            st.code(stacks.code(sight.entry.request.stack, data.shape, len(data.classes)), language="python")
+            code(choice, sight)
     except InputError as error:
         error_line(str(error))
 
@@ -247,10 +247,24 @@ def kernels(sight: Sight) -> None:
     for name, column in zip(names, st.columns(min(3, len(names))) * len(names), strict=False):
         weights, _ = look.filters(net, name)
         with column:
-            st.image(to_webp(view.kernels(weights)), width="stretch", alt=f"Kernels of {name}")
+            st.image(to_webp(kernel_sheet(weights, 8)), width="stretch", alt=f"Kernels of {name}")
             n, channels, side, _ = weights.shape
             more = ", the mean over channels" if channels not in (1, 3) else ""
             st.caption(f"{name}: {n} filters of {channels} × {side} × {side}{more}. Grey or white is zero.")
+
+
+def code(choice: Choice, sight: Sight) -> None:
+    """The stack as PyTorch code, and the network to take home."""
+    data, request = sight.data, sight.entry.request
+    st.code(stacks.code(request.stack, data.shape, len(data.classes)), language="python")
+    st.download_button(
+        f"Network after epoch {sight.epoch} (safetensors)",
+        lambda: send.to_file(choice, sight.entry, sight.epoch).read_bytes(),
+        f"playground-epoch-{sight.epoch}.safetensors",
+        key="playground_download",
+        icon=":material/download:",
+        help="On command lines, playground/FILE names it as a model.",
+    )
 
 
 def all_runs(choice: Choice) -> None:
@@ -282,9 +296,13 @@ def all_runs(choice: Choice) -> None:
     if rows := picked.selection.rows:
         entry = every[rows[0]]
         with st.container(horizontal=True):
-            if st.button("Look at it", key="playground_show", icon=":material/visibility:"):
-                session.state().run = entry.request.key
-                session.state().stack = stacks.to_json(entry.request.stack)
-                st.session_state["playground_look"] = WAY
-                st.rerun()
+            icon = ":material/visibility:"
+            st.button("Look at it", icon=icon, key="playground_show", on_click=look_at_run, args=[entry])
             st.button("Remove it", key="playground_forget", on_click=runs.forget, args=[entry])
+
+
+def look_at_run(entry: Entry) -> None:
+    """Show another run, with its stack in the builder."""
+    session.state().run = entry.request.key
+    session.state().stack = stacks.to_json(entry.request.stack)
+    st.session_state["playground_look"] = WAY

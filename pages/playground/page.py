@@ -110,12 +110,20 @@ def progress(entry: Entry) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(job.fraction, f"{markdown(entry.name)} · {progress_words(job)}")
             st.button("Pause", key=f"playground_pause_{entry.request.key}", on_click=job.stop, disabled=job.cancelling)
+            stop_button(entry)
     elif run is None or not entry.request.complete(run):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{markdown(entry.name)}: paused after epoch {0 if run is None else run.epoch}")
             st.button(
                 "Resume", key=f"playground_resume_{entry.request.key}", on_click=runs.begin, args=(entry.request,)
             )
+            stop_button(entry)
+
+
+def stop_button(entry: Entry) -> None:
+    """End a training for good."""
+    key, why = f"playground_stop_{entry.request.key}", "What it has learnt so far stays."
+    st.button("Stop", key=key, on_click=runs.stop, args=[entry], type="tertiary", help=why)
 
 
 page()

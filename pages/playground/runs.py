@@ -32,7 +32,6 @@ class Entry:
     colour: str
     request: TrainingRequest
     run: Run | None
-    number: int
 
     @property
     def job_name(self) -> str:
@@ -53,10 +52,10 @@ class Entry:
 def entries() -> list[Entry]:
     """All of this session, in the order in which they were begun."""
     found = []
-    for number, plain in enumerate(session.state().runs):
+    for plain in session.state().runs:
         request = TrainingRequest.of(plain)
         run = session_jobs.known(request)
-        found.append(Entry(plain["name"], model_colour(plain["colour"]), request, run, number))
+        found.append(Entry(plain["name"], model_colour(plain["colour"]), request, run))
     return found
 
 
@@ -81,6 +80,15 @@ def keep_going(images: ImageSet) -> None:
         if entry.request.data == images.digest and not entry.failure:
             title = f"Training {entry.name}"
             session_jobs.submit(entry.job_name, title, images, [entry.request], key=entry.job_name, lane="training")
+
+
+def stop(entry: Entry) -> None:
+    """End a training where it is: it counts as through, and goes on only if more epochs are asked for."""
+    if entry.job is not None:
+        entry.job.stop()
+    for plain in session.state().runs:
+        if TrainingRequest.of(plain).key == entry.request.key:
+            plain["params"] = {**plain["params"], "epochs": max(1, 0 if entry.run is None else entry.run.epoch)}
 
 
 def forget(entry: Entry) -> None:

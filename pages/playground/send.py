@@ -1,8 +1,12 @@
 """The way of a run into the comparison: its network, after any epoch that is kept, becomes a model of the session."""
 
+from pathlib import Path
+
 import streamlit as st
 
+from common.escape import markdown
 from common.settings import settings
+from models.loaders import playground
 from pages.playground import view
 from pages.playground.controls import Choice
 from pages.playground.runs import Entry
@@ -10,25 +14,28 @@ from pages.shared import cache, demo_sets, session, site_map
 from pages.shared.demo_sets import Added
 from playground.data import marked_image_set
 from playground.kept_histories import KeptHistories
-from playground.runs import send
+from playground.runs import save
+
+
+def to_file(choice: Choice, entry: Entry, epoch: int) -> Path:
+    """The file of a run's network after an epoch; raises `InputError` where its weights are not kept."""
+    assert entry.run is not None
+    return save(entry.request, entry.run, epoch, cache.store(), choice.images, settings().data_folder)
 
 
 def button(choice: Choice, entry: Entry, epoch: int) -> None:
     """Send to comparison; and once that is done, the way there."""
-    name = f"Epoch {epoch} · {entry.name}"
+    name, this = f"Epoch {epoch} · {entry.name}", (entry.request.key, epoch)
     sent = st.session_state.setdefault("playground_sent", [])
     with st.container(horizontal=True):
-        if st.button("Send to comparison", icon=":material/compare:", key="playground_send", disabled=name in sent):
-            assert entry.run is not None
+        if st.button("Send to comparison", icon=":material/compare:", key="playground_send", disabled=this in sent):
             with st.spinner("Making it a model of the session …"):
-                data_folder, store = settings().data_folder, cache.store()
-                loaded = send(entry.request, entry.run, epoch, name, store, choice.images, data_folder)
-                card = cache.model_store().add(loaded)
-                KeptHistories(data_folder / "histories").put(card.digest, view.history(entry))
+                card = cache.model_store().add(playground.load(str(to_file(choice, entry, epoch)), name))
+                KeptHistories(settings().data_folder / "histories").put(card.digest, view.history(entry))
             demo_sets.use(Added(choice.images.digest, (card.digest,)))
             session.state().take_six = True
-            sent.append(name)
-            st.toast(f"{name} is now a model of the session.")
+            sent.append(this)
+            st.toast(f"{markdown(name)} is now a model of the session.")
             st.rerun()
         if sent:
             if st.button("Compare", icon=":material/arrow_forward:", key="playground_compare"):
@@ -41,4 +48,4 @@ def button(choice: Choice, entry: Entry, epoch: int) -> None:
                 data = view.data_of(entry.request, choice.images)
                 marked = marked_image_set(choice.images, data, settings().data_folder)
                 session.state().use_images(marked.digest)
-                st.toast(f"The comparison now uses {marked.name}.")
+                st.toast(f"The comparison now uses {markdown(marked.name)}.")

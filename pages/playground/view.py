@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from figures.confusion import confusion_matrix
-from figures.layers import kernel_sheet
 from figures.maps import colour_map, crisp
 from figures.network_tree import TreeColumn, TreeNode, network_tree
 from figures.training_curves import training_curves
@@ -109,11 +108,6 @@ def test_picture(data: TrainingData, position: int) -> np.ndarray:
     """(h, w, 3) uint8: a test image as the network sees it, large enough to be looked at."""
     pixels = data.pixels[data.test[position]].transpose(1, 2, 0)
     return crisp(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-
-
-def kernels(net_kernels: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8: the kernels of a convolution on one sheet; of many channels the first kernel of each filter."""
-    return kernel_sheet(net_kernels if net_kernels.shape[1] in (1, 3) else net_kernels[:, :1], 8)
 
 
 def table(entries: Sequence[Entry], test_accuracies: dict[str, float]) -> pd.DataFrame:

@@ -88,6 +88,7 @@ def test_a_network_is_trained_and_seen_from_all_sides(page, images):
             assert page.dataframe[0].value["Epochs"].tolist() == [3]
         elif name == inside.CODE:
             assert "nn.Conv2d(1, 4, kernel_size=3" in page.code[0].value
+            assert page.get("download_button")[0].proto.label == "Network after epoch 3 (safetensors)"
     assert page.select_slider(key="playground_epoch").value == 3
     page.select_slider(key="playground_epoch").set_value(1).run()
     assert not page.exception
@@ -142,6 +143,22 @@ def test_paused_it_stays_so_until_somebody_resumes_it(page, images):
     assert request.load(cache.store()).epoch == stopped + 2
 
 
+def test_stopped_it_is_through_where_it_was_and_more_epochs_go_on(page, images):
+    setting(page, images, "epochs", 400)
+    request = begun(page)
+    page.run()
+    page.button(key=f"playground_stop_{request.key}").click().run()
+    end_trainings()
+    page.run()
+    assert "paused" not in words(page)
+    reached = request.load(cache.store()).epoch
+    assert 2 <= reached < 400
+    assert TrainingRequest.of(page.session_state["session"].runs[0]).finished(cache.store())
+    setting(page, images, "epochs", reached + 2)
+    trained(page)
+    assert request.load(cache.store()).epoch == reached + 2
+
+
 def test_what_a_dead_server_was_at_goes_on_for_who_opens_the_page_again(page, images):
     setting(page, images, "epochs", 400)
     request, (view,) = begun(page), [page.query_params["view"]]
@@ -172,6 +189,14 @@ def test_two_runs_are_told_apart_overlaid_and_forgotten(page, images):
     assert names == ["Convolution-ReLU-MaxPool", "Convolution-ReLU-MaxPool, seed 1"]
     page.segmented_control(key="playground_look").set_value(inside.RUNS).run()
     assert page.dataframe[0].value["Run"].tolist() == names
+    page.session_state["session"].stack = to_json((ReLU(),))
+    page.session_state["playground_runs"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    page.run()
+    page.button(key="playground_show").click().run()
+    assert not page.exception
+    assert page.session_state["session"].run == TrainingRequest.of(page.session_state["session"].runs[0]).key
+    assert page.session_state["session"].stack == SMALL
+    assert page.segmented_control(key="playground_look").value == inside.WAY
 
 
 def test_pressed_twice_it_says_that_the_training_is_through(page):

@@ -11,6 +11,7 @@ from explainers.results import Sources, compute_missing
 from images.arrays import write_image_set
 from images.image_set import ImageSet
 from jobs.results import ResultStore
+from models.loaders import playground
 from models.stack import BatchNorm, Convolution, Dropout, FullyConnected, MaxPool, ReLU, Residual
 from models.store import ModelStore
 from playground import look, runs
@@ -24,7 +25,7 @@ from playground.data import (
     preprocessing_for,
     training_data,
 )
-from playground.runs import TrainingRequest, data_for, send
+from playground.runs import TrainingRequest, data_for, save
 from playground.training import COLUMNS, OPTIMISERS, Status, Training, TrainingParams, augmented
 from tests.makers import one_line
 
@@ -189,8 +190,8 @@ def test_a_run_becomes_a_model_that_answers_as_it_did(sources, images, tmp_path)
     request = request_of(images)
     compute_missing(sources, [request], {})
     run = request.load(sources.store)
-    loaded = send(request, run, 2, "mine", sources.store, images, tmp_path)
-    card = sources.model_store.add(loaded)
+    file = save(request, run, 2, sources.store, images, tmp_path)
+    card = sources.model_store.add(playground.load(str(file), "mine"))
     data = data_for(images, 8)
     row = int(data.rows[data.test[0]])
     with sources.model_store.borrow(card) as model, torch.no_grad():
