@@ -10,9 +10,13 @@ import plotly.graph_objects as go
 from common.escape import plotly
 from figures.colours import translucent
 from figures.panel_grid import PAGE_PX, Panel, PanelGrid, caption_lines
+from figures.words import middle_cut
 
 #: Sizes in pixels: the header at least, what is between panels, a bar of the header, a caption's line, and room above.
 _HEADER_PX, _GAP_PX, _BAR_PX, _LINE_PX, _ABOVE_PX = 150, 30, 30, 15, 50
+
+#: What a letter of a model's name takes, which is bold.
+_BOLD_PX = 8.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def _answers(grid: PanelGrid, column: Column, left: float, width: float, height:
         words = f"<b>{words} ✓</b>" if is_true else words
         axes = {"xref": place["xaxis"], "yref": place["yaxis"], "x": 0.01, "y": y, "yanchor": "middle"}
         grid.say(0, 0, words, 12, **axes)
-    title = f"<b><span style='color:{column.colour}'>■</span> {plotly(column.name)}</b>"
+    name = plotly(middle_cut(column.name, max(10, int(width / _BOLD_PX) - 2)))
+    title = f"<b><span style='color:{column.colour}'>■</span> {name}</b>"
     grid.say(left, 0, title, yanchor="bottom")
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from common.escape import plotly
 from figures.colours import TEXT_COLOUR
+from figures.words import middle_cut
 from playground.history import ACCURACY, LOSS, STANDARD, History
 
 #: Room around and between the charts, in pixels: above for the names of runs and of charts, below for the axes.
@@ -204,7 +205,7 @@ def _epochs_axis(histories: Sequence[History], last_epoch: int | None, unit: str
 def _name_lines(histories: Sequence[History], colours: Sequence[str], n_fit: int) -> list[str]:
     """The runs' names in their colours, as many as fit into lines of `n_fit` letters, and what their lines are."""
     whole = sum(len(history.name) + 5 for history in histories) <= n_fit
-    names = [history.name if whole else _middle_cut(history.name) for history in histories]
+    names = [history.name if whole else middle_cut(history.name, _NAME_LETTERS) for history in histories]
     words = [(f"<span style='color:{c}'>■</span> {plotly(name)}", len(name) + 5)
              for name, c in zip(names, colours, strict=True)]  # fmt: skip
     lines: list[list[str]] = [[]]
@@ -225,14 +226,6 @@ def _name_lines(histories: Sequence[History], colours: Sequence[str], n_fit: int
             lines.append([])
         lines[-1].append(_KINDS)
     return ["   ".join(line) for line in lines if line]
-
-
-def _middle_cut(name: str) -> str:
-    """A long name without its middle: runs of one network differ at their ends."""
-    if len(name) <= _NAME_LETTERS:
-        return name
-    half = _NAME_LETTERS // 2
-    return f"{name[:half].rstrip()}…{name[1 - half :].lstrip()}"
 
 
 def _key(names: Sequence[str]) -> list[dict[str, Any]]:

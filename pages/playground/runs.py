@@ -119,9 +119,9 @@ def ahead_of_page(every: Sequence[Entry]) -> bool:
 
 
 def _name(request: TrainingRequest) -> str:
-    """A name that tells it from the session's other trainings: the network, and what is set otherwise than usual."""
+    """A name that tells it from the session's other trainings: what is set otherwise than usual, and the network."""
     known = next((name for name, stack in PRESETS.items() if stack == request.stack), None)
-    words = [known or "-".join(layer.title for layer in request.stack) or "Classifier alone"]
+    words = [f"every {request.shortcut} marked"] if request.shortcut else []
     usual = type(request.params)()
     params = {
         "batch": "batch {}",
@@ -133,8 +133,6 @@ def _name(request: TrainingRequest) -> str:
     for field, form in params.items():
         if (value := getattr(request.params, field)) != getattr(usual, field):
             words.append(form.format(value))
-    if request.shortcut:
-        words.append(f"every {request.shortcut} marked")
-    name = ", ".join(words)
+    name = " · ".join([*words, known or "-".join(layer.title for layer in request.stack) or "Classifier alone"])
     taken = {one["name"] for one in session.state().runs}
     return next(n for n in (name, *(f"{name} ({k})" for k in range(2, 100))) if n not in taken)

@@ -124,3 +124,13 @@ def test_the_sheet_holds_every_cell():
     page = sheet(["a", "b"], ["Grad-CAM"], [[picture, "not for this net"]])
     assert (page == (7, 200, 90)).all(axis=2).sum() == 50 * 60
     assert page.dtype == np.uint8
+
+
+def test_a_long_name_of_a_model_stays_in_its_column_and_keeps_both_ends():
+    names = [f"Epoch {n} · a network with a very long name indeed, every {n} marked" for n in (3, 8)]
+    columns = [Column(name, "#123456", (("cat", 0.9, True),)) for name in names]
+    figure = compare_figure("picture", (10, 10), columns, [])
+    titles = [one.text for one in figure.layout.annotations if "■" in one.text]
+    assert len(set(titles)) == 2
+    assert all("Epoch" in title and "…" in title and "marked" in title for title in titles)
+    assert all(len(title.partition("</span> ")[2]) < 60 for title in titles)

@@ -186,7 +186,7 @@ def test_two_runs_are_told_apart_overlaid_and_forgotten(page, images):
     setting(page, images, "seed", 1)
     trained(page)
     names = [one["name"] for one in page.session_state["session"].runs]
-    assert names == ["Convolution-ReLU-MaxPool", "Convolution-ReLU-MaxPool, seed 1"]
+    assert names == ["Convolution-ReLU-MaxPool", "seed 1 · Convolution-ReLU-MaxPool"]
     page.segmented_control(key="playground_look").set_value(inside.RUNS).run()
     assert page.dataframe[0].value["Run"].tolist() == names
     page.session_state["session"].stack = to_json((ReLU(),))
