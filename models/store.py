@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from models.layers import layer_tree, runs_in_sequence
 from models.libraries import import_libraries
 from models.loaders import load
 from models.loaders.base import Loaded
+from models.memory import ModelMemory
 from models.preprocessing import Preprocessing
 
 log = logging.getLogger(__name__)
@@ -93,22 +93,26 @@ def batch_for(input_size: tuple[int, int], device: torch.device) -> int:
 class ModelStore:
     """Holds the models of one server.
 
-    Cards and what is needed to load a model again lie under `folder`; modules are loaded on first use and stay.
+    Cards and what is needed to load a model again lie under `folder`; modules are loaded on first use and stay in
+    `memory`, which stores of other folders may share, until others need the room.
     """
 
     #: What tries the methods on a new model, and says of those that fail why, by name (see `explainers.dry_run`).
     dry_run: ClassVar[Callable[[ModelHandle], dict[str, str]] | None] = None
 
-    def __init__(self, folder: Path | None = None, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        device: torch.device | str | None = None,
+        memory: ModelMemory | None = None,
+    ) -> None:
         import_libraries()  # while there is no other thread yet that could load a model
         self.folder = (folder or settings().data_folder) / "models"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = torch.device(device) if device is not None else choose_device()
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._modules: dict[str, nn.Module] = {}
-        self._locks: dict[str, threading.RLock] = {}
-        self._guard = threading.Lock()
+        self.memory = ModelMemory() if memory is None else memory
 
     def add(self, loaded: Loaded) -> ModelCard:
         """Check a model, write its card and keep it; one that was added before is looked at no second time.
@@ -119,8 +123,7 @@ class ModelStore:
         loaded, n_classes = settled(loaded, self.device)
         module = loaded.module
         card = self._seen_before(loaded) or self._look_at(loaded, n_classes)
-        with self._guard:
-            self._modules.setdefault(card.digest, module)
+        self.memory.put(self._memory_key(card), module)
         with atomic_write(self._file(card.digest)) as partial:
             partial.write_text(json.dumps(card.to_json()), encoding="utf-8")
         return card
@@ -182,15 +185,14 @@ class ModelStore:
     def borrow(self, card: ModelCard) -> Iterator[ModelHandle]:
         """Borrow a model: the module in eval mode, locked for everybody else, given back as it was, error or not.
 
-        A model that is not in memory (after a restart) is loaded again by its recipe; raises `InputError` when that
-        fails or gives other weights.
+        A model that is not in memory (after a restart, or since others needed the room) is loaded again by its recipe;
+        raises `InputError` when that fails or gives other weights.
         """
-        with self._guard:
-            lock = self._locks.setdefault(card.digest, threading.RLock())
-        with lock:
-            module = self._modules[card.digest] if card.digest in self._modules else self._load_again(card)
-            with _as_found(module, card.name):
-                yield ModelHandle(card, module, self.device, batch_for(card.input_size, self.device))
+        with (
+            self.memory.borrow(self._memory_key(card), lambda: self._load_again(card)) as module,
+            _as_found(module, card.name),
+        ):
+            yield ModelHandle(card, module, self.device, batch_for(card.input_size, self.device))
 
     def _load_again(self, card: ModelCard) -> nn.Module:
         with torch.inference_mode(False):  # weights made in inference mode could never take part in a gradient
@@ -199,8 +201,10 @@ class ModelStore:
         if digest_of(loaded) != card.digest:
             cure = "Its source has changed since: add the model again."
             raise InputError(f"the weights of {card.name} as they were when it came", "others", cure)
-        with self._guard:
-            return self._modules.setdefault(card.digest, module)
+        return module
+
+    def _memory_key(self, card: ModelCard) -> str:
+        return f"{card.digest} {self.device}"
 
     def _file(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
