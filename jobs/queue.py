@@ -43,11 +43,12 @@ class Cancelled(Exception):  # noqa: N818 - it is no error
 class Job:
     """A long computation: `work(job)` runs in a worker and calls `job.report(done, total)` as it goes on.
 
-    `parts` stand for what it computes: what was stopped by hand must not start again in a job with another key.
+    `parts` stand for what it computes: what was stopped by hand must not start again in a job with another key. Once it
+    has ended, `work` is `None`: what that draws on, such as an upload, is not kept for those who look at the job.
     """
 
     title: str
-    work: Callable[[Job], Any]
+    work: Callable[[Job], Any] | None
     unit: str = "steps"
     key: str = ""
     parts: frozenset[str] = frozenset()
@@ -91,13 +92,13 @@ class Job:
         self._cancel.set()
         with self._guard:
             if self.state is State.WAITING:
-                self.state = State.CANCELLED
+                self.state, self.work = State.CANCELLED, None
                 self._ended.set()
 
     def run(self) -> None:
         """Do the work, here and now, unless somebody cancelled it before; a worker calls this."""
         with self._guard:
-            if self.state is not State.WAITING:
+            if self.state is not State.WAITING or self.work is None:
                 return
             self.started, self.state = time.monotonic(), State.RUNNING
         state = State.FAILED
@@ -111,7 +112,7 @@ class Job:
             if not isinstance(error, ValueError):
                 log.exception("Job %r failed", self.title)
         finally:
-            self.finished, self.state = time.monotonic(), state
+            self.finished, self.state, self.work = time.monotonic(), state, None
             self._ended.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:

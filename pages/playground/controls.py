@@ -76,16 +76,19 @@ def _demo_set(name: str) -> ImageSet:
     demo_set, data = DEMO_SETS[name], settings().data_folder
     key = f"playground images {name}"
     job = cache.jobs().find(key)
-    if job is None or job.state is State.DONE:
 
+    def read() -> Job:
         def work(job: Job) -> str:
             return demo_set.read(data, job.report).digest
 
-        job = cache.jobs().submit(Job(f"Reading {demo_set.title}", work, unit="images", key=key), "interactive")
+        return cache.jobs().submit(Job(f"Reading {demo_set.title}", work, unit="images", key=key), "interactive")
+
+    if job is None or job.state is State.DONE:
+        job = read()
     if not job.wait(1.5) or job.state is not State.DONE:
         wait_for(job, "playground_reading")
         if not job.active and st.button("Try again", key="playground_reading_again"):
-            cache.jobs().submit(Job(job.title, job.work, unit="images", key=key), "interactive")
+            read()
             st.rerun()
         end_page()
     return cache.image_set(job.result)

@@ -10,7 +10,7 @@ from common.settings import settings
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import session, sidebar, site_map  # noqa: E402
+from pages.shared import session, sidebar, site_map, uploads  # noqa: E402
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
@@ -24,4 +24,5 @@ except InputError as error:
 st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')
 with sidebar.around_page():
     page.run()
+uploads.let_go()
 session.save()

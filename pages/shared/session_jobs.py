@@ -52,13 +52,16 @@ def submit(
                 unfinished[request.key] = result
 
         before = 0.0
-        for number, phase in enumerate(phases):
-            now = lacking(phase() if callable(phase) else phase)
-            later = [request for phase in phases[number + 1 :] if not callable(phase) for request in phase]
-            after = sum(request.size for request in lacking(later))
-            compute_missing(draws_on, now, failures, partial(_report, job, before, after), show)
-            failures.update(dict.fromkeys([request.key for request in lacking(now)], NO_ROOM))
-            before += sum(request.size for request in now)
+        try:
+            for number, phase in enumerate(phases):
+                now = lacking(phase() if callable(phase) else phase)
+                later = [request for phase in phases[number + 1 :] if not callable(phase) for request in phase]
+                after = sum(request.size for request in lacking(later))
+                compute_missing(draws_on, now, failures, partial(_report, job, before, after), show)
+                failures.update(dict.fromkeys([request.key for request in lacking(now)], NO_ROOM))
+                before += sum(request.size for request in now)
+        finally:
+            unfinished.clear()  # what can be resumed is in the store
 
     parts = frozenset(request.goal for request in known)
     submit_work(name, key or key_for(name, known), title, unit or unit_of(known), None if idle else work, parts, lane)
