@@ -31,8 +31,8 @@ def safe_file_name(name: str) -> str:
 
 def check_writable(folder: Path, expected: str, cure: str) -> None:
     """Raise `InputError` unless files can be written into `folder`, or it can be made; nothing is left there."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=there) as trial:
             trial.write(bytes(_TRIAL_BYTES))
             trial.flush()

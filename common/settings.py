@@ -1,35 +1,98 @@
-"""What an installation may choose: the device, where things are kept, and how much an upload may weigh.
+"""What an installation may choose: the device, where things are kept, who sees what, and how much may be asked of it.
 
 `parallax.toml` beside `app.py` holds the choices; an environment variable `PARALLAX_<NAME>` overrides one of
 them, for example `PARALLAX_DEVICE=cpu`.
 """
 
 import os
-import tomllib
-from dataclasses import dataclass, fields
+import re
+import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from common.errors import InputError, did_you_mean, first_line
 from common.files import check_writable
 
 FILE = Path(__file__).parent.parent / "parallax.toml"
 
+_PREFIX = "PARALLAX_"
 
-@dataclass(frozen=True)
-class Settings:
-    """One installation's choices; sizes in bytes unless the name says otherwise."""
+_WRITABLE = "a data folder that can be written"
 
-    device: str = "auto"
-    data: str = ""
-    image_folders: str = ""
-    max_image_megapixels: int = 100
-    max_zip_gigabytes: float = 20.0
-    max_zip_ratio: int = 200
-    max_store_gigabytes: float = 5.0
+#: Variables that look like settings: those of the tests, and those that Kubernetes sets for a service called parallax.
+_NO_SETTINGS = re.compile(r"PARALLAX_(CHROMIUM|REQUIRE_BROWSER|SERVICE_\w+|PORT(_\w+)?)")
+
+_Gigabytes = Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """One installation's choices; a text's `title` says what is expected of it. Raises `ValidationError`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    device: str = Field(
+        default="auto", pattern=r"^[a-z]{2,16}(:\d{1,3})?$", title='a device ("auto", "cpu", "mps", "cuda:1")'
+    )
+    data: str = Field(default="", max_length=4000, title="the path of a folder, in quotes,")
+    image_folders: str = Field(
+        default="", max_length=100_000, title=f'paths of folders, in quotes, separated by "{os.pathsep}",'
+    )
+    sharing: Literal["private", "shared"] = "private"
+    teacher_key: str = Field(
+        default="", pattern=r"^([!-~]{16,200})?$", title="16 to 200 letters, digits and signs", repr=False
+    )
+    max_running_jobs: int = Field(default=2, ge=1, le=64)
+    max_waiting_jobs: int = Field(default=20, ge=1, le=10_000)
+    max_models_gigabytes: _Gigabytes = 4.0
+    max_store_gigabytes: _Gigabytes = 5.0
+    max_workspace_gigabytes: _Gigabytes = 10.0
+    keep_days: int = Field(default=30, ge=1, le=36_500)
+    max_upload_gigabytes: _Gigabytes = 2.0
+    max_image_megapixels: int = Field(default=100, ge=1, le=10_000)
+    max_zip_gigabytes: _Gigabytes = 20.0
+    max_zip_ratio: int = Field(default=200, ge=1, le=100_000)
+    max_classes: int = Field(default=100_000, ge=1, le=10_000_000)
+    max_input_pixels: int = Field(default=2048, ge=8, le=16_384)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """What goes first: arguments, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=FILE)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which Python takes for 0 or 1
+            raise ValueError(value)
+        return value
+
+    @field_validator("data", "image_folders")
+    @classmethod
+    def _paths(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError(value)
+        for part in value.split(os.pathsep):
+            try:
+                Path(part).expanduser()
+            except RuntimeError as error:  # of a user that is none
+                raise ValueError(value) from error
+        return value
+
+    @model_validator(mode="after")
+    def _sharing_has_a_teacher(self) -> Self:
+        if self.sharing == "shared" and not self.teacher_key:
+            raise ValueError(self.sharing)
+        return self
 
     @property
     def data_folder(self) -> Path:
@@ -38,8 +101,7 @@ class Settings:
         Raises `InputError` where nothing can be written, as on a full disk.
         """
         folder = Path(self.data).expanduser() if self.data else platformdirs.user_data_path("parallax")
-        _check_writable(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_writable(folder)
         return folder
 
     @property
@@ -48,47 +110,98 @@ class Settings:
         return tuple(Path(p).expanduser().resolve() for p in self.image_folders.split(os.pathsep) if p)
 
 
+def _make_writable(folder: Path) -> None:
+    cure = f"Free space there, or set another one: data in {FILE.name}, or {_PREFIX}DATA."
+    _check_writable(folder, cure)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(_WRITABLE, f"{folder} ({error.strerror})", cure) from error
+
+
 @cache
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Path, cure: str) -> None:
     """Asked once for each folder."""
-    cure = f"Free space there, or set another one: data in {FILE.name}, or PARALLAX_DATA."
-    check_writable(folder, "a data folder that can be written", cure)
+    check_writable(folder, _WRITABLE, cure)
 
 
 @cache
 def settings() -> Settings:
     """The installation's settings, read once from `parallax.toml` and the environment.
 
-    Raises `InputError` for a setting that Parallax does not know, or a value of another kind.
+    Raises `InputError` for the first of the `mistakes` in them.
     """
-    kinds = {field.name: type(field.default) for field in fields(Settings)}
-    chosen = {name: (value, FILE.name) for name, value in _read(FILE).items()}
-    for name in kinds:
-        variable = f"PARALLAX_{name.upper()}"
-        if (text := os.environ.get(variable)) is not None:
-            chosen[name] = (text, variable)
-    for name, (_, where) in chosen.items():
-        if name not in kinds:
-            cure = did_you_mean(name, kinds) or f"Known: {', '.join(kinds)}."
-            raise InputError("a setting that Parallax knows", f"{name!r} in {where}", cure)
-    return Settings(**{name: _value(name, kinds[name], *given) for name, given in chosen.items()})
+    found, wrong = _read()
+    if found is None:
+        raise wrong[0]
+    return found
 
 
-def _read(file: Path) -> dict[str, Any]:
+def mistakes() -> list[InputError]:
+    """All that is wrong with the settings: names that are none, and values of another kind or out of range."""
+    return _read()[1]
+
+
+def check_at_start() -> None:
+    """What a server does first: a line on stderr for each of the `mistakes`, with which it does not start."""
+    if wrong := mistakes():
+        print(*wrong, sep="\n", file=sys.stderr)
+        raise SystemExit(2)
+    for folder in settings().allowed_folders:
+        if not folder.is_dir():  # it may be mounted later
+            print(InputError("folders in image_folders", f"{folder}, which is none", "Check it."), file=sys.stderr)
+
+
+def _read() -> tuple[Settings | None, list[InputError]]:
+    """The settings, or else what is wrong with them."""
+    wrong = [
+        _unknown(name, variable)
+        for variable in sorted(map(str.upper, os.environ))
+        if variable.startswith(_PREFIX) and not _NO_SETTINGS.fullmatch(variable)
+        if (name := variable.removeprefix(_PREFIX).lower()) not in Settings.model_fields
+    ]
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        found = Settings()
+    except ValidationError as error:
+        return None, [*wrong, *map(_mistake, error.errors(include_url=False, include_context=False))]
+    except ValueError as error:  # tomllib's own, of text that is none, of a number of 5,000 digits
         cure = 'Write one setting a line, as in device = "cpu".'
-        raise InputError(f"TOML in {file.name}", f"something else ({first_line(error)})", cure) from error
+        return None, [*wrong, InputError(f"TOML in {FILE.name}", f"something else ({first_line(error)})", cure)]
+    except OSError as error:
+        cure = "Check its permissions."
+        return None, [*wrong, InputError(f"a readable {FILE.name}", str(error.strerror), cure)]
+    return (None if wrong else found), wrong
 
 
-def _value(name: str, kind: type, value: Any, where: str) -> Any:
-    """`value` as `kind`, by way of text, which is all that the environment has."""
-    try:
-        if kind is str and not isinstance(value, str):
-            raise TypeError(value)
-        return kind(str(value))
-    except (ValueError, TypeError) as error:
-        title = {int: "a whole number", float: "a number", str: "a text in quotes"}[kind]
-        cure = f"Its default is {getattr(Settings, name)!r}."
-        raise InputError(f"{title} for {name}", f"{value!r} in {where}", cure) from error
+def _unknown(name: str, where: str) -> InputError:
+    cure = did_you_mean(name, Settings.model_fields) or f"Known: {', '.join(Settings.model_fields)}."
+    return InputError("a setting that Parallax knows", f"{_short(name)} in {where}", cure)
+
+
+def _mistake(error: ErrorDetails) -> InputError:
+    """An error of pydantic's in our words."""
+    if not error["loc"]:
+        cure = f"Set one of 16 signs or more in {FILE.name}, or {_PREFIX}TEACHER_KEY."
+        return InputError('a teacher_key where sharing = "shared"', "none", cure)
+    name, given = str(error["loc"][0]), error["input"]
+    if error["type"] == "extra_forbidden":
+        return _unknown(name, FILE.name)
+    variable = f"{_PREFIX}{name.upper()}"
+    where = variable if variable in map(str.upper, os.environ) else FILE.name
+    received = f"one of {len(str(given))}" if name == "teacher_key" else _short(given)  # which no log need know
+    cure = f"Its default is {Settings.model_fields[name].default!r}."
+    return InputError(f"{_expected(name)} for {name}", f"{received} in {where}", cure)
+
+
+def _expected(name: str) -> str:
+    """The kind of a setting's value and its range, in words."""
+    field = Settings.model_fields[name]
+    if field.annotation not in (int, float):
+        return field.title or '"private" or "shared"'
+    low, high = (next(getattr(m, end) for m in field.metadata if hasattr(m, end)) for end in ("ge", "le"))
+    return f"{'a whole number' if field.annotation is int else 'a number'} from {low:g} to {high:,}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

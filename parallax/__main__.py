@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from common.errors import InputError
+from common.settings import mistakes
 from parallax.applies import applies
 from parallax.contrast import contrast
 from parallax.explain import explain
@@ -73,6 +74,9 @@ class Command(TyperCommand):
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand, or print the help without one; returns the exit status, mistakes get one line on stderr."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if "--help" not in arguments and (wrong := mistakes()):
+        print(*wrong, sep="\n", file=sys.stderr)
+        return BAD_INPUT
     app = typer.Typer(help=HELP, rich_markup_mode=None, add_completion=False)
     for name, function in COMMANDS.items():
         app.command(name, cls=Command)(function)

@@ -10,13 +10,13 @@ from common.settings import settings
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import session, sidebar, site_map, uploads  # noqa: E402
+from pages.shared import cache, session, sidebar, site_map, uploads  # noqa: E402
 
 st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
 st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
 page = st.navigation(site_map.menu())
 try:
-    data_folder = settings().data_folder  # everything needs it; a bare expression would be shown on the page
+    needed = settings().data_folder, cache.model_store()  # by everything; a bare expression would be shown on the page
 except InputError as error:
     st.error(markdown(str(error)), icon=":material/error:")
     st.stop()

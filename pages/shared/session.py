@@ -17,6 +17,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache, saved_views
+from pages.shared.address import TOO_LONG, is_digest, parts, short
 
 #: What is kept of a session: all that somebody chose, and what was stopped or has failed as a whole.
 _CHOSEN = (
@@ -172,18 +173,28 @@ def _from_address() -> SessionState:
     """
     address, demo, demo_images = st.query_params, cache.demo_cards(), cache.demo_images()
     found = SessionState()
-    for name, value in saved_views.read(address.get("view", "")).items():
+    view = address.get("view", "")
+    for name, value in (saved := saved_views.read(view)).items():
         if name in _CHOSEN:
             setattr(found, name, value)
-    if given := [part.strip() for part in address.get("models", "").split(",") if part.strip()]:
-        by_name = {} if all(map(cache.knows_model, given)) else _by_name()
-        digests = [part if cache.knows_model(part) else by_name.get(part, "") for part in given]
+    if TOO_LONG in address:
+        found.warnings.append("The address is too long to be read.")
+    if view and not saved:
+        found.warnings.append(f"The address names a view that this server does not keep: {short(view)}.")
+    given, n_more = parts(address.get("models", ""))
+    if given:
+        known = {part for part in given if is_digest(part) and cache.knows_model(part)}
+        by_name = {} if known.issuperset(given) else _by_name()
+        digests = [part if part in known else by_name.get(part, "") for part in given]
         found.models = list(dict.fromkeys(filter(None, digests)))
         if lost := [part for part, digest in zip(given, digests, strict=True) if not digest]:
-            found.warnings.append(f"The address names models that this server does not know: {', '.join(lost)}.")
+            names = short(", ".join(lost))
+            found.warnings.append(f"The address names models that this server does not know: {names}.")
+        if n_more:
+            found.warnings.append(f"The address names {n_more:,} more models than can be opened at once.")
     images = address.get("images", "") or found.images
-    if images and not cache.knows_images(images):
-        found.warnings.append(f"The address names images that this server does not know: {images}.")
+    if images and not (is_digest(images) and cache.knows_images(images)):
+        found.warnings.append(f"The address names images that this server does not know: {short(images)}.")
         images = ""
     found.models = [digest for digest in found.models if cache.knows_model(digest)]
     found.models = found.models or [card.digest for card in demo]

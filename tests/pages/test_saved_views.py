@@ -1,9 +1,13 @@
 """What a visitor chose is there again after a reload, for who gets the link, and after a restart of the server."""
 
+import re
+
+import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import cache, saved_views
+from pages.shared.address import TOO_LONG
 from tests.makers import tiny_loaded
 from tests.pages.apps import APP, finish, words
 
@@ -91,6 +95,33 @@ def test_what_an_address_names_and_nobody_knows_is_named(app):
     assert r"nobody\_knows" in said
     assert "0" * 16 in said
     assert "paintings" in words(again)
+
+
+HOSTILE = {
+    "nothing": ("", " ", ",", ",, ,"),
+    "long": ("a" * 300, "a" * 99_000, ",".join(map(str, range(5_000)))),
+    "paths": ("../../etc/passwd", "/etc/passwd", "..", ".", "folder-0123456789abcdef", "~root", "a/b", "%2e%2e%2f"),
+    "signs": ("\0", "a\0b", "\n\r\t", "\u202e\u200b", "\ud7ff\ufffe", "😀", "1\u0662", "-", "%00"),
+    "markup": ("![x](http://x.org/a.png)", "<img src=x onerror=alert(1)>", "**b** $x$ :red[x]", "`c` [a](b)"),
+    "digests": ("0" * 16, "0123456789abcdeF", "0123456789abcdef0", "０" * 16),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_an_address_of_any_content_opens_the_start_page_with_a_short_line(app, kind):
+    state = app.session_state["session"]
+    for text in HOSTILE[kind]:
+        found = opened({"models": text, "images": text, "view": text, "workspace": text, text[:9]: text})
+        now = found.session_state["session"]
+        assert (now.models, now.images) == (state.models, state.images), text[:30]
+        assert len(now.warnings) >= (3 if text.strip(" ,\n\r\t") else 0), text[:30]
+        assert all(len(line) < 200 and line.isprintable() for line in now.warnings)
+        said = [warning.value for warning in found.warning]
+        assert not [line for line in said if re.search(r"(?<!\\)[*<`$\[]", line)], text[:30]
+
+
+def test_an_address_that_was_too_long_is_told(app):
+    assert opened({TOO_LONG: "1"}).warning[0].value == "The address is too long to be read."
 
 
 def test_files_that_are_none_and_a_full_disk_stop_nothing(app, data_folder, monkeypatch):
