@@ -24,6 +24,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
+
+
 def safe_file_name(name: str) -> str:
     """A name that is safe in a file's name."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)

@@ -2,13 +2,17 @@
 
 import io
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from images.image_set import ImageSet, image_id
+from common import sealed
+from common.errors import InputError
+from common.files import write_bytes
+from images.image_set import MASK, ImageSet, image_id
 
 
 def nobody(done: int, total: int) -> None:
@@ -16,13 +20,25 @@ def nobody(done: int, total: int) -> None:
 
 
 def written_once(folder: Path, data: Path, write: Callable[[], ImageSet]) -> ImageSet:
-    """The image set under `folder`, which `write` makes at the first call; its index lies under `data`."""
-    pointer = folder / "digest"
-    if not pointer.exists():
-        images = write()
-        images.save(data / "image-sets")
-        pointer.write_text(images.digest)
-    return ImageSet.read(data / "image-sets" / f"{pointer.read_text()}.parquet")
+    """The image set under `folder`, which `write` makes where it is not there, whole; its index lies under `data`."""
+    pointer, sets = folder / "digest", data / "image-sets"
+    digest = sealed.read(pointer)
+    if digest is not None and (images := _whole(sets / f"{digest.decode(errors='replace')}.parquet")) is not None:
+        return images
+    images = write()
+    images.save(sets)
+    sealed.write(pointer, images.digest.encode())
+    return ImageSet.read(sets / f"{images.digest}.parquet")
+
+
+def _whole(index: Path) -> ImageSet | None:
+    """The set with this index; `None` where a file of it is gone or was set aside."""
+    try:
+        images = ImageSet.read(index)
+    except InputError:
+        return None
+    masks = [images.table[column].dropna() for column in images.table if column.startswith(MASK)]
+    return images if all(Path(path).exists() for path in (*images.paths, *chain(*masks))) else None
 
 
 def write_image_set(
@@ -44,9 +60,12 @@ def write_image_set(
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "BMP")
         content, path = buffer.getvalue(), folder / f"{name}.bmp"
-        path.write_bytes(content)
+        write_bytes(path, content)
         rows.append(
-            {"id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": "", "stamp": ""}
-        )
+            {
+                "id": image_id(content), "path": str(path), "name": path.name, "label": label, "note": "",
+                "reading": "", "stamp": "",
+            }
+        )  # fmt: skip
         progress(number + 1, len(images))
     return ImageSet(title, pd.DataFrame(rows).drop_duplicates("id", ignore_index=True))

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from common import sealed
 from common.errors import InputError
-from common.files import atomic_write
+from common.tables import read_table, write_table
 from images.decoding import decode, decode_mask
 
 #: Columns of the table: the true class, a further column of the user's CSV, a mask's file, the digest of its content.
@@ -38,8 +39,8 @@ class ImageSet:
     """Images of one data set.
 
     `table` has one row per image: `id` (16 hex digits, see `image_id`), `path`, `name`, `label` (a class
-    name or missing), `note` (what decoding had to do) and `stamp` (`stamp_of` the file, or empty where it is the app's
-    own); `meta:COLUMN` (text or missing) for each further column of
+    name or missing), `note` (what decoding had to do), `reading` (see `Decoded`) and `stamp` (`stamp_of` the file, or
+    empty where it is the app's own); `meta:COLUMN` (text or missing) for each further column of
     the user's CSV; `mask:KIND` (a file or missing) and `mask_id:KIND` (digest of its content) for each kind of mask.
     `remarks` say what was made of tables and folders.
 
@@ -109,10 +110,10 @@ class ImageSet:
         path = self.table[f"{MASK}{kind}"].iloc[index] if kind in self.mask_kinds else None
         if path is None or pd.isna(path):
             return None
-        title = f"the mask of {self.names[index]}"
-        content = _content(Path(path), title)
+        title, file = f"the mask of {self.names[index]}", Path(path)
+        content = _content(file, title)
         if image_id(content) != self.mask_ids[index][kind]:
-            raise InputError(f"{title} as it was added", f"another at {path}", _CURE)
+            raise self._changed(index, file, title, "another")
         return decode_mask(content, title)
 
     @cached_property
@@ -137,17 +138,22 @@ class ImageSet:
     def image(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB, read from disk now.
 
-        Raises `InputError` where the file has gone, or is another than the one that was added: by size and time, and
-        where they differ by its content.
+        Raises `InputError` where the file has gone, or its content is another than the one that was added.
         """
         path, name = self.paths[index], self.names[index]
-        if self._is_unchanged(index):
-            return decode(path, name).image
-        content = _content(path, f"the file of {name}")
+        content, reading = _content(path, f"the file of {name}"), self._readings[index]
+        if reading is not None and image_id(content, reading) != self.ids[index]:
+            raise self._changed(index, path, name, "another image")
         decoded = decode(content, name)
-        if image_id(content, decoded.reading) != self.ids[index]:
+        if decoded.reading != reading and image_id(content, decoded.reading) != self.ids[index]:
             raise InputError(f"{name} as it was added", f"another image at {path}", _CURE)
         return decoded.image
+
+    def _changed(self, index: int, path: Path, title: str, found: str) -> InputError:
+        """The line for a file that is not as it was added; one of the app's own is set aside, to be written anew."""
+        if self._stamps[index] == "":
+            sealed.set_aside(path, f"it is not {title} as it was added")
+        return InputError(f"{title} as it was added", f"{found} at {path}", _CURE)
 
     def check(self, index: int) -> None:
         """Raise `InputError` as `image` does; files that did not change are not read."""
@@ -174,6 +180,11 @@ class ImageSet:
     def _stamps(self) -> list[str | None]:
         return list(self.table.get("stamp", [None] * len(self)))
 
+    @cached_property
+    def _readings(self) -> list[str | None]:
+        """`None` in the indexes of earlier versions, which do not tell."""
+        return list(self.table.get("reading", [None] * len(self)))
+
     def thumbnail(self, index: int, side_px: int = 192) -> bytes:
         """A JPEG no larger than `side_px` on either side."""
         return to_jpeg(self.image(index), side_px)
@@ -183,19 +194,20 @@ class ImageSet:
         return ImageSet(name or self.name, self.table.iloc[list(indices)].reset_index(drop=True))
 
     def save(self, folder: Path) -> Path:
-        """Write the index (not the images) to `folder/<digest>.parquet`."""
+        """Write the index (not the images) to `folder/<digest>.parquet`, as a sealed file."""
         path = folder / f"{self.digest}.parquet"
         table = self.table.copy()
         table.attrs = {"name": self.name, "skipped": [[s.name, s.reason] for s in self.skipped]}
         table.attrs["remarks"] = list(self.remarks)
-        with atomic_write(path) as partial:
-            table.to_parquet(partial)
+        write_table(path, table)
         return path
 
     @classmethod
     def read(cls, path: Path) -> ImageSet:
-        """The set whose index `save` wrote."""
-        table = pd.read_parquet(path)
+        """The set whose index `save` wrote; raises `InputError` where there is none, or it is damaged."""
+        table = read_table(path)
+        if table is None or "name" not in table.attrs:
+            raise InputError("the index of an image set", f"nothing whole at {path}", "Add the images again.")
         skipped = tuple(Skipped(*pair) for pair in table.attrs["skipped"])
         return cls(table.attrs["name"], table, skipped, tuple(table.attrs.get("remarks", ())))
 

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from common.errors import InputError
-from common.files import atomic_write
+from common.files import write_bytes
 from common.settings import settings
+from common.tables import read_table, write_table
 from images.decoding import Decoded, decode, decode_mask
 from images.formats import FORMAT_NAMES
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason, stamp_of
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 #: What the check of a file finds, and is remembered until its stamp (size and time) changes.
 _ROW = ["id", "path", "name", "note", "reading", "stamp", "height", "width"]
-_COLUMNS = ["id", "path", "name", "label", "note", "stamp"]
+_COLUMNS = ["id", "path", "name", "label", "note", "reading", "stamp"]
 _N_THREADS = 2
 
 #: Images between two reports of progress.
@@ -173,9 +174,8 @@ def _checked(
             return Skipped(source.name, reason(error))
         digest = image_id(content, decoded.reading)
         path = source.path or store / f"{digest}{PurePosixPath(source.name).suffix.lower()}"
-        if source.path is None and not path.exists():
-            with atomic_write(path) as partial:
-                partial.write_bytes(content)
+        if source.path is None and not _holds(path, content):
+            write_bytes(path, content)
         facts = {"note": ", ".join(decoded.notes), "reading": decoded.reading, "stamp": stamp}
         height, width = decoded.image.shape[:2]
         row = {"id": digest, "path": str(path), "name": source.name, **facts, "height": height, "width": width}
@@ -203,14 +203,16 @@ def _allowed(folder: Path) -> Path:
 
 
 def _remember(memory: Path, known: dict[str, dict[str, Any]]) -> None:
-    with atomic_write(memory) as partial:
-        pd.DataFrame(list(known.values()), columns=_ROW).to_parquet(partial)
+    write_table(memory, pd.DataFrame(list(known.values()), columns=_ROW))
 
 
 def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
     """Rows of the last visit by path; none when there was none, or another version wrote them."""
-    try:
-        rows = pd.read_parquet(memory, columns=_ROW).to_dict("records")
-    except (OSError, ValueError):
-        return {}
+    table = read_table(memory)
+    rows = table[_ROW].to_dict("records") if table is not None and set(_ROW) <= set(table) else []
     return {str(row["path"]): row for row in rows}
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there, and whole."""
+    return path.exists() and path.stat().st_size == len(content) and path.read_bytes() == content

@@ -1,6 +1,7 @@
 """Finished pieces on disk, found again by what made them."""
 
 import hashlib
+import io
 import json
 import os
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from common.files import atomic_write
+from common import sealed
+from common.arrays import arrays_to_bytes
+from common.errors import first_line
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,19 +63,29 @@ class ResultStore:
             os.utime(path)  # what was used last is pruned last
             if fresh is not None:
                 return self._remember(key, fresh, n_written)
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            content = sealed.read(path)
+            if content is None:
+                return None
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except OSError:
             return None
-        except (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
-            path.unlink(missing_ok=True)  # half-written by a dying machine: as if it were not there
+        except (
+            ValueError,
+            EOFError,
+            KeyError,
+            TypeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            sealed.set_aside(path, f"it holds no arrays ({first_line(error)})")
             return None
         return self._remember(key, arrays, n_written)
 
     def put(self, key: str, **arrays: np.ndarray) -> None:
         """Store `arrays` under `key`, whole or not at all."""
-        with atomic_write(self._path(key)) as partial, partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        sealed.write(self._path(key), arrays_to_bytes(**arrays))
         with self._guard:
             self._n_written += 1
             n_written = self._n_written

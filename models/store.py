@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common import sealed
 from common.errors import InputError, first_line
-from common.files import atomic_write
 from common.settings import settings
 from models.card import MULTI_LABEL, SIGMOID, SOFTMAX, ModelCard, OldCardError
 from models.device import choose_device, keep_freed_memory
@@ -124,8 +124,7 @@ class ModelStore:
         module = loaded.module
         card = self._seen_before(loaded) or self._look_at(loaded, n_classes)
         self.memory.put(self._memory_key(card), module)
-        with atomic_write(self._file(card.digest)) as partial:
-            partial.write_text(json.dumps(card.to_json()), encoding="utf-8")
+        sealed.write(self._file(card.digest), json.dumps(card.to_json()).encode())
         return card
 
     def _look_at(self, loaded: Loaded, n_classes: int) -> ModelCard:
@@ -138,12 +137,30 @@ class ModelStore:
     def _seen_before(self, loaded: Loaded) -> ModelCard | None:
         """The card of an equal model, by this one's name and source; `None` for a new one, or a card out of date."""
         try:
-            card = ModelCard.from_json(json.loads(self._file(digest_of(loaded)).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+            content = sealed.read(self._file(digest_of(loaded)))
+            if content is None:
+                return None
+            card = ModelCard.from_json(json.loads(content))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return replace(
             card, name=loaded.name, source=loaded.source, family=loaded.family, recipe=loaded.recipe, notes=loaded.notes
         )
+
+    def side_by_side(self, cards: Sequence[ModelCard]) -> list[list[ModelCard]]:
+        """`cards` in groups that fit into memory beside each other, so that taking turns loads each once.
+
+        They fill half of it, at most, but for single models that are larger.
+        """
+        groups: list[list[ModelCard]] = []
+        room = 0.0
+        for card in cards:
+            n_bytes = 4 * card.n_parameters
+            if not groups or n_bytes > room:
+                groups, room = [*groups, []], self.memory.max_bytes / 2
+            groups[-1].append(card)
+            room -= n_bytes
+        return groups
 
     def cards(self) -> list[ModelCard]:
         """Every model that was ever added here, the latest first."""
@@ -156,14 +173,15 @@ class ModelStore:
         One that an earlier Parallax wrote is made anew, which takes the time of loading the model.
         """
         file = self._file(digest)
-        try:
-            return ModelCard.from_json(json.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        content = sealed.read(file)
+        if content is None:
             return None
+        try:
+            return ModelCard.from_json(json.loads(content))
         except OldCardError as old:
             return self._made_anew(file, old)
-        except (ValueError, KeyError, TypeError):
-            log.warning("Left out the model card %s, which cannot be read.", file, exc_info=True)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            sealed.set_aside(file, f"it is no card of a model ({first_line(error)})")
             return None
 
     def _made_anew(self, file: Path, old: OldCardError) -> ModelCard | None:

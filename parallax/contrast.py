@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from common.files import write_bytes
 from parallax import options
 from parallax.progress import say
 
@@ -101,7 +102,7 @@ def _write(paths: Paths, images: ImageSet, request: ContrastRequest, found: Cont
     card, third = request.card, found.third(request)
     stem = Path(images.names[images.index(request.image_id)]).stem
     path = Path(f"{paths.of((stem, card.name, request.title), request.image_id, card.digest)}.png")
-    path.write_bytes(to_png(image_of(found)))
+    write_bytes(path, to_png(image_of(found)))
     line = f"{found.status(request)}, distance {found.distance:.2f}, residual {found.error:.3f}"
     say("\n  ".join([f"{_title(images, request)}: {line}", *found.notes(request)]))
     return {

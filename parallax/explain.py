@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from common.arrays import write_arrays
+from common.files import write_bytes
 from parallax import options
 from parallax.progress import complain, say
 
@@ -97,8 +99,8 @@ def _write(paths: Paths, images: ImageSet, request: AttributionRequest, found: A
     names = [item.name for item in fields(Attribution) if item.name not in ("maps", "error")]
     facts = {name: getattr(found, name) for name in names} | {"model_name": card.name, "signed": method.signed}
     error = {} if found.error is None else {"error": found.error[0]}
-    np.savez(f"{path}.npz", allow_pickle=False, map=found.maps[0], facts=np.array(json.dumps(facts)), **error)
+    write_arrays(Path(f"{path}.npz"), map=found.maps[0], facts=np.array(json.dumps(facts)), **error)
     laid = card.preprocessing.to_image(found.maps[0], *image.shape[:2])
     colours = colour_map(laid, method.signed, map_scale([laid]), overlay=True)
-    Path(f"{path}.png").write_bytes(to_png(over(grey(image), colours, 0.9)))
+    write_bytes(Path(f"{path}.png"), to_png(over(grey(image), colours, 0.9)))
     say("\n  ".join([f"{_title(images, request)} -> {path}.npz, .png", *found.notes]))

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
+from common.arrays import write_arrays
 from common.errors import InputError
+from common.files import write_bytes
 from parallax import options
 from parallax.progress import say
 
@@ -94,10 +96,10 @@ def _write(path: str, values: np.ndarray, other: np.ndarray | None, units: np.nd
     else:
         columns["difference"] = difference(values, other)
         ranked = np.argsort(-columns["difference"], kind="stable")
-    np.savez(f"{path}.npz", allow_pickle=False, maps=values, units=units)
+    write_arrays(Path(f"{path}.npz"), maps=values, units=units)
     written = f"{path}.npz"
     if values.ndim == 3:
-        Path(f"{path}.png").write_bytes(mosaic(values, ranked, columns_for(len(values), SHEET_PX)).to_png())
+        write_bytes(Path(f"{path}.png"), mosaic(values, ranked, columns_for(len(values), SHEET_PX)).to_png())
         written += ", .png"
     grid = "×".join(map(str, values.shape[1:])) or "no grid"
     lines = [f"{len(values)} units · {grid} -> {written}", f"{'unit':>6}" + "".join(f" {name:>10}" for name in columns)]

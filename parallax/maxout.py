@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from common.files import write_bytes
 from parallax import options
 from parallax.progress import say
 
@@ -69,7 +70,7 @@ def _write(paths: Paths, request: MaxOutRequest, made: MaxOutImages) -> dict[str
     n = len(made.pictures)
     names = [f"{path.name}.png"] if n == 1 else [f"{path.name}-{number}.png" for number in range(n)]
     for name, picture in zip(names, made.pictures, strict=True):
-        path.with_name(name).write_bytes(to_png(picture))
+        write_bytes(path.with_name(name), to_png(picture))
     reached = ", ".join(f"{value:.3g}" for value in made.values)
     say("\n  ".join([f"{_title(request)}: {reached} after {made.step} steps -> {', '.join(names)}", *made.notes]))
     answers = made.answers.tolist()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import InputError
-from common.files import safe_file_name
+from common.files import safe_file_name, write_bytes
 from explainers.results import Request, Sources, compute_missing, unit_of
 from parallax.progress import ProgressBar, complain
 
@@ -66,7 +66,7 @@ def compute_and_write(
                 show(request)  # also what somebody else has computed meanwhile
         if facts_file is not None:
             found = [facts[request.key] for request in requests if request.key in facts]
-            facts_file.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
+            write_bytes(facts_file, json.dumps(found, indent=1, allow_nan=False).encode())
     for request in requests:
         if request.key in failures:
             complain(f"{title(request)}: {failures[request.key]}")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from common.files import write_bytes
 from parallax import options
 from parallax.progress import ProgressBar, complain
 
@@ -33,7 +34,7 @@ def train_generator(*, images: options.Images, settings: options.Settings, out: 
         snapshot = request.load(sources.store)
         if snapshot is not None:
             samples = tiled(snapshot.samples, 8)
-            (out / "samples.png").write_bytes(to_png(samples.repeat(3, 2) if samples.shape[2] == 1 else samples))
+            write_bytes(out / "samples.png", to_png(samples.repeat(3, 2) if samples.shape[2] == 1 else samples))
             distance = snapshot.losses[-50:].mean()
             print(f"{snapshot.step:,} steps, distance {distance:.2f} -> {out / 'samples.png'}")
     if snapshot is not None and snapshot.note:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from common.errors import InputError, check_known
+from common.files import write_bytes
 from explainers.base import Progress, nobody
 from images import digits, mnist
 from images.arrays import write_image_set, written_once
@@ -256,7 +257,7 @@ def _with_masks(images: ImageSet, masks: dict[str, np.ndarray], folder: Path) ->
         buffer = io.BytesIO()
         Image.fromarray(masks[name]).save(buffer, "PNG")
         path = folder / f"{Path(name).stem}.png"
-        path.write_bytes(buffer.getvalue())
+        write_bytes(path, buffer.getvalue())
         paths.append(str(path))
         ids.append(image_id(buffer.getvalue()))
     return ImageSet(images.name, images.table.assign(**{f"{MASK}mark": paths, f"{MASK_ID}mark": ids}))

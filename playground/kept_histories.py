@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common import sealed
 from common.errors import InputError, first_line
-from common.files import atomic_write, read_text
 from playground.history import History
 
 
@@ -27,16 +27,18 @@ class KeptHistories:
             "name": history.name, "unit": history.unit, "remarks": history.remarks, "epochs": history.epochs.tolist(),
             "values": {measure: values.tolist() for measure, values in history.values.items()},
         }  # fmt: skip
-        with atomic_write(self.path(digest)) as partial:
-            partial.write_text(json.dumps(facts), encoding="utf-8")
+        sealed.write(self.path(digest), json.dumps(facts).encode())
 
     def get(self, digest: str) -> History | None:
         """A model's history; `None` where it has none. Raises `InputError` where its file is damaged."""
         path = self.path(digest)
         if not path.exists():
             return None
+        content = sealed.read(path)
+        if content is None:
+            raise InputError("the history of a model", f"{path.name}, which was damaged", "Upload it again.")
         try:
-            facts = json.loads(read_text(path, "the history of a model"))
+            facts = json.loads(content)
             values = {measure: np.array(v, dtype=np.float64) for measure, v in facts["values"].items()}
             epochs = np.array(facts["epochs"], dtype=np.int64)
             return History(facts["name"], epochs, values, tuple(facts["remarks"]), facts["unit"])

@@ -1,14 +1,18 @@
 """Models × images -> answers, chunk by chunk on disk: what is finished is never worked out again.
 
 Each chunk of images is decoded once for all models, ahead of the forward passes, and every model's answers to it
-become one Parquet file. A run that was killed goes on at the first missing file; batches are the same then as in an
-unbroken run, so the answers are too. Images that cannot be read get no answer, and are tried again by the next run.
+become one file with a Parquet table. A run that was killed goes on at the first missing file; batches are the same then
+as in an unbroken run, so the answers are too. Runs at the same time share the work: each file is computed once. Images
+that cannot be read get no answer, and are tried again by the next run.
 """
 
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +22,9 @@ from torch import Tensor
 
 from common.class_names import unite
 from common.errors import InputError
-from common.files import atomic_write
+from common.tables import read_table, write_table
 from images.image_set import ImageSet, Skipped
+from jobs.claims import Claims, Mine
 from models.card import ModelCard
 from models.preprocessing import Preprocessing
 from models.store import ModelHandle, ModelStore, check_output, normalise
@@ -31,6 +36,13 @@ BATCH = 32
 #: Batches decoded ahead of the forward passes, and threads that do it.
 _AHEAD = 2
 _N_THREADS = 2
+
+#: Seconds between two looks at what others are computing.
+_LOOK_S = 0.25
+
+#: Who computes which part; and who puts parts together, or takes a table apart.
+_CLAIMS = Claims()
+_GUARD = threading.RLock()
 
 #: A batch as each distinct preprocessing sees it: (B, h, w, C) uint8.
 Crops = dict[Preprocessing, np.ndarray]
@@ -47,55 +59,126 @@ def score(
 ) -> dict[str, str]:
     """Score every model on every image that `folder` does not hold yet.
 
-    `report(done, total)` counts image × model pairs and may raise to stop. Returns the models that could not go on
-    (digest -> reason); all others are complete, but for images that cannot be read (see `unread`).
+    What another thread is at is left to it, and waited for. `report(done, total)` counts image × model pairs and may
+    raise to stop. Returns the models that could not go on (digest -> reason); all others are complete, but for images
+    that cannot be read (see `unread`).
     """
-    failed: dict[str, str] = {}
     for card in cards:
         _reopen(card, images, folder, chunk)
-    todo = {card: _missing(card, images, folder, chunk) for card in cards}
-    total = len(images) * len(cards)
-    done = total - sum(min(chunk, len(images) - start) for starts in todo.values() for start in starts)
-    report(done, total)
-    true = {card: _true_classes(card, images) for card in cards if todo[card]}
-    starts = sorted({start for missing in todo.values() for start in missing})
+    scoring = _Scoring(model_store, list(dict.fromkeys(cards)), images, folder, report, chunk)
     with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="decode") as pool:
-        plan = [(start, [card for card in cards if start in todo[card]]) for start in starts]
-        batches = _decoded_ahead(pool, images, plan, chunk)
-        for start, wanting in plan:
-            stop = min(start + chunk, len(images))
-            answers: dict[ModelCard, list[tuple[Tensor, Tensor]]] = {card: [] for card in wanting}
-            rows: list[int] = []
-            for first in range(start, stop, BATCH):
-                (readable, crops), size = next(batches), min(BATCH, stop - first)
-                rows += readable
-                inputs = {p: normalise(c, p, model_store.device) for p, c in crops.items()}
-                for card in wanting:
-                    if card.digest not in failed and readable:
+        for group in model_store.side_by_side(scoring.cards):
+            scoring.run(group, pool)
+    return scoring.failed
+
+
+@dataclass
+class _Scoring:
+    """One run of `score`."""
+
+    model_store: ModelStore
+    cards: list[ModelCard]
+    images: ImageSet
+    folder: Path
+    report: Report
+    chunk: int
+    failed: dict[str, str] = field(default_factory=dict)
+    _reported: int = -1
+    _true: dict[ModelCard, np.ndarray] = field(default_factory=dict)
+
+    def run(self, group: list[ModelCard], pool: ThreadPoolExecutor) -> None:
+        """Score these models, each borrowed in turn."""
+        while True:
+            missing = [self._part(card, start) for card in group for start in sorted(self._missing(card))]
+            if (known := self._n_known()) != self._reported:
+                self._report(known)
+            if not missing:
+                for card in group:
+                    if card.digest not in self.failed:
+                        _merge(card, self.images, self.folder, self.chunk)
+                if all(card.digest in self.failed or self._scored(card) for card in group):
+                    return
+            elif self._compute(group, pool) == 0:  # others are at all that is missing
+                _CLAIMS.wait(missing, _LOOK_S)
+                self._report(known)  # which raises to stop
+
+    def _compute(self, group: list[ModelCard], pool: ThreadPoolExecutor) -> int:
+        """Compute what is missing and nobody else is at; returns the number of chunks."""
+        n_chunks = known = 0
+        answers: dict[ModelCard, list[tuple[Tensor, Tensor]]] = {}
+        rows: list[int] = []
+        with _CLAIMS.mine() as mine:
+            for batch in _decoded_ahead(pool, self.images, self._unclaimed(group, mine), self.chunk):
+                if batch.first == batch.start:
+                    answers, rows, known = {card: [] for card in batch.wanting}, [], self._n_known()
+                rows += batch.rows
+                inputs = {p: normalise(c, p, self.model_store.device) for p, c in batch.crops.items()}
+                for card in batch.wanting:
+                    if card.digest not in self.failed and batch.rows:
                         try:
-                            with model_store.borrow(card) as model:
+                            with self.model_store.borrow(card) as model:
                                 answers[card].append(_answer(model, inputs[card.preprocessing]))
                         except InputError as error:
-                            failed[card.digest] = str(error)
-                    done += size
-                    report(done, total)
-            for card in wanting:
-                if card.digest not in failed:
-                    with atomic_write(_part(card, images, folder, start)) as partial:
-                        places = [row - start for row in rows]
-                        _frame(true[card][start:stop], places, answers[card]).to_parquet(partial, index=False)
-    for card in cards:
-        if card.digest not in failed:
-            _merge(card, images, folder, chunk)
-    return failed
+                            self.failed[card.digest] = str(error)
+                    known += len(batch.indices)
+                    self._report(known)
+                if batch.indices.stop < batch.stop:
+                    continue
+                places = [row - batch.start for row in rows]
+                for card in batch.wanting:
+                    part = self._part(card, batch.start)
+                    if card.digest not in self.failed:
+                        true = self._true_classes(card)[batch.start : batch.stop]
+                        write_table(part, _frame(true, places, answers[card]))
+                    mine.release([part])
+                n_chunks += 1
+        return n_chunks
+
+    def _unclaimed(self, group: list[ModelCard], mine: Mine) -> Iterator[tuple[int, list[ModelCard]]]:
+        """First images of chunks, and the models that nobody else runs on them, claimed as they are asked for."""
+        for start in range(0, len(self.images), self.chunk):
+            parts = {self._part(card, start): card for card in group if self._lacks(card, start)}
+            claimed = mine.take(parts)
+            mine.release([part for part in claimed if not self._lacks(parts[part], start)])  # done meanwhile
+            if wanting := [parts[part] for part in claimed if part in mine.keys]:
+                yield start, wanting
+
+    def _n_known(self) -> int:
+        """Image × model pairs that are on disk, by whoever they were computed."""
+        left = sum(min(self.chunk, len(self.images) - start) for card in self.cards for start in self._missing(card))
+        return len(self.images) * len(self.cards) - left
+
+    def _report(self, known: int) -> None:
+        self._reported = known
+        self.report(known, len(self.images) * len(self.cards))
+
+    def _missing(self, card: ModelCard) -> set[int]:
+        """First images of the chunks that are to be computed."""
+        return set() if card.digest in self.failed else _missing(card, self.images, self.folder, self.chunk)
+
+    def _lacks(self, card: ModelCard, start: int) -> bool:
+        """Whether the chunk that begins at `start` is one of those."""
+        return card.digest not in self.failed and not self._scored(card) and not self._part(card, start).exists()
+
+    def _true_classes(self, card: ModelCard) -> np.ndarray:
+        if card not in self._true:
+            self._true[card] = _true_classes(card, self.images)
+        return self._true[card]
+
+    def _scored(self, card: ModelCard) -> bool:
+        return scored(card, self.images, self.folder)
+
+    def _part(self, card: ModelCard, start: int) -> Path:
+        return _part(card, self.images, self.folder, start)
 
 
 def load(cards: Sequence[ModelCard], images: ImageSet, folder: Path) -> Predictions | None:
-    """The table of models that were scored on `images`; `None` while one of them is not complete."""
-    files = [_whole(card, images, folder) for card in cards]
-    if not cards or not all(file.exists() for file in files):
+    """The table of models that were scored on `images`; `None` while one of them is not complete, or is damaged."""
+    if not cards or not all(scored(card, images, folder) for card in cards):
         return None
-    return combine(cards, images, [pd.read_parquet(file) for file in files])
+    answers = [read_table(_whole(card, images, folder), len(images)) for card in cards]
+    whole = [table for table in answers if table is not None]
+    return combine(cards, images, whole) if len(whole) == len(cards) else None
 
 
 def scored(card: ModelCard, images: ImageSet, folder: Path) -> bool:
@@ -117,32 +200,47 @@ def unread(predictions: Predictions, images: ImageSet) -> list[Skipped]:
 
 
 def version(card: ModelCard, images: ImageSet, folder: Path) -> int:
-    """Stands for the model's stored answers, which change when an image can be read again."""
-    return _whole(card, images, folder).stat().st_mtime_ns
+    """Stands for the model's stored answers, which change when an image can be read again; 0 for none."""
+    try:
+        return _whole(card, images, folder).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _reopen(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> None:
     """Take a complete table apart again where images without answers can be read now: their chunks are missing then."""
-    if not scored(card, images, folder):
-        return
-    frame = pd.read_parquet(_whole(card, images, folder))
-    missing = map(int, np.flatnonzero(frame["class_1"] == NONE))
-    again = {row // chunk * chunk for row in missing if images.can_be_read(row)}
-    if not again:
-        return
-    for start in set(range(0, len(images), chunk)) - again:
-        with atomic_write(_part(card, images, folder, start)) as partial:
-            frame[start : start + chunk].to_parquet(partial, index=False)
-    _whole(card, images, folder).unlink()
+    whole = _whole(card, images, folder)
+    with _GUARD:
+        frame = read_table(whole, len(images))
+        missing = [] if frame is None else map(int, np.flatnonzero(frame["class_1"] == NONE))
+        again = {row // chunk * chunk for row in missing if images.can_be_read(row)}
+        if frame is None or not again:
+            return
+        for start in set(range(0, len(images), chunk)) - again:
+            write_table(_part(card, images, folder, start), frame[start : start + chunk].reset_index(drop=True))
+        whole.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images of the chunk from `start` to `stop`, decoded: those at `rows` of `indices` could be read."""
+
+    start: int
+    stop: int
+    wanting: list[ModelCard]
+    indices: range
+    rows: list[int]
+    crops: Crops
+
+    @property
+    def first(self) -> int:
+        return self.indices.start
 
 
 def _decoded_ahead(
-    pool: ThreadPoolExecutor, images: ImageSet, plan: list[tuple[int, list[ModelCard]]], chunk: int
-) -> Iterator[tuple[list[int], Crops]]:
-    """The batches of the plan in order, each decoded while the models work on those before it.
-
-    Each comes with the positions of its images, without those that cannot be read.
-    """
+    pool: ThreadPoolExecutor, images: ImageSet, plan: Iterator[tuple[int, list[ModelCard]]], chunk: int
+) -> Iterator[_Batch]:
+    """The batches of the plan in order, each decoded while the models work on those before it."""
 
     def crops_of(index: int, preprocessings: list[Preprocessing]) -> list[np.ndarray] | None:
         try:
@@ -151,22 +249,28 @@ def _decoded_ahead(
             return None
         return [preprocessing.crop(image) for preprocessing in preprocessings]
 
-    def requests() -> Iterator[tuple[list[Preprocessing], dict[int, Future[list[np.ndarray] | None]]]]:
+    def begun() -> Iterator[tuple[_Batch, list[Preprocessing], dict[int, Future[list[np.ndarray] | None]]]]:
         for start, wanting in plan:
             distinct = list(dict.fromkeys(card.preprocessing for card in wanting))
             stop = min(start + chunk, len(images))
             for first in range(start, stop, BATCH):
                 indices = range(first, min(first + BATCH, stop))
-                yield distinct, {index: pool.submit(crops_of, index, distinct) for index in indices}
+                futures = {index: pool.submit(crops_of, index, distinct) for index in indices}
+                yield _Batch(start, stop, wanting, indices, [], {}), distinct, futures
 
-    upcoming = requests()
-    waiting = deque(request for _, request in zip(range(_AHEAD), upcoming, strict=False))
-    while waiting:
-        distinct, futures = waiting.popleft()
-        rows = {index: crops for index, future in futures.items() if (crops := future.result()) is not None}
-        if (request := next(upcoming, None)) is not None:
-            waiting.append(request)
-        yield list(rows), {p: np.stack([row[i] for row in rows.values()]) for i, p in enumerate(distinct) if rows}
+    upcoming = begun()
+    waiting = deque(islice(upcoming, _AHEAD))
+    try:
+        while waiting:
+            batch, distinct, futures = waiting.popleft()
+            rows = {index: found for index, future in futures.items() if (found := future.result()) is not None}
+            waiting.extend(islice(upcoming, 1))
+            crops = {p: np.stack([row[i] for row in rows.values()]) for i, p in enumerate(distinct) if rows}
+            yield replace(batch, rows=list(rows), crops=crops)
+    finally:  # a run that was stopped waits for no image that nobody wants
+        for _, _, futures in waiting:
+            for future in futures.values():
+                future.cancel()
 
 
 def _answer(model: ModelHandle, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,10 +344,13 @@ def _missing(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> set
 
 
 def _merge(card: ModelCard, images: ImageSet, folder: Path, chunk: int) -> None:
-    """One file for a complete model, instead of one per chunk."""
-    if scored(card, images, folder):
-        return
-    parts = [_part(card, images, folder, start) for start in range(0, len(images), chunk)]
-    with atomic_write(_whole(card, images, folder)) as partial:
-        pd.concat([pd.read_parquet(part) for part in parts]).to_parquet(partial, index=False)
-    shutil.rmtree(parts[0].parent)
+    """One file for a complete model, instead of one per chunk; nothing where a part is missing, or damaged."""
+    parts = {start: _part(card, images, folder, start) for start in range(0, len(images), chunk)}
+    with _GUARD:
+        if not scored(card, images, folder):
+            tables = [read_table(part, min(chunk, len(images) - start)) for start, part in parts.items()]
+            whole = [table for table in tables if table is not None]
+            if len(whole) < len(parts):
+                return
+            write_table(_whole(card, images, folder), pd.concat(whole, ignore_index=True))
+        shutil.rmtree(parts[0].parent, ignore_errors=True)  # where another process writes just now, it tidies up

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from common.class_names import class_numbers, first_pairs, unite
+from common.files import write_bytes
 from images.image_set import ImageSet
 from models.card import ModelCard
 
@@ -94,7 +95,7 @@ class Predictions:
 
     def save(self, path: Path, names: Sequence[str] = ()) -> None:
         """Write `to_frame` as Parquet."""
-        self.to_frame(names).to_parquet(path, index=False)
+        write_bytes(path, self.to_frame(names).to_parquet(index=False))
 
 
 def combine(cards: Sequence[ModelCard], images: ImageSet, answers: Sequence[pd.DataFrame]) -> Predictions:

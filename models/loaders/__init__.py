@@ -4,9 +4,12 @@ import hashlib
 import shutil
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
+from common import sealed
 from common.errors import InputError
 from common.files import atomic_write
+from common.settings import settings
 from models.card import Recipe
 from models.loaders import checkpoint, demo, playground, zoo
 from models.loaders.base import Loaded, Loader
@@ -18,6 +21,9 @@ LOADERS: dict[str, Loader] = {
 
 #: Suffixes of all files that hold models.
 SUFFIXES = tuple(suffix for loader in LOADERS.values() for suffix in loader.suffixes)
+
+#: The folder that uploaded models are kept in, and hex digits of their names.
+KEPT, _N_HEX = "weights", 16
 
 #: The argument behind a `?` that says what a model's outputs mean.
 _HEAD = "head="
@@ -32,6 +38,7 @@ def load(recipe: Recipe) -> Loaded:
     """Load the model that a recipe describes; raises `InputError` when that is no longer possible."""
     if recipe.loader not in LOADERS:
         raise InputError("a model that can be loaded again", f"one from {recipe.loader!r}", "Add it again.")
+    _check_kept(Path(recipe.arguments.get("path", "")))
     loaded = LOADERS[recipe.loader].load(**recipe.arguments)
     return loaded if recipe.head is None else loaded.with_head(recipe.head)
 
@@ -71,11 +78,28 @@ def for_file(name: str) -> Loader:
 def keep(file: BytesIO, name: str, folder: Path) -> Path:
     """Copy an uploaded model into `folder`, under the digest of its content; equal files are kept once."""
     for_file(name)
-    path = folder / f"{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}{_suffix(name)}"
+    path = folder / f"{_digest(file)}{_suffix(name)}"
     file.seek(0)
     with atomic_write(path) as partial, partial.open("wb") as copy:
         shutil.copyfileobj(file, copy)
     return path
+
+
+def _digest(file: BinaryIO) -> str:
+    """16 hex digits that stand for a file's content."""
+    return hashlib.file_digest(file, "sha256").hexdigest()[:_N_HEX]  # type: ignore[arg-type] # any binary file
+
+
+def _check_kept(path: Path) -> None:
+    """Raise `InputError` for a file that `keep` has kept in the data folder, and that is no longer as it was."""
+    name = path.name[:_N_HEX]
+    if path.parent.name != KEPT or not path.is_relative_to(settings().data_folder) or not path.is_file():
+        return
+    with path.open("rb") as file:
+        whole = _digest(file) == name
+    if not whole:
+        sealed.set_aside(path, "it is not what was uploaded")
+        raise InputError("the weights as they were uploaded", f"{path.name}, which was damaged", "Upload them again.")
 
 
 def _suffix(name: str) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from common import sealed
 from common.errors import InputError, first_line
-from common.files import atomic_write
 from models import stack as stacks
 from models.card import Recipe
 from models.loaders.base import FILE_TAB, Loaded, Loader
@@ -111,33 +111,35 @@ def _module(layer: stacks.StackLayer, shape: Shape) -> nn.Module:
 def save(
     path: Path, module: nn.Module, stack: Stack, class_names: Sequence[str], preprocessing: Preprocessing, note: str
 ) -> None:
-    """Write a network as one safetensors file that says all that `load` needs."""
+    """Write a network as one sealed file; within it, safetensors that say all that `load` needs."""
     facts = {
         "stack": stacks.to_json(stack), "class_names": list(class_names), "preprocessing": asdict(preprocessing),
         "note": note,
     }  # fmt: skip
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    with atomic_write(path) as partial:
-        save_file(weights, str(partial), {_FACTS: json.dumps(facts)})
+    sealed.write(path, safetensors.save(weights, {_FACTS: json.dumps(facts)}))
 
 
 def load(path: str, name: str = "") -> Loaded:
-    """The network in a file that `save` wrote.
+    """The network in a file that `save` wrote, or that was downloaded.
 
     Raises `InputError` where the file has gone, is none of those, or holds weights of another network.
     """
     expected = "a network that the Playground saved"
     cure = "Press Send to comparison on the Playground, or download the network there, again."
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})[_FACTS])
+        content = sealed.read(Path(path))
+        if content is None:
+            raise FileNotFoundError("it is not there, or was damaged")
+        weights = safetensors.load(content)
+        facts = json.loads(_header(content)["__metadata__"][_FACTS])
         stack, class_names = stacks.stack_of(facts["stack"]), tuple(map(str, facts["class_names"]))
         image: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in facts["preprocessing"].items()
         }
         preprocessing, note = Preprocessing(**image), str(facts["note"])
         module = build(stack, (preprocessing.channels, *preprocessing.input_size), len(class_names))
-        module.load_state_dict(load_file(path))
+        module.load_state_dict(weights)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(expected, f"{Path(path).name} ({first_line(error)})", cure) from error
     return Loaded(
@@ -152,6 +154,11 @@ def load(path: str, name: str = "") -> Loaded:
         notes=(note,) if note else (),
         flags=json.dumps(facts["stack"]),  # strides and windows show in no weight
     )
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """What safetensors say before the weights: its length in 8 bytes, then JSON."""
+    return dict(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]))
 
 
 def _read(text: str, _class_names: str | None) -> list[Loaded]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from common import sealed
 from common.errors import InputError
 from common.escape import markdown
 from figures.layers import kernel_sheet
@@ -259,7 +260,7 @@ def code(choice: Choice, sight: Sight) -> None:
     st.code(stacks.code(request.stack, data.shape, len(data.classes)), language="python")
     st.download_button(
         f"Network after epoch {sight.epoch} (safetensors)",
-        lambda: send.to_file(choice, sight.entry, sight.epoch).read_bytes(),
+        lambda: sealed.read(send.to_file(choice, sight.entry, sight.epoch)) or b"",
         f"playground-epoch-{sight.epoch}.safetensors",
         key="playground_download",
         icon=":material/download:",

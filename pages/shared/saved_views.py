@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from common.files import atomic_write
+from common import sealed
 from common.settings import settings
 
 #: The most that are kept: those that were written last.
@@ -19,8 +19,7 @@ def write(name: str, chosen: str) -> None:
     path = _path(name)
     if not path.exists():
         _prune(path.parent)
-    with atomic_write(path) as partial:
-        partial.write_text(chosen, encoding="utf-8")
+    sealed.write(path, chosen.encode())
 
 
 def read(name: str) -> dict[str, Any]:
@@ -28,7 +27,8 @@ def read(name: str) -> dict[str, Any]:
     if not _NAME.fullmatch(name):
         return {}
     try:
-        found = ast.literal_eval(_path(name).read_text(encoding="utf-8"))
+        content = sealed.read(_path(name))
+        found = None if content is None else ast.literal_eval(content.decode())
     except (OSError, ValueError, SyntaxError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -133,7 +133,7 @@ def _job(plans: list[Plan], changes: dict[str, Any], texts: dict[str, str]) -> J
         if plan.architecture is None and loaders.for_file(plan.file.name).holds_weights_only:
             cure = "Choose one, or upload the model's config.json."
             raise InputError(f"an architecture for {plan.file.name}", "none", cure)
-    folder = settings().data_folder / "weights"
+    folder = settings().data_folder / loaders.KEPT
     kept = [(plan, loaders.keep(plan.file, plan.file.name, folder), plan.file.name) for plan in plans]
 
     def load(job: Job) -> Added:

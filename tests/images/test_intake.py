@@ -287,7 +287,12 @@ def test_a_second_visit_reads_only_what_changed(tmp_path, data_folder, monkeypat
 )
 def test_a_second_visit_reads_no_file_again(tmp_path, data_folder, monkeypatch, files):
     first = intake.from_folder(write(tmp_path / "pets", files), data_folder)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    memory, read = data_folder / "image-sets", Path.read_bytes
+    monkeypatch.setattr(
+        Path,
+        "read_bytes",
+        lambda path: read(path) if path.is_relative_to(memory) else pytest.fail(f"{path} was read"),
+    )
     again = intake.from_folder(tmp_path / "pets", data_folder)
     assert (again.digest, again.names, again.skipped) == (first.digest, first.names, first.skipped)
 
