@@ -1,12 +1,16 @@
-# `make run` serves the app, `make test` runs every check; each sets up what it needs in .venv first.
+# `make run` serves the app to its owner, `make serve` to others behind a proxy, `make test` runs every check; each sets
+# up what it needs in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint clean
+.PHONY: run serve test lint clean
 
 run: $(VENV)/.app
+	PARALLAX_ALLOW_HOME_FOLDER=$${PARALLAX_ALLOW_HOME_FOLDER-true} $(BIN)/streamlit run app.py
+
+serve: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 test: lint

@@ -10,16 +10,18 @@ from threading import Thread
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
 from common.errors import InputError
 from common.settings import check_at_start, settings
 from models.libraries import import_libraries
-from pages.shared import assets, content
+from pages.shared import assets, content, listening, sign_in
 from pages.shared.address import LongAddresses
 from pages.shared.headers import SafeHeaders
 
 check_at_start()
+sign_in.check_at_start()
 
 
 @asynccontextmanager
@@ -44,5 +46,9 @@ def load() -> None:
 
 
 routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
-middleware = [Middleware(SafeHeaders), Middleware(LongAddresses)]
+middleware = [
+    Middleware(SafeHeaders),
+    Middleware(TrustedHostMiddleware, allowed_hosts=listening.host_names(), www_redirect=False),
+    Middleware(LongAddresses),
+]
 app = st.App("pages/shared/navigation.py", lifespan=lifespan, routes=routes, middleware=middleware)

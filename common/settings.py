@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     image_folders: str = Field(
         default="", max_length=100_000, title=f'paths of folders, in quotes, separated by "{os.pathsep}",'
     )
+    allow_home_folder: bool = False
+    host_names: str = Field(
+        default="", max_length=10_000, pattern=r"^[\w.: ,\[\]-]*$", title='names of hosts, in quotes, separated by ",",'
+    )
     sharing: Literal["private", "shared"] = "private"
     teacher_key: str = Field(
         default="", pattern=r"^([!-~]{16,200})?$", title="16 to 200 letters, digits and signs", repr=False
@@ -71,8 +75,10 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # which Python takes for 0 or 1
+    def _no_truth_value(cls, value: Any, field: ValidationInfo) -> Any:
+        if isinstance(value, bool) != (cls.model_fields[str(field.field_name)].annotation is bool) and not (
+            isinstance(value, str)
+        ):  # Python takes a truth value for 0 or 1, and pydantic numbers for truth values
             raise ValueError(value)
         return value
 
@@ -106,7 +112,7 @@ class Settings(BaseSettings):
 
     @property
     def allowed_folders(self) -> tuple[Path, ...]:
-        """Server folders that image sets may be read from; empty means any."""
+        """Server folders that visitors may name; none where it is empty."""
         return tuple(Path(p).expanduser().resolve() for p in self.image_folders.split(os.pathsep) if p)
 
 
@@ -197,7 +203,7 @@ def _expected(name: str) -> str:
     """The kind of a setting's value and its range, in words."""
     field = Settings.model_fields[name]
     if field.annotation not in (int, float):
-        return field.title or '"private" or "shared"'
+        return field.title or ("true or false" if field.annotation is bool else '"private" or "shared"')
     low, high = (next(getattr(m, end) for m in field.metadata if hasattr(m, end)) for end in ("ge", "le"))
     return f"{'a whole number' if field.annotation is int else 'a number'} from {low:g} to {high:,}"
 

@@ -11,13 +11,13 @@ import pandas as pd
 
 from common.errors import InputError
 from common.files import write_bytes
-from common.settings import settings
 from common.tables import read_table, write_table
 from images.decoding import Decoded, decode, decode_mask
 from images.formats import FORMAT_NAMES
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason, stamp_of
 from images.labels import Annotations, annotate
 from images.masks import assign
+from images.server_folder import check_server_folder
 from images.upload import Source, Upload, of_files, of_folder, of_zip
 
 #: The demo's images and masks, in the layout that `from_folder` reads.
@@ -35,15 +35,22 @@ _N_THREADS = 2
 _BATCH = 32
 
 
-def from_folder(folder: Path, data: Path, progress: Progress | None = None) -> ImageSet:
+def from_folder(
+    folder: Path, data: Path, progress: Progress | None = None, roots: Sequence[Path] | None = None
+) -> ImageSet:
     """The images under a server folder, where they lie; class subfolders or a CSV give the labels.
 
     Masks come from a `masks` folder or a mask column, see `images.masks`. A second visit reads only what changed: the
-    index remembers size and time of every file.
+    index remembers size and time of every file. With `roots`, links that lead out of these folders are not followed:
+    for what visitors name, see `images.server_folder`.
     """
-    folder = _allowed(folder)
+    folder = folder.expanduser() if roots is None else check_server_folder(str(folder), roots)
+    folder = folder.resolve()
+    if not folder.is_dir():
+        cure = "Check the path; it is the server's, not your computer's."
+        raise InputError("a folder on the server", f"{folder}, which is not there", cure)
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
-    return _take_in(folder.name, f"images in {folder}", of_folder(folder), data, progress, memory)
+    return _take_in(folder.name, f"images in {folder}", of_folder(folder, roots), data, progress, memory)
 
 
 def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Progress | None = None) -> ImageSet:
@@ -188,18 +195,6 @@ def _checked(
         while batch := list(islice(waiting, _BATCH)):
             found = [look_up(source) or pool.submit(check, source) for source in batch]
             yield from (one.result() if isinstance(one, Future) else one for one in found)
-
-
-def _allowed(folder: Path) -> Path:
-    """The folder, resolved; raises `InputError` where the settings forbid it. The demo's own is always allowed."""
-    folder = folder.expanduser().resolve()
-    allowed = settings().allowed_folders
-    if allowed and not any(folder.is_relative_to(root) for root in (*allowed, DEMO)):
-        raise InputError("a folder that this server opens", str(folder), f"Allowed: {', '.join(map(str, allowed))}.")
-    if not folder.is_dir():
-        cure = "Check the path; it is the server's, not your computer's."
-        raise InputError("a folder on the server", f"{folder}, which is not there", cure)
-    return folder
 
 
 def _remember(memory: Path, known: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from images.formats import FORMAT_NAMES, TABLE_SUFFIXES, is_image, is_table, sys
 from images.image_set import Skipped
 from images.labels import read_tables
 from images.masks import in_mask_folder
+from images.server_folder import within
 
 #: Zip entries below this size are no bomb, however well they are packed.
 _HARMLESS_BYTES = 1 << 20
@@ -72,10 +73,10 @@ class Upload:
         return f"none among {self.n_files} files" if self.n_files else "none"
 
 
-def of_folder(folder: Path) -> Upload:
-    """All files under a server folder, in the order of their names; links to folders are followed."""
+def of_folder(folder: Path, roots: Sequence[Path] | None = None) -> Upload:
+    """All files under a server folder, in the order of their names; links are followed, but not out of `roots`."""
     skipped: list[Skipped] = []
-    files = sorted(_walk(folder, "", (os.path.realpath(folder),), skipped), key=lambda file: file.name)
+    files = sorted(_walk(folder, "", (os.path.realpath(folder),), skipped, roots), key=lambda file: file.name)
     return Upload(files, skipped, folder.as_posix())
 
 
@@ -107,7 +108,9 @@ def of_zip(archive: zipfile.ZipFile, name: str) -> Upload:
     return Upload(files, skipped, n_outer=1 if len(tops) == 1 and () not in tops else 0)
 
 
-def _walk(folder: Path, inside: str, above: tuple[str, ...], skipped: list[Skipped]) -> Iterator[Source]:
+def _walk(
+    folder: Path, inside: str, above: tuple[str, ...], skipped: list[Skipped], roots: Sequence[Path] | None
+) -> Iterator[Source]:
     """The files under `folder`, whose name in the upload is `inside`; `above` are the real paths of those over it."""
     try:
         with os.scandir(folder) as found:
@@ -118,8 +121,9 @@ def _walk(folder: Path, inside: str, above: tuple[str, ...], skipped: list[Skipp
     for entry in entries:
         name = f"{inside}/{entry.name}" if inside else entry.name
         try:
-            if entry.is_symlink() and not _is_allowed(entry.path):
-                why = InputError("a folder that this server opens", "a link to one outside", "Change image_folders.")
+            if roots is not None and (entry.is_symlink() or entry.is_dir()) and not within(Path(entry.path), roots):
+                received = "a link to one outside" if entry.is_symlink() else "what Parallax keeps of its visitors"
+                why = InputError("a folder that this server opens", received, "Copy the images into the folder.")
                 skipped.append(Skipped(name, str(why)))
             elif entry.is_file():
                 path = Path(entry.path)
@@ -132,7 +136,7 @@ def _walk(folder: Path, inside: str, above: tuple[str, ...], skipped: list[Skipp
                 skipped.append(Skipped(f"{name}/", str(why)))
             else:
                 real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-                yield from _walk(Path(entry.path), name, (*above, real), skipped)
+                yield from _walk(Path(entry.path), name, (*above, real), skipped, roots)
         except OSError as error:
             skipped.append(Skipped(name, _reason("a file that can be read", error)))
 
@@ -140,12 +144,6 @@ def _walk(folder: Path, inside: str, above: tuple[str, ...], skipped: list[Skipp
 def _reason(expected: str, error: OSError) -> str:
     received = (error.strerror or type(error).__name__).lower()
     return str(InputError(expected, received, "Check its permissions."))
-
-
-def _is_allowed(path: str) -> bool:
-    """Whether the settings let images come from where a link leads."""
-    allowed = settings().allowed_folders
-    return not allowed or any(Path(path).resolve().is_relative_to(root) for root in allowed)
 
 
 def _of_other_kinds(names: Sequence[str]) -> list[Skipped]:

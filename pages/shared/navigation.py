@@ -10,11 +10,14 @@ from common.settings import settings
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import cache, session, sidebar, site_map, uploads  # noqa: E402
+from pages.shared import cache, session, sidebar, sign_in, site_map, uploads  # noqa: E402
 
-st.set_page_config(page_title="Parallax", page_icon=":material/visibility:", layout="wide")
-st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
-page = st.navigation(site_map.menu())
+HERE = Path(__file__).parent
+st.set_page_config(page_title="Parallax", page_icon=str(HERE / "icon.svg"), layout="wide")
+st.logo(str(HERE / "logo.svg"), size="large")
+page = st.navigation(site_map.menu(), position="hidden" if sign_in.is_wanted() else "sidebar")
+if sign_in.is_wanted():
+    sign_in.page()
 try:
     needed = settings().data_folder, cache.model_store()  # by everything; a bare expression would be shown on the page
 except InputError as error:
@@ -22,6 +25,8 @@ except InputError as error:
     st.stop()
 # Streamlit fades what runs again, so that what is polled would blink.
 st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')
+with st.sidebar:
+    sign_in.sidebar()
 with sidebar.around_page():
     page.run()
 uploads.let_go()

@@ -9,11 +9,13 @@ from common.settings import settings
 from images import intake
 from images.formats import SUFFIXES, TABLE_SUFFIXES
 from images.image_set import ImageSet
+from images.server_folder import check_server_folder
 from jobs.queue import Job
 from models.loaders import zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
 from pages.shared import cache, demo_sets, session
+from pages.shared.listening import server_folders
 from pages.shared.session import kept
 from pages.shared.widgets import segments, select
 from pages.upload import checkpoints
@@ -108,16 +110,21 @@ def uploaded_images() -> Job | None:
 
 
 def server_folder() -> Job | None:
-    """A folder that the server can read."""
+    """A folder that the server can read, and may."""
+    roots = server_folders()
+    if not roots:
+        st.caption("This server opens no folders: `image_folders` in parallax.toml names those that it may open.")
+    elif Path.home() in roots and Path.home() not in settings().allowed_folders:
+        st.caption("Your home folder may be read from here, as only your own machine reaches this server.")
     with st.form("upload_folder_form", border=False):
-        folder = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", help=_LAYOUT)
+        text = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", help=_LAYOUT)
         if not st.form_submit_button("Use this folder", key="upload_folder_add"):
             return None
-    if not folder.strip():
+    if not text.strip():
         raise InputError("the path of a folder on the server", "nothing", "Type one, such as /data/validation.")
-    data = settings().data_folder
+    folder, data = check_server_folder(text.strip(), roots), settings().data_folder
 
     def read(job: Job) -> ImageSet:
-        return intake.from_folder(Path(folder.strip()), data, job.report)
+        return intake.from_folder(folder, data, job.report, roots)
 
-    return cache.jobs().submit(Job(f"Reading {folder}", read, unit="images"), "interactive")
+    return cache.jobs().submit(Job(f"Reading {folder.name}", read, unit="images"), "interactive")

@@ -33,14 +33,31 @@ def browser():
         yield browser
 
 
+#: Some that is held back is caught in silence, as by plotly, which then says that there is no WebGL.
+_TELL = """document.addEventListener("securitypolicyviolation",
+  (held) => console.error("held back", held.violatedDirective, held.blockedURI))"""
+
+
+def _ours(url: str, host: str) -> bool:
+    """Whether nobody but the server is asked."""
+    return url.startswith(("data:", "blob:")) or url.split("/")[2] == host
+
+
 @pytest.fixture
 def open_window(browser):
-    """Opens an address in a new window, as a visitor of its own; no script there may fail."""
+    """Opens an address in a new window, as a visitor of its own; no script there may fail.
+
+    Nor may anything be asked of another host, or be held back by the content security policy.
+    """
     pages, errors = [], []
 
     def open_one(address: str, height: int = 1000):
         pages.append(browser.new_page(viewport={"width": 1440, "height": height}))
         pages[-1].on("pageerror", lambda error: errors.append(str(error)))
+        pages[-1].on("console", lambda said: errors.append(said.text) if said.text.startswith("held back") else None)
+        pages[-1].add_init_script(_TELL)
+        host = address.split("/")[2]
+        pages[-1].on("request", lambda asked: errors.append(asked.url) if not _ours(asked.url, host) else None)
         pages[-1].goto(address)
         return pages[-1]
 

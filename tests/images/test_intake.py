@@ -362,16 +362,6 @@ def test_a_folder_that_is_not_there_or_holds_no_picture_is_an_error_of_one_line(
         intake.from_folder(tmp_path / "file.png", data_folder)
 
 
-def test_a_folder_outside_the_allowed_ones_is_not_opened(tmp_path, data_folder):
-    write(tmp_path, {"open/a.png": PNG[0], "closed/b.png": PNG[1]})
-    choose(f'image_folders = "{tmp_path}/open"')
-    assert len(intake.from_folder(tmp_path / "open", data_folder)) == 1
-    with one_line("a folder that this server opens", "closed", f"Allowed: {tmp_path}/open"):
-        intake.from_folder(tmp_path / "closed", data_folder)
-    with one_line("a folder that this server opens"):
-        intake.from_folder(tmp_path / "open" / ".." / "closed", data_folder)
-
-
 def test_a_large_set_stays_a_small_table(data_folder):
     files = [(f"{i}.bmp", io.BytesIO(encoded(picture(2, 3, seed=i), "BMP"))) for i in range(300)]
     images = intake.from_files(files, data_folder)

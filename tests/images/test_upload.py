@@ -10,7 +10,7 @@ from PIL import Image
 
 from images import intake
 from images.formats import FORMATS, SUFFIXES, is_image
-from tests.images.test_intake import choose, reasons, write, zipped
+from tests.images.test_intake import reasons, write, zipped
 from tests.makers import encoded, picture
 
 PNG = [encoded(picture(20, 30, seed=seed)) for seed in range(6)]
@@ -55,13 +55,17 @@ def test_links_to_class_folders_are_followed_and_bad_ones_listed(tmp_path, data_
 
 
 def test_links_do_not_lead_out_of_the_allowed_folders(tmp_path, data_folder):
-    write(tmp_path, {"open/a.png": PNG[0], "closed/b.png": PNG[1]})
-    (tmp_path / "open" / "b").symlink_to(tmp_path / "closed")
-    (tmp_path / "open" / "b.png").symlink_to(tmp_path / "closed" / "b.png")
-    choose(f'image_folders = "{tmp_path}/open"')
-    images = intake.from_folder(tmp_path / "open", data_folder)
-    assert images.names == ("a.png",)
-    assert all("a link to one outside" in reasons(images)[name] for name in ("b", "b.png"))
+    write(tmp_path, {"open/a.png": PNG[0], "open/also/c.png": PNG[2], "closed/b.png": PNG[1]})
+    folder = tmp_path / "open"
+    for name, target in {"b": "closed", "b.png": "closed/b.png", "e": "nothing", "f.png": "open/also/c.png"}.items():
+        (folder / name).symlink_to(tmp_path / target)
+    (folder / "round").symlink_to(folder / "round")
+    images = intake.from_folder(folder, data_folder, roots=(folder,))
+    assert images.names == ("a.png", "also/c.png")
+    why = reasons(images)
+    assert len({why[name] for name in ("b", "b.png", "e")}) == 1, "whether there is anything or not"
+    assert "a link to one outside" in why["b"]
+    assert intake.from_folder(folder, data_folder).names == ("a.png", "also/c.png", "b.png")
 
 
 def test_a_locked_folder_is_listed(tmp_path, data_folder, monkeypatch):

@@ -1,8 +1,11 @@
 """Parts of the playground on a page of their own; the app's root is on PYTHONPATH."""
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from pages.shared import assets, content
+from pages.shared.headers import SafeHeaders
 
-app = st.App("script.py", routes=[Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)])
+routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
+app = st.App("script.py", routes=routes, middleware=[Middleware(SafeHeaders)])
