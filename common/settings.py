@@ -28,7 +28,7 @@ _WRITABLE = "a data folder that can be written"
 #: Variables that look like settings: those of the tests, and those that Kubernetes sets for a service called parallax.
 _NO_SETTINGS = re.compile(r"PARALLAX_(CHROMIUM|REQUIRE_BROWSER|SERVICE_\w+|PORT(_\w+)?)")
 
-_Gigabytes = Annotated[float, Field(ge=0.001, le=1_000_000, allow_inf_nan=False)]
+_Gigabytes = Annotated[float, Field(ge=1e-6, le=1_000_000, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):

@@ -66,7 +66,7 @@ def test_values_of_another_kind_are_explained(monkeypatch):
         settings()
     write("")
     monkeypatch.setenv("PARALLAX_MAX_STORE_GIGABYTES", "plenty")
-    with one_line("for max_store_gigabytes", "a number from 0.001", "'plenty' in PARALLAX_MAX_STORE_GIGABYTES"):
+    with one_line("for max_store_gigabytes", "a number from 1e-06", "'plenty' in PARALLAX_MAX_STORE_GIGABYTES"):
         settings()
 
 
