@@ -2,12 +2,13 @@
 
 import ast
 import csv
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from common.bounds import MAX_CLASS_NAME, MAX_CLASSES, MAX_JSON_TEXT, MAX_LITERAL_TEXT
 from common.class_names import distinct, has_wordnet_id, plain_name
-from common.errors import InputError, first_line
+from common.errors import InputError
+from common.plain_json import check_depth, parse_json
 
 #: Keys under which configurations hold the names, the surest first.
 _HOLDERS = ("id2label", "label2id", "label_names", "class_names", "classes", "names", "labels", "categories",
@@ -17,9 +18,12 @@ _HOLDERS = ("id2label", "label2id", "label_names", "class_names", "classes", "na
 _NAMES = ("name", "label", "class_name", "class", "title", "wnid")
 _NUMBERS = ("id", "index", "idx", "class_id", "label_id", "number")
 
-#: A line that holds a number and a name: `0 cat`, `0: cat`, `0,cat`, `0. cat`, `0) cat`, `0<tab>cat`; and `cat,0`.
-_NUMBER_FIRST = re.compile(r"^(\d+)\s*(?:->|[\s:,;.)=|-])\s*(\S.*)$")
-_NUMBER_LAST = re.compile(r"^(.*\S)\s*[\t:,;=|]\s*(\d+)$")
+#: What stands between a number and a name on a line: `0 cat`, `0: cat`, `0,cat`, `0. cat`, `0) cat`, `0 -> cat`; and
+#: between a name and its number, as in `cat,0`.
+_BEHIND_NUMBER, _BEFORE_NUMBER = " \t:,;.)=|-", "\t:,;=|"
+
+#: Digits of a number of a class, and letters of a line beside the name.
+_MOST_DIGITS, _MOST_BESIDE = 9, 40
 
 
 def parse_class_names(text: str, n_classes: int) -> tuple[str, ...]:
@@ -33,6 +37,9 @@ def parse_class_names(text: str, n_classes: int) -> tuple[str, ...]:
     Names that occur twice get their index, as ImageNet's two cardigans do. Raises `InputError` when the file cannot be
     read, can be read in two ways, or holds another number of names than the model has outputs.
     """
+    if len(text) > MAX_JSON_TEXT:
+        received = f"{len(text) / 1024**2:,.0f} MB"
+        raise InputError(f"class names of at most {MAX_JSON_TEXT // 1024**2} MB", received, "Write one name a line.")
     text = text.removeprefix("\ufeff").strip()
     readings = [_from_data(_parse(text))] if text[:1] in ("[", "{") else list(_from_lines(text.splitlines()))
     fitting = [names for names in readings if len(names) == n_classes]
@@ -40,13 +47,24 @@ def parse_class_names(text: str, n_classes: int) -> tuple[str, ...]:
         n = len(readings[-1])
         cure = "Drop the background class?" if n == n_classes + 1 else "Pick the file that belongs to this model."
         raise InputError(f"{n_classes} class names, one for each output", str(n), cure)
+    check_names(fitting[0])
     lines = [" ".join(name.split()) for name in fitting[0]]
     return distinct([plain_name(line) if has_wordnet_id(line) else line for line in lines])
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `InputError` for more class names than a model may have, or one that is a text."""
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"at most {MAX_CLASSES:,} class names", f"{len(names):,}", "Pick the file of this model.")
+    if long := next((name for name in names if len(name) > MAX_CLASS_NAME), None):
+        received = f"{long[:40]}… with {len(long):,}"
+        raise InputError(f"class names of at most {MAX_CLASS_NAME} letters", received, "Write one name a line.")
 
 
 def _from_lines(lines: list[str]) -> Iterator[list[str]]:
     """Readings of a text, the likeliest first: without remarks and a header, without remarks, as it is."""
     lines = [line.strip() for line in lines if line.strip()]
+    check_names([line[_MOST_BESIDE:] for line in lines])
     plain = [line for line in lines if not line.startswith("#")]
     for kept in (plain, lines):
         if _is_header(kept):
@@ -63,38 +81,69 @@ def _is_header(lines: list[str]) -> bool:
 
 def _by_number(lines: list[str]) -> list[str]:
     """The names in the order of the numbers beside them, where each line has one and they are 0, 1, … or 1, 2, …"""
-    for pattern, number, name in ((_NUMBER_FIRST, 1, 2), (_NUMBER_LAST, 2, 1)):
-        found = [match for line in lines if (match := pattern.match(line))]
-        numbers = [int(match[number]) for match in found]
-        names = [_unquoted(match[name]) for match in found]
-        if len(found) != len(lines) or not found or len(set(names)) < len(names):
+    for split in (_number_first, _number_last):
+        found = [pair for line in lines if (pair := split(line)) is not None]
+        by_number = dict(found)
+        names = {_unquoted(name) for name in by_number.values()}
+        if not found or len(found) != len(lines) or len(names) < len(lines) or len(by_number) < len(lines):
             continue  # names such as `7 up` and `3 musketeers`; `1 euro` and `2 euro` would become one
-        if sorted(numbers) in (list(range(len(lines))), list(range(1, len(lines) + 1))):
-            return [names[numbers.index(place)] for place in sorted(numbers)]
+        if min(by_number) in (0, 1) and max(by_number) - min(by_number) == len(lines) - 1:
+            return [_unquoted(by_number[number]) for number in sorted(by_number)]
     return [_unquoted(line) for line in lines]
+
+
+def _number_first(line: str) -> tuple[int, str] | None:
+    """The number and the name of a line such as `0: cat`."""
+    rest = line.lstrip("0123456789")
+    digits, rest = line[: len(line) - len(rest)], rest.lstrip()
+    spaced = len(rest) < len(line) - len(digits)
+    if rest.startswith("->"):
+        name = rest[2:].lstrip()
+    elif rest[:1] and rest[0] in _BEHIND_NUMBER:
+        name = rest[1:].lstrip()
+    else:
+        name = rest if spaced else ""
+    if not name and spaced:  # the sign is the name
+        name = rest
+    return (int(digits), name) if 0 < len(digits) <= _MOST_DIGITS and name else None
+
+
+def _number_last(line: str) -> tuple[int, str] | None:
+    """The number and the name of a line such as `cat, 0`."""
+    rest = line.rstrip("0123456789")
+    digits, rest = line[len(rest) :], rest.rstrip(" ")
+    name = rest[:-1].rstrip()
+    fits = 0 < len(digits) <= _MOST_DIGITS and name and rest[-1] in _BEFORE_NUMBER
+    return (int(digits), name) if fits else None
 
 
 def _unquoted(cell: str) -> str:
     """A name without the quotation marks and the comma of a table or list."""
     cell = cell.strip()
     if cell[:1] in ('"', "'") and cell.rstrip(",;")[-1:] == cell[0] and len(cell) > 1:
-        return next(csv.reader([cell.rstrip(",;")], quotechar=cell[0]))[0]
+        try:
+            return next(csv.reader([cell.rstrip(",;")], quotechar=cell[0]))[0]
+        except csv.Error:
+            return cell
     return cell
 
 
 def _parse(text: str) -> object:
     """A list or object in JSON, or as Python prints it: the best-known file of ImageNet's names is of that kind."""
+    expected, cure = "class names as JSON", "Correct the file, or write one name a line."
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return parse_json(text, expected, cure)
+    except InputError as error:
         try:
+            if len(text) > MAX_LITERAL_TEXT:
+                raise
             data = ast.literal_eval(text)
-            if isinstance(data, list | dict):
-                return data
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            pass
-        cure = "Correct the file, or write one name a line."
-        raise InputError("class names as JSON", f"JSON with a mistake ({first_line(error)})", cure) from error
+            raise error from None
+        check_depth(data, expected, cure)
+        if isinstance(data, list | dict):
+            return data
+        raise
 
 
 def _from_data(data: object) -> list[str]:
@@ -108,7 +157,7 @@ def _from_data(data: object) -> list[str]:
         return _from_objects(data)
     if not all(isinstance(entry, str | int) for entry in data):
         raise _no_names("a list of other things")
-    return [str(entry) for entry in data]
+    return [_text(entry) for entry in data]
 
 
 def _from_objects(entries: list[Mapping[str, object]]) -> list[str]:
@@ -118,8 +167,9 @@ def _from_objects(entries: list[Mapping[str, object]]) -> list[str]:
         raise _no_names(f"objects with {', '.join(map(str, list(entries[0])[:6]))}")
     names = [str(entry[name]) for entry in entries]
     for key in _NUMBERS:
-        if all(str(entry.get(key, "")).isdigit() for entry in entries):
-            return _ordered({int(str(entry[key])): one for entry, one in zip(entries, names, strict=True)}, len(names))
+        numbers = [_number(entry.get(key)) for entry in entries]
+        if None not in numbers:
+            return _ordered({n: one for n, one in zip(numbers, names, strict=True) if n is not None}, len(names))
     return names
 
 
@@ -130,8 +180,8 @@ def _from_mapping(data: Mapping[object, object]) -> list[str]:
     not texts, are the indices, as every `class_to_idx` has them; unless the keys, too, would do as indices in another
     order than folders are sorted in.
     """
-    by_key = {int(str(key)): value for key, value in data.items() if str(key).isdigit()}
-    by_value = {int(str(value)): str(key) for key, value in data.items() if str(value).isdigit()}
+    by_key = {n: value for key, value in data.items() if (n := _number(key)) is not None}
+    by_value = {n: _text(key) for key, value in data.items() if (n := _number(value)) is not None}
     all_keys, all_values = len(by_key) == len(data), len(by_value) == len(data)
     if not (all_keys or all_values):
         cure = 'Write {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}.'
@@ -147,7 +197,23 @@ def _from_mapping(data: Mapping[object, object]) -> list[str]:
         all_keys = not values_fit or (keys_fit and texts)
     if not all_keys:
         return _ordered(by_value, len(data))
-    return _ordered({k: str(v[-1] if isinstance(v, list) and v else v) for k, v in by_key.items()}, len(data))
+    return _ordered({k: _text(v[-1] if isinstance(v, list) and v else v) for k, v in by_key.items()}, len(data))
+
+
+def _number(value: object) -> int | None:
+    """A class's number, written as one or as text; `None` for anything else."""
+    if isinstance(value, int):
+        return int(value) if 0 <= value < 10**_MOST_DIGITS and not isinstance(value, bool) else None
+    text = value if isinstance(value, str) else ""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+
+def _text(value: object) -> str:
+    """A class's name, also where it is written as a number."""
+    try:
+        return str(value)
+    except ValueError as error:  # a number of more digits than Python writes
+        raise _no_names("a number that is too long for one") from error
 
 
 def _ordered(names: dict[int, str], n: int) -> list[str]:

@@ -3,29 +3,39 @@
 import difflib
 from collections.abc import Collection, Iterable
 
+#: Letters of each part of a line, and of a name for which others are suggested: comparing takes their square.
+_LONGEST_PART, _LONGEST_NAME = 2_000, 200
+
 
 class InputError(ValueError):
     """A mistake in somebody's input: what was expected, what came instead, and the cure, in one line."""
 
     def __init__(self, expected: str, received: str, cure: str) -> None:
-        self.expected, self.received, self.cure = (" ".join(text.split()) for text in (expected, received, cure))
+        self.expected, self.received, self.cure = map(_short_line, (expected, received, cure))
         super().__init__(f"Expected {self.expected}, got {self.received}. {self.cure}".strip())
+
+
+def _short_line(text: str) -> str:
+    line = " ".join(text[: 2 * _LONGEST_PART].split())
+    return line if len(line) <= _LONGEST_PART else line[: _LONGEST_PART - 1].rstrip() + "…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the closest known spellings of `name`, as a sentence; empty when nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=3, cutoff=0.5)
     return f"Did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?" if near else ""
 
 
 def check_known(name: str, known: Collection[str], expected: str) -> None:
     """Raise `InputError` with the nearest known names where `name` is none of them."""
     if name not in known:
-        raise InputError(expected, repr(name), did_you_mean(name, known) or f"Known: {', '.join(known)}.")
+        raise InputError(
+            expected, repr(name[:_LONGEST_PART]), did_you_mean(name, known) or f"Known: {', '.join(known)}."
+        )
 
 
 def first_line(error: BaseException, limit: int = 160) -> str:
     """What another library's error says, short enough for a line of ours; its type where it says nothing."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error)[: 100 * limit].splitlines() if line.strip()]
     line = lines[0].rstrip(".:") if lines else type(error).__name__
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

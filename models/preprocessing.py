@@ -5,6 +5,7 @@ Resizing and cropping are those of torchvision and timm (PIL, antialiased), to t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from common.bounds import MAX_INPUT_PIXELS, MAX_RESIZE_PIXELS, MAX_RESIZED_PIXELS
 from common.errors import InputError, check_known
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class Preprocessing:
         for name in ("input_size", "resize"):
             _check_sides(name, getattr(self, name))
         expected, received = "mean and std of each channel, in [0, 1]", f"mean {self.mean} and std {self.std}"
-        if not all(isinstance(value, int | float) for value in (*self.mean, *self.std)):
+        if not all(isinstance(value, int | float) and abs(value) < math.inf for value in (*self.mean, *self.std)):
             raise InputError(expected, received, "Write numbers, as in 0.485, 0.456, 0.406.")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
             raise InputError(expected, received, "Give three values of each for colour, one for grey; std above zero.")
@@ -148,6 +150,11 @@ class Preprocessing:
         `image` (H, W, 3) uint8 RGB -> (h, w, channels) uint8, h × w the model's input size.
         """
         frame = self.frame(*image.shape[:2])
+        if math.prod(frame.resized) > MAX_RESIZED_PIXELS:
+            received = f"one of {frame.resized[1]:,} × {frame.resized[0]:,} pixels"
+            cure = "Cut out the part of the image that matters, or choose a smaller resize."
+            expected = f"an image that is resized to at most {MAX_RESIZED_PIXELS // 10**6} megapixels"
+            raise InputError(expected, received, cure)
         resized = Image.fromarray(image)
         if self.channels == 1:
             resized = resized.convert("L")
@@ -206,7 +213,11 @@ def _sides(value: Any) -> Any:
 
 def _check_sides(name: str, value: Any) -> None:
     if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value)):
-        raise InputError(f"{name} as height and width in pixels", repr(value), "Write it as 224, 224.")
+        raise InputError(f"{name} as height and width in pixels", repr(value)[:200], "Write it as 224, 224.")
+    most = MAX_INPUT_PIXELS if name == "input_size" else MAX_RESIZE_PIXELS
+    if max(value) > most:
+        received = f"{value[1]:,} × {value[0]:,}" if max(value) < 1e15 else "more"
+        raise InputError(f"{name} of at most {most:,} pixels a side", received, "Write it as 224, 224.")
 
 
 def _centre(length: int, cut: int) -> int:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from common import sealed
 from common.errors import InputError, first_line
 from common.settings import settings
+from models.budget import check_activations
 from models.card import MULTI_LABEL, SIGMOID, SOFTMAX, ModelCard, OldCardError
 from models.device import choose_device, keep_freed_memory
 from models.head import with_head
@@ -236,6 +237,7 @@ def settled(loaded: Loaded, device: torch.device) -> tuple[Loaded, int]:
     """
     loaded = replace(loaded, module=_settle(loaded.module, device))
     probe = _probe(loaded.preprocessing, device)
+    check_activations(loaded.module, probe, loaded.name)
     try:
         with torch.no_grad():
             output = loaded.module(probe)

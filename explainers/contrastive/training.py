@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from explainers.contrastive.generator import Critic, Encoder, Generator, to_pixels
 from explainers.contrastive.method import GeneratorParams
+from models.seeds import SeededDraws
 
 #: Adam's betas (a WGAN with few critic steps wants small ones), and the decay of the generator's moving average.
 _BETAS, _EMA_DECAY = (0.5, 0.9), 0.999
@@ -85,8 +86,7 @@ class Training:
         self.params, self.shape = params, params.shape(images.shape[1])
         self.device = torch.device(device)
         self.images = torch.from_numpy(images).to(self.device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(params.seed)
+        with SeededDraws(params.seed):
             trained, critic, encoder = Generator(self.shape), Critic(self.shape), Encoder(self.shape)
         average = copy.deepcopy(trained).eval().requires_grad_(False)
         self.nets = nn.ModuleDict({"generator": average, "trained": trained, "critic": critic, "encoder": encoder})

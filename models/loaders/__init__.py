@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common import sealed
+from common.bounds import MAX_ARGUMENT_TEXT
 from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
@@ -49,6 +50,10 @@ def read(text: str, class_names: str | None = None) -> list[Loaded]:
     `class_names`: the text of a file of class names, for models from files. `head=…` among the arguments behind a `?`
     says what the outputs mean, see `models.card.HEADS`.
     """
+    if len(text) > MAX_ARGUMENT_TEXT:
+        raise InputError(
+            f"the name of a model, of at most {MAX_ARGUMENT_TEXT:,} letters", f"{len(text):,}", "Shorten it."
+        )
     name, _, query = text.partition("?")
     arguments = query.split("&")
     if heads := [argument for argument in arguments if argument.startswith(_HEAD)]:

@@ -1,11 +1,20 @@
 """Creation arguments of an architecture: how people write them, and which of them nobody may give."""
 
+import ast
 import json
 import re
 from typing import Any
 from urllib.parse import parse_qsl
 
+from common.bounds import (
+    MAX_ARGUMENT_NUMBER,
+    MAX_ARGUMENT_TEXT,
+    MAX_ARGUMENTS,
+    MAX_CLASSES,
+    MAX_INPUT_PIXELS,
+)
 from common.errors import InputError, did_you_mean, first_line
+from common.plain_json import check_depth, parse_json
 from models.preprocessing import FIELDS
 
 #: Arguments of the libraries that name files or addresses: they are no one's choice in a browser.
@@ -21,7 +30,13 @@ _COMMON = (
     "head_activation",
 )  # fmt: skip
 
+#: Those that are sides of an image, and letters of a name or word.
+_SIDES, _MAX_WORD = ("img_size", "image_size", "input_size", "test_input_size"), 500
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+#: What stands among them in an address for random weights, see `zoo.read`.
+_RANDOM = ("random", "")
 
 _CURE = "Write pad_type=same, num_classes=10, or a JSON object."
 
@@ -32,14 +47,13 @@ def parse_arguments(text: str) -> dict[str, Any]:
     Raises `InputError` for anything else.
     """
     text = text.strip()
+    if len(text) > MAX_ARGUMENT_TEXT:
+        received = f"{len(text):,}"
+        raise InputError(f"creation arguments of at most {MAX_ARGUMENT_TEXT:,} letters", received, _CURE)
     if text.startswith("{"):
-        try:
-            return dict(json.loads(text))
-        except ValueError as error:
-            raise InputError("creation arguments", f"JSON with a mistake ({first_line(error)})", _CURE) from error
-    pieces = [part for part in re.split(r"[,\n](?![^(\[{]*[)\]}])", text) if part.strip()]  # not inside brackets
+        return dict(parse_json(text, "creation arguments as JSON", _CURE))
     parts: list[str] = []
-    for piece in pieces:
+    for piece in filter(str.strip, _pieces(text)):
         if parts and _NUMBER.fullmatch(piece.strip()):  # as in mean=0.5, 0.5, 0.5
             parts[-1] += f",{piece}"
         else:
@@ -47,10 +61,25 @@ def parse_arguments(text: str) -> dict[str, Any]:
     return dict(_pair(part) for part in parts)
 
 
+def _pieces(text: str) -> list[str]:
+    """The text between commas and line ends that lie in no brackets."""
+    pieces, start, depth = [], 0, 0
+    for place, letter in enumerate(text):
+        if letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth = max(0, depth - 1)
+        elif letter in ",\n" and not depth:
+            pieces.append(text[start:place])
+            start = place + 1
+    return [*pieces, text[start:]]
+
+
 def from_query(text: str) -> tuple[str, dict[str, Any]]:
     """An architecture and its creation arguments, written as `timm/resnet18?num_classes=10&mean=0.5,0.5,0.5`."""
     name, _, query = text.partition("?")
-    return name, parse_arguments(",".join(f"{key}={value}" for key, value in parse_qsl(query)))
+    pairs = parse_qsl(query[: MAX_ARGUMENT_TEXT + 1], keep_blank_values=True)
+    return name, parse_arguments(",".join(f"{key}={value}" for key, value in pairs if (key, value) != _RANDOM))
 
 
 def split_preprocessing(arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -75,10 +104,17 @@ def _value(text: str) -> Any:
     numbers = [part.strip() for part in text.split(",")]
     if len(numbers) > 1 and all(map(_NUMBER.fullmatch, numbers)):
         return [int(part) if part.isdecimal() else float(part) for part in numbers]
-    try:
-        return json.loads(text.replace("(", "[").replace(")", "]"))
-    except ValueError:
-        return text.strip("'\"")
+    for read in (lambda: json.loads(text.replace("(", "[").replace(")", "]")), lambda: _literal(text)):
+        try:
+            return read()
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return text.strip("'\"")
+
+
+def _literal(text: str) -> Any:
+    """A value as Python writes it, with lists for tuples; raises `ValueError` for one that JSON has no word for."""
+    return json.loads(json.dumps(ast.literal_eval(text)))
 
 
 def checked(create: dict[str, Any]) -> dict[str, Any]:
@@ -93,11 +129,31 @@ def checked(create: dict[str, Any]) -> dict[str, Any]:
         if name in _LOADING:
             cure = "Drop it, and add the weights as a checkpoint."
             raise InputError("creation arguments that shape the model", f"{name}, which loads something", cure)
+    _check_bounds(create)
     n_classes = create.get("num_classes", 2)
-    if not isinstance(n_classes, int) or n_classes < 1:
+    if type(n_classes) is not int or n_classes < 1:
         cure = "One output makes a regression model, two or more a classifier."
         raise InputError("num_classes as a whole number of 1 or more", repr(n_classes), cure)
     return {key: _tuples(value) for key, value in create.items() if key != "pretrained"}
+
+
+def _check_bounds(create: dict[str, Any]) -> None:
+    """Raise `InputError` for creation arguments that no model of a usual size has."""
+    check_depth(create, "creation arguments", _CURE)
+    waiting: list[tuple[str, Any]] = list(create.items())
+    for n_seen, (name, value) in enumerate(waiting):  # which grows
+        if isinstance(value, dict):
+            waiting += [(str(key), inner) for key, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(name, inner) for inner in value]
+        most = {"num_classes": MAX_CLASSES, **dict.fromkeys(_SIDES, MAX_INPUT_PIXELS)}.get(name, MAX_ARGUMENT_NUMBER)
+        if isinstance(value, int | float) and not -most <= value <= most:  # NaN is not, either
+            received = "more" if isinstance(value, int) else f"{value:.4g}"
+            raise InputError(f"{name[:80]} of at most {most:,}", received, "Correct it, or drop it.")
+        if len(name) > _MAX_WORD or (isinstance(value, str) and len(value) > _MAX_WORD):
+            raise InputError(f"names and words of at most {_MAX_WORD} letters", f"{name[:80]} with more", _CURE)
+        if n_seen > MAX_ARGUMENTS or len(waiting) > 100 * MAX_ARGUMENTS:
+            raise InputError(f"at most {MAX_ARGUMENTS:,} values of creation arguments", "more", _CURE)
 
 
 def _tuples(value: Any) -> Any:
@@ -107,11 +163,16 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
-def misfit(error: Exception, architecture: str, create: dict[str, Any]) -> InputError:
+class MisfitError(InputError):
+    """Creation arguments that a library stumbled over."""
+
+
+def misfit(error: Exception, architecture: str, create: dict[str, Any]) -> MisfitError:
     """What a library did not like about creation arguments, in a line of ours."""
     expected = f"creation arguments that {architecture} takes"
     if match := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
         others = [name for name in _COMMON if name != match[1]]
-        return InputError(expected, f"{match[1]}, which it does not know", did_you_mean(match[1], others) or "Drop it.")
+        cure = did_you_mean(match[1], others) or "Drop it."
+        return MisfitError(expected, f"{match[1]}, which it does not know", cure)
     shown = ", ".join(f"{key}={value!r}" for key, value in create.items()) or "none"
-    return InputError(expected, f"{shown} ({first_line(error)})", "Correct or drop the one that does not fit.")
+    return MisfitError(expected, f"{shown} ({first_line(error)})", "Correct or drop the one that does not fit.")

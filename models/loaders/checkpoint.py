@@ -1,6 +1,5 @@
 """Weights from a file, on a named architecture: `.pt`, `.pth.tar`, `.ckpt`, `.safetensors`, …"""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from common.class_names import imagenet_names
-from common.errors import InputError, check_known, first_line
+from common.class_names_file import check_names
+from common.errors import InputError, check_known
 from common.files import read_text
+from common.plain_json import parse_json
 from models.card import Recipe
 from models.loaders import zoo
 from models.loaders.arguments import from_query, split_preprocessing
@@ -170,10 +171,7 @@ def read_config(text: str) -> dict[str, Any]:
     (`create_model_kwargs`, `input_size`, `mean`, `std`). Raises `InputError` for anything else.
     """
     cure = 'A timm config.json has "architecture" and "pretrained_cfg".'
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise InputError("a model's configuration as JSON", f"a mistake in it ({first_line(error)})", cure) from error
+    config = parse_json(text, "a model's configuration as JSON", cure)
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         if isinstance(config, dict) and {"model_type", "architectures"} <= config.keys():
             received = f"that of a Hugging Face transformers model ({config['model_type']})"
@@ -200,6 +198,7 @@ def read_config(text: str) -> dict[str, Any]:
         fields["file"] = config["file"]
     names = config.get("label_names") or config.get("class_names")
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        check_names(names)
         fields["class_names"] = names
     return fields
 
@@ -209,8 +208,13 @@ def _as_fields(overlay: dict[str, Any]) -> dict[str, Any]:
     image = {_IMAGE[key]: value for key, value in overlay.items() if key != "crop_pct"}
     size, share = overlay.get("input_size"), overlay.get("crop_pct")
     if share and size:
-        sides = [size, size] if isinstance(size, int) else size[-2:]
-        image["resize"] = [math.floor(side / share) for side in sides]
+        try:
+            sides = [size, size] if isinstance(size, int) else size[-2:]
+            image["resize"] = [math.floor(side / share) for side in sides]
+        except (TypeError, ValueError, ArithmeticError) as error:
+            received = f"crop_pct {share!r:.80} of input_size {size!r:.80}"
+            cure = 'Write "input_size": [3, 224, 224] and "crop_pct": 0.875.'
+            raise InputError("sides in pixels, and the share that is cut out", received, cure) from error
     return image
 
 

@@ -338,7 +338,7 @@ def _shapes(architecture: str, create: dict[str, Any]) -> dict[str, torch.Size]:
     """Shapes of an architecture's weights; none where it cannot be made so."""
     try:
         with torch.device("meta"):
-            module, _ = zoo.build(architecture, create)
+            module, _ = zoo.skeleton(architecture, create)
     except InputError:
         return {}
     return {key: value.shape for key, value in module.state_dict().items() if not _is_optional(key)}
@@ -380,7 +380,7 @@ def _is_optional(key: str) -> bool:
 
 def _natural(key: str) -> list[tuple[int, str]]:
     """Sorts classifier.10 behind classifier.6: safetensors keeps entries by name."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", key)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", key)]
 
 
 def _size(tensor: Tensor) -> str:

@@ -1,6 +1,7 @@
 """Any architecture of timm or torchvision, and the small CIFAR ResNets, by name."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -9,13 +10,19 @@ import torch
 from torch import nn
 
 from common import hub
+from common.bounds import MAX_CLASSES
 from common.class_names import imagenet_names
 from common.errors import InputError, did_you_mean, first_line
+from models.budget import ConstructionBudget
 from models.card import Recipe
 from models.loaders import cifar
-from models.loaders.arguments import checked, from_query, misfit, split_preprocessing
+from models.loaders.arguments import MisfitError, checked, from_query, misfit, split_preprocessing
 from models.loaders.base import Loaded, Loader, flags_of, n_outputs
 from models.preprocessing import Preprocessing
+from models.seeds import SeededDraws
+
+#: Seconds of computing in which a model without content is made: the deepest takes one.
+_MOST_SECONDS = 5.0
 
 
 @cache
@@ -47,9 +54,7 @@ def load(
     """
     create, among = split_preprocessing(dict(create or {}))
     preprocessing = {**among, **(preprocessing or {})}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module, default = build(architecture, create, pretrained=pretrained)
+    module, default = build(architecture, create, pretrained=pretrained, seed=seed)
     arguments = {"architecture": architecture, "pretrained": pretrained, "create": create, "seed": seed, "name": name}
     return Loaded(
         name=name or architecture.rpartition("/")[2] + ("" if pretrained else " (random)"),
@@ -65,11 +70,42 @@ def load(
     )
 
 
-def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -> tuple[nn.Module, Preprocessing]:
+def build(
+    architecture: str, create: dict[str, Any], pretrained: bool = False, seed: int = 0
+) -> tuple[nn.Module, Preprocessing]:
     """The module and its preprocessing; `architecture` is `LIBRARY/NAME` or a bare timm name.
 
-    Raises `InputError` as `load` does.
+    What it draws is drawn with `seed`, whatever other threads draw. Raises `InputError` as `load` does, and for a model
+    that is too large, before it is made.
     """
+    name, given = _known(architecture, create)
+    with suppress(MisfitError):  # a few families compute with numbers while they are made, or the arguments are wrong
+        _on_meta(name, given)
+    with SeededDraws(seed), ConstructionBudget(name):
+        return _made(name, given, pretrained)
+
+
+def skeleton(architecture: str, create: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
+    """What `build` gives, with shapes and no content where that can be made (torch's meta device), for some 30 ms."""
+    name, given = _known(architecture, create)
+    try:
+        return _on_meta(name, given)
+    except MisfitError:
+        with SeededDraws(0), ConstructionBudget(name):
+            return _made(name, given)
+
+
+def _on_meta(name: str, given: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
+    """The model without content; raises `InputError` where it is too large, `MisfitError` where it cannot be made."""
+    with torch.device("meta"), ConstructionBudget(name, _MOST_SECONDS):
+        module, preprocessing = _made(name, given)
+    if (n_classes := n_outputs(module)) > MAX_CLASSES:
+        raise InputError(f"a model of at most {MAX_CLASSES:,} outputs", f"{n_classes:,}", "Is num_classes right?")
+    return module, preprocessing
+
+
+def _known(architecture: str, create: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """`LIBRARY/NAME` of an architecture that there is, and its creation arguments, of which none loads anything."""
     import timm
 
     library, _, name = architecture.strip().rpartition("/")
@@ -83,10 +119,17 @@ def build(architecture: str, create: dict[str, Any], pretrained: bool = False) -
         cure = did_you_mean(name, known) or f"Write timm/{plain} alone."
         raise InputError(f"a set of pretrained weights of {plain}", repr(architecture), cure)
     given = checked(create)
+    if given.get("in_chans", 3) not in (1, 3):
+        cure = "A checkpoint with other channels can be read by some of them: bands=0,1,2."
+        raise InputError("a model of 1 channel (grey) or 3 (RGB)", f"in_chans={given['in_chans']}", cure)
+    return f"{library}/{name}", given
+
+
+def _made(architecture: str, create: dict[str, Any], pretrained: bool = False) -> tuple[nn.Module, Preprocessing]:
+    """The module and its preprocessing, made here and now."""
+    library, _, name = architecture.partition("/")
+    given = dict(create)
     try:
-        if given.get("in_chans", 3) not in (1, 3):
-            cure = "A checkpoint with other channels can be read by some of them: bands=0,1,2."
-            raise InputError("a model of 1 channel (grey) or 3 (RGB)", f"in_chans={given['in_chans']}", cure)
         if library == "timm":
             return _timm(name, given, pretrained)
         channels = given.pop("in_chans", 3)
@@ -154,15 +197,6 @@ def _torchvision(name: str, create: dict[str, Any], pretrained: bool) -> tuple[n
         resize=(round(resize * side / crop),) * 2,
         interpolation=preset.interpolation.value,
     )
-
-
-def skeleton(architecture: str, create: dict[str, Any]) -> tuple[nn.Module, Preprocessing]:
-    """What `build` gives, with shapes and no content where that can be made (torch's meta device), for some 30 ms."""
-    try:
-        with torch.device("meta"):
-            return build(architecture, create)
-    except InputError:  # a few families compute with numbers while they are made, or the arguments are wrong
-        return build(architecture, create)
 
 
 def stem(module: nn.Module) -> tuple[str, nn.Conv2d] | None:
