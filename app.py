@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from common.errors import InputError
 from common.settings import check_at_start, settings
+from jobs.retention import clean_daily
 from models.libraries import import_libraries
 from pages.shared import assets, content, listening, sign_in
 from pages.shared.address import LongAddresses
@@ -28,6 +29,7 @@ sign_in.check_at_start()
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Load libraries, the model store and the demo while the first visitor's browser still loads the page."""
     Thread(target=load, name="load", daemon=True).start()
+    clean_daily()
     yield
 
 

@@ -7,6 +7,7 @@ of its mark would have to change; and the readers of Parquet, npz and JSON refus
 
 import hashlib
 import logging
+import os
 import time
 import uuid
 from pathlib import Path
@@ -40,7 +41,8 @@ def read(path: Path) -> bytes | None:
     Raises `OSError` where the file cannot be read.
     """
     try:
-        stored = path.read_bytes()
+        with open(path, "rb", opener=_leaving_no_trace) as file:
+            stored = file.read()
     except FileNotFoundError:
         return None
     if not _is_sealed(stored):
@@ -52,6 +54,14 @@ def read(path: Path) -> bytes | None:
     return None
 
 
+def _leaving_no_trace(path: str, flags: int) -> int:
+    """Open a file such that its time of access stays, which says when it was used, see `common.files.mark_used`."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # somebody else's file: its time may change
+        return os.open(path, flags)
+
+
 def set_aside(path: Path, why: str) -> None:
     """Move a damaged file out of the way, to `damaged` in the data folder, and say so in the log."""
     try:
@@ -59,6 +69,7 @@ def set_aside(path: Path, why: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}-{path.parent.name}-{path.name}"
         path.replace(place)
+        os.utime(place)  # it is kept from now
     except FileNotFoundError:  # another thread was faster
         return
     except (OSError, InputError) as error:  # another disk, a full one, or one that cannot be written

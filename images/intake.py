@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from common.errors import InputError
-from common.files import write_bytes
+from common.files import mark_used, write_bytes
 from common.tables import read_table, write_table
 from images.decoding import Decoded, decode, decode_mask
 from images.formats import FORMAT_NAMES
@@ -181,8 +181,11 @@ def _checked(
             return Skipped(source.name, reason(error))
         digest = image_id(content, decoded.reading)
         path = source.path or store / f"{digest}{PurePosixPath(source.name).suffix.lower()}"
-        if source.path is None and not _holds(path, content):
-            write_bytes(path, content)
+        if source.path is None:
+            if _holds(path, content):
+                mark_used(path)
+            else:
+                write_bytes(path, content)
         facts = {"note": ", ".join(decoded.notes), "reading": decoded.reading, "stamp": stamp}
         height, width = decoded.image.shape[:2]
         row = {"id": digest, "path": str(path), "name": source.name, **facts, "height": height, "width": width}

@@ -9,7 +9,6 @@ import time
 import zipfile
 import zlib
 from collections import OrderedDict
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ import numpy as np
 from common import sealed
 from common.arrays import arrays_to_bytes
 from common.errors import first_line
+from common.files import remove_abandoned
 
 Arrays = dict[str, np.ndarray]
-
-#: Age from which an unfinished file was left by a process that died; younger ones another process may be writing.
-_ABANDONED_S = 3600.0
 
 #: Results written between two looks at the folder's size.
 _PRUNE_EVERY = 100
@@ -48,10 +45,7 @@ class ResultStore:
         self._guard = threading.Lock()
         self._n_written = 0
         folder.mkdir(parents=True, exist_ok=True)
-        for unfinished in folder.glob("*/*.partial"):
-            with suppress(FileNotFoundError):
-                if time.time() - unfinished.stat().st_mtime > _ABANDONED_S:
-                    unfinished.unlink()
+        remove_abandoned(folder, time.time())
         self.prune()
 
     def get(self, key: str) -> Arrays | None:

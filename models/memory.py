@@ -11,9 +11,6 @@ from itertools import chain
 
 from torch import nn
 
-#: Bytes that hold a few dozen models of the usual sizes.
-MAX_BYTES = 4_000_000_000
-
 
 @dataclass(eq=False)
 class _Place:
@@ -36,7 +33,7 @@ class ModelMemory:
         ...     module(inputs)
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._places: OrderedDict[str, _Place] = OrderedDict()  # used last, last
         self._guard = threading.Lock()

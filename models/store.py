@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from common import sealed
 from common.errors import InputError, first_line
+from common.files import mark_used
 from common.settings import settings
 from models.budget import check_activations
 from models.card import MULTI_LABEL, SIGMOID, SOFTMAX, ModelCard, OldCardError
@@ -113,7 +114,7 @@ class ModelStore:
         self.device = torch.device(device) if device is not None else choose_device()
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.memory = ModelMemory() if memory is None else memory
+        self.memory = ModelMemory(int(settings().max_models_gigabytes * 1e9)) if memory is None else memory
 
     def add(self, loaded: Loaded) -> ModelCard:
         """Check a model, write its card and keep it; one that was added before is looked at no second time.
@@ -165,7 +166,7 @@ class ModelStore:
 
     def cards(self) -> list[ModelCard]:
         """Every model that was ever added here, the latest first."""
-        files = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        files = sorted(self.folder.glob("*.json"), key=_written_ns, reverse=True)
         return [card for file in files if (card := self.card(file.stem)) is not None]
 
     def card(self, digest: str) -> ModelCard | None:
@@ -207,6 +208,7 @@ class ModelStore:
         A model that is not in memory (after a restart, or since others needed the room) is loaded again by its recipe;
         raises `InputError` when that fails or gives other weights.
         """
+        mark_used(self._file(card.digest))
         with (
             self.memory.borrow(self._memory_key(card), lambda: self._load_again(card)) as module,
             _as_found(module, card.name),
@@ -227,6 +229,14 @@ class ModelStore:
 
     def _file(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
+
+
+def _written_ns(file: Path) -> int:
+    """When a file was written; 0 for one that has gone meanwhile."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def settled(loaded: Loaded, device: torch.device) -> tuple[Loaded, int]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from common.class_names import unite
 from common.errors import InputError
+from common.files import mark_used
 from common.tables import read_table, write_table
 from images.image_set import ImageSet, Skipped
 from jobs.claims import Claims, Mine
@@ -201,6 +202,7 @@ def unread(predictions: Predictions, images: ImageSet) -> list[Skipped]:
 
 def version(card: ModelCard, images: ImageSet, folder: Path) -> int:
     """Stands for the model's stored answers, which change when an image can be read again; 0 for none."""
+    mark_used(_whole(card, images, folder))
     try:
         return _whole(card, images, folder).stat().st_mtime_ns
     except FileNotFoundError:
