@@ -17,7 +17,7 @@ from common.errors import InputError
 from common.settings import check_at_start, settings
 from jobs.retention import clean_daily
 from models.libraries import import_libraries
-from pages.shared import assets, content, listening, sign_in
+from pages.shared import assets, content, listening, sign_in, status
 from pages.shared.address import LongAddresses
 from pages.shared.headers import SafeHeaders
 
@@ -47,7 +47,11 @@ def load() -> None:
     import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
 
 
-routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
+routes = [
+    Route(content.ROUTE, content.serve),
+    Route(assets.ROUTE, assets.serve),
+    Route(status.ROUTE, status.serve),
+]
 middleware = [
     Middleware(SafeHeaders),
     Middleware(TrustedHostMiddleware, allowed_hosts=listening.host_names(), www_redirect=False),

@@ -16,6 +16,7 @@ from parallax.layers import layers
 from parallax.list import list_names
 from parallax.maxout import maxout
 from parallax.score import score
+from parallax.status import status
 from parallax.train_generator import train_generator
 from parallax.trust import trust
 
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., bool | None]] = {
     "train-generator": train_generator,
     "list": list_names,
     "applies": applies,
+    "status": status,
 }
 
 HELP = """
