@@ -22,7 +22,10 @@ MAX_ARGUMENT_TEXT, MAX_ARGUMENTS, MAX_ARGUMENT_NUMBER = 10_000, 1_000, 16_384
 MAX_ENTRIES, MAX_ENTRY_NAME, MAX_EXPANDED_BYTES = 100_000, 500, 64 * 1024**2
 
 #: Bytes of a checkpoint's pickle, and of the header of a safetensors file.
-MAX_PICKLE_BYTES, MAX_HEADER_BYTES = 64 * 1024**2, 16 * 1024**2
+MAX_PICKLE_BYTES, MAX_HEADER_BYTES = 32 * 1024**2, 16 * 1024**2
+
+#: Operations of a pickle: a state dict of 100,000 entries has 2.5 millions.
+MAX_PICKLE_STEPS = 3_000_000
 
 #: Letters of a JSON text (a configuration, class names), and of one that is read as Python prints it.
 MAX_JSON_TEXT, MAX_LITERAL_TEXT = 16 * 1024**2, 1024**2

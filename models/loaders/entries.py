@@ -13,12 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from common.bounds import MAX_ENTRIES, MAX_ENTRY_NAME
 from common.errors import InputError
+from models.loaders.claims import check_claims, check_header
 
 SUFFIXES = (".pt", ".pth", ".th", ".pth.tar", ".tar", ".ckpt", ".bin", ".pkl", ".safetensors")
 
 #: How deep dicts and lists may lie inside each other before the search for tensors is given up.
 _DEEPEST = 5
+
+#: How many values a file's dicts and lists may hold, in all places where they stand.
+_MOST_SEEN = 2_000_000
 
 #: The function that makes a numpy number out of its bytes.
 _SCALAR: Any = np.float64().__reduce__()[0]
@@ -57,18 +62,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError("a checkpoint", f"no file at {path}", "Add it again.")
     try:
         if _is_safetensors(path):
+            check_header(path)
             data = load_file(path)
         else:
             with path.open("rb") as file:  # by its name, torch would take it for another format
+                check_claims(file)
+                file.seek(0)
                 data = torch.load(file, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # the readers of zip, pickle and safetensors each have errors of their own
         raise _explained(error, path) from error
-    weights = dict(_tensors(data))
+    weights = _named_tensors(data)
     if not weights:
-        while isinstance(data, dict) and len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
-            data = inner
-            if inner is next(iter(inner.values()), None):
-                break
+        for _ in range(_DEEPEST):
+            if isinstance(data, dict) and len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
+                data = inner
         keys = ", ".join(map(str, list(data)[:8])) if isinstance(data, dict) else ""
         received = f"a dict with {keys or 'nothing in it'}" if isinstance(data, dict) else f"a {type(data).__name__}"
         raise InputError("a state dict of named tensors", received, "Save model.state_dict().")
@@ -98,13 +107,34 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{" or path.suffix.lower() == ".safetensors"
 
 
-def _tensors(data: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """All tensors that have names, with the names of the dicts around them; numbered ones are an optimiser's."""
+def _named_tensors(data: object) -> dict[str, Tensor]:
+    """All tensors by name; raises `InputError` for more of them, or longer names, than a model has."""
+    weights: dict[str, Tensor] = {}
+    for seen, (key, value) in enumerate(_tensors(data)):
+        if seen >= _MOST_SEEN:
+            raise InputError("a state dict of named tensors", "lists in lists without end", "Save model.state_dict().")
+        if value is None:
+            continue
+        weights[key] = value
+        if len(weights) > MAX_ENTRIES or len(key) > MAX_ENTRY_NAME:
+            received = "more" if len(weights) > MAX_ENTRIES else f"one of {len(key):,} ({key[:40]}…)"
+            expected = f"at most {MAX_ENTRIES:,} entries with names of at most {MAX_ENTRY_NAME} letters"
+            raise InputError(expected, received, "Save model.state_dict().")
+    return weights
+
+
+def _tensors(data: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor | None]]:
+    """All tensors that have names, with the names of the dicts around them; numbered ones are an optimiser's.
+
+    `None` for anything else that was looked at.
+    """
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list | tuple) else ()
     for key, value in items:
         if isinstance(key, str) and isinstance(value, Tensor):
             yield path + key, value
-        elif depth < _DEEPEST and (isinstance(key, str) or not isinstance(data, dict)):
+            continue
+        yield "", None
+        if depth < _DEEPEST and (isinstance(key, str) or not isinstance(data, dict)):
             yield from _tensors(value, f"{path}{key}.", depth + 1)
 
 

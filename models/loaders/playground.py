@@ -16,7 +16,9 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from common import sealed
+from common.class_names_file import check_names
 from common.errors import InputError, first_line
+from common.plain_json import parse_json
 from models import stack as stacks
 from models.card import Recipe
 from models.loaders.base import FILE_TAB, Loaded, Loader
@@ -25,6 +27,9 @@ from models.stack import FullyConnected, Shape, Stack
 
 #: The entry of the file's metadata that says what it holds.
 _FACTS = "parallax_playground"
+
+#: Three times what the largest network of the Playground takes.
+_MOST_BYTES = 64 * 1024**2
 
 
 class ResidualBlock(nn.Module):
@@ -128,16 +133,21 @@ def load(path: str, name: str = "") -> Loaded:
     expected = "a network that the Playground saved"
     cure = "Press Send to comparison on the Playground, or download the network there, again."
     try:
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise InputError(f"at most {_MOST_BYTES // 1024**2} MB", f"{Path(path).stat().st_size:,} bytes", cure)
         content = sealed.read(Path(path))
         if content is None:
             raise FileNotFoundError("it is not there, or was damaged")
         weights = safetensors.load(content)
-        facts = json.loads(_header(content)["__metadata__"][_FACTS])
+        facts = parse_json(_header(content)["__metadata__"][_FACTS], expected, cure)
+        if len(facts["stack"]) > stacks.MOST_LAYERS:
+            raise InputError(f"at most {stacks.MOST_LAYERS} layers", f"{len(facts['stack']):,}", cure)
         stack, class_names = stacks.stack_of(facts["stack"]), tuple(map(str, facts["class_names"]))
         image: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in facts["preprocessing"].items()
         }
         preprocessing, note = Preprocessing(**image), str(facts["note"])
+        check_names(class_names)
         module = build(stack, (preprocessing.channels, *preprocessing.input_size), len(class_names))
         module.load_state_dict(weights)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
