@@ -20,6 +20,7 @@ from models.libraries import import_libraries
 from pages.shared import assets, content, listening, sign_in, status
 from pages.shared.address import LongAddresses
 from pages.shared.headers import SafeHeaders
+from pages.shared.workspace_address import WorkspaceAddress
 
 check_at_start()
 sign_in.check_at_start()
@@ -47,14 +48,11 @@ def load() -> None:
     import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
 
 
-routes = [
-    Route(content.ROUTE, content.serve),
-    Route(assets.ROUTE, assets.serve),
-    Route(status.ROUTE, status.serve),
-]
+routes = [Route(served.ROUTE, served.serve) for served in (content, assets, status)]
 middleware = [
     Middleware(SafeHeaders),
     Middleware(TrustedHostMiddleware, allowed_hosts=listening.host_names(), www_redirect=False),
     Middleware(LongAddresses),
+    Middleware(WorkspaceAddress),
 ]
 app = st.App("pages/shared/navigation.py", lifespan=lifespan, routes=routes, middleware=middleware)

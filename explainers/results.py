@@ -36,6 +36,8 @@ class Sources:
     """What computing draws on; `fit_on` are the images that methods learn from, by default `images`.
 
     `say` gets what is being done beside the computing itself, such as learning from the image set; "" when it is done.
+    `turn` may wait while others compute: it is called where no model is borrowed; `turn_is_over` says whether it would,
+    so that what takes long is kept, left, and taken up again.
     """
 
     model_store: ModelStore
@@ -43,6 +45,8 @@ class Sources:
     images: ImageSet = NO_IMAGES
     fit_on: ImageSet | None = None
     say: Callable[[str], None] = field(default=lambda words: None, compare=False)
+    turn: Callable[[], None] = field(default=lambda: None, compare=False)
+    turn_is_over: Callable[[], bool] = field(default=lambda: False, compare=False)
 
 
 class Step(NamedTuple, Generic[R]):
@@ -233,6 +237,7 @@ def compute_missing(
         for group in groups.values():
             at_once = group[0].together
             while group:
+                sources.turn()
                 bar.report()
                 group = missing(sources.store, group, failures)  # somebody else may have been faster
                 batch = group[:at_once]
@@ -258,9 +263,11 @@ def compute(
     request.check(sources)
     bar = _Bar(progress, [request], sources.store)
     for stage in request.stages():
-        if not stage.finished(sources.store):
+        while not stage.finished(sources.store):
+            sources.turn()
             bar.report()
-            _compute(sources, [stage], bar, _Shown(show, {request.goal}))
+            if _compute(sources, [stage], bar, _Shown(show, {request.goal})):
+                break  # where the store has no room it is not found there
     bar.finish()
     result = request.load(sources.store)
     if result is None:
@@ -269,7 +276,10 @@ def compute(
 
 
 def _compute(sources: Sources, batch: Sequence[Request[Any]], bar: _Bar, shown: _Shown) -> int:
-    """Compute requests of one group; returns of how many, the first ones, there is a result now."""
+    """Compute requests of one group; returns of how many, the first ones, there is a result now.
+
+    None, where the turn was over before: what there is was kept.
+    """
     resumable, before = batch[0].resumable, bar.of(batch[0])
     kept_at = shown_at = time.monotonic()
 
@@ -301,6 +311,8 @@ def _compute(sources: Sources, batch: Sequence[Request[Any]], bar: _Bar, shown: 
                     raise
             if resumable and now - kept_at >= batch[0].keep_s:
                 keep(step)
+                if sources.turn_is_over():
+                    return 0
                 kept_at = shown_at = time.monotonic()
             elif now - shown_at >= batch[0].show_s:
                 for request, result in zip(batch, (step.preview or step.results)(), strict=True):

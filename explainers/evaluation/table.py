@@ -115,6 +115,7 @@ def evaluate(
         reason = method.applies(card)
         requests = [] if reason else requests_for(images, card, method, ids, targets[card.digest])
         for start in range(0, len(requests), BLOCK):
+            sources.turn()
             progress(done, total)
             block = requests[start : start + BLOCK]
             waiting: dict[frozenset[str], list[AttributionRequest]] = {}

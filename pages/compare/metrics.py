@@ -55,7 +55,7 @@ def submit(found: Iterable[AttributionRequest | str], images: ImageSet) -> None:
 
     def work(job: Job) -> None:
         for done, request in enumerate(requests):
-            job.report(done, len(requests))
+            job.report_in_between(done, len(requests))
             try:
                 figures, inside = (*_MEANINGS, trust.MASKS), part_of(job.report, done, 1, len(requests))
                 trust.measure(sources, request, figures, inside)

@@ -92,7 +92,7 @@ def _unfinished(page_state: PageState, request: AttributionRequest, so_far: Attr
         return Panel(behind, caption=caption)
     placed = request.card.preprocessing.to_image(so_far.maps[0], *page_state.size(SIDE_PX))
     colours = colour_map(placed, request.method.signed, map_scale([placed]), overlay=options.view == OVERLAY)
-    return Panel(behind, content.STORE.put(to_webp(colours), "webp"), caption=caption)
+    return Panel(behind, content.put(to_webp(colours), "webp"), caption=caption)
 
 
 def _caption(page_state: PageState, request: AttributionRequest, scale: float) -> str:

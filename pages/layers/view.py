@@ -130,7 +130,7 @@ def figure(units: Units, options: ViewOptions, n_models: int) -> go.Figure:
     key = units.request.key if not units.by.startswith(DIFFER) else f"{units.request.key} {units.order.tobytes().hex()}"
     columns = columns_for(len(values), width_px)
     tiles = cache.mosaic(key, units.by, columns, options.shared, values, units.order)
-    source = content.STORE.find(f"mosaic {key} {units.by} {columns} {options.shared}", tiles.to_png, "png")
+    source = content.find(f"mosaic {key} {units.by} {columns} {options.shared}", tiles.to_png, "png")
     means, peaks = strength(values), peak(values)
     words = [f"unit {unit}<br>mean {means[unit]:.3g} · peak {peaks[unit]:.3g}" for unit in units.order.tolist()]
     return mosaic_figure(source, tiles, words, width_px, units.chosen)

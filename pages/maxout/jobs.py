@@ -110,7 +110,7 @@ def measure(missing: Sequence[tuple[ModelCard, str | None]]) -> None:
     model_store, store, images = cache.model_store(), cache.store(), session.images()
 
     def count(job: Job, before: int, done: int, _total: int) -> None:
-        job.report(before + done, len(missing) * len(images))
+        job.report_in_between(before + done, len(missing) * len(images))
 
     def work(job: Job) -> None:
         for number, (card, layer) in enumerate(missing):

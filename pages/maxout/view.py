@@ -149,7 +149,7 @@ def full_resolution(request: MaxOutRequest, number: int) -> None:
     st.caption(markdown(" · ".join(_facts(request, made, number))))
     times = max(1, _FULL_PX // max(size))
     enlarged = image.repeat(times, 0).repeat(times, 1)  # every pixel is to be seen
-    source = content.STORE.put(to_webp(enlarged), "webp")
+    source = content.put(to_webp(enlarged), "webp")
     chart(single_figure(Panel(source), size), key="maxout_full", alt=request.title, wheel=True)
     colour = session.state().colour(request.card.digest)
     figure = curves_figure([Curve(request.title, colour, made.curve[:, number])], request.output.kind)

@@ -73,25 +73,27 @@ def _demo_set(name: str) -> ImageSet:
     digest = _digest_of(name)
     if digest and cache.knows_images(digest):
         return cache.image_set(digest)
-    demo_set, data = DEMO_SETS[name], settings().data_folder
-    key = f"playground images {name}"
-    job = cache.jobs().find(key)
-
-    def read() -> Job:
-        def work(job: Job) -> str:
-            return demo_set.read(data, job.report).digest
-
-        return cache.jobs().submit(Job(f"Reading {demo_set.title}", work, unit="images", key=key), "interactive")
-
+    job = cache.jobs().find(f"playground images {name}")
     if job is None or job.state is State.DONE:
-        job = read()
+        job = _read(name)
     if not job.wait(1.5) or job.state is not State.DONE:
         wait_for(job, "playground_reading")
         if not job.active and st.button("Try again", key="playground_reading_again"):
-            read()
+            _read(name)
             st.rerun()
         end_page()
     return cache.image_set(job.result)
+
+
+def _read(name: str) -> Job:
+    """Start to read a set of the demo."""
+    demo_set, data = DEMO_SETS[name], settings().data_folder
+
+    def work(job: Job) -> str:
+        return demo_set.read(data, job.report).digest
+
+    key = f"playground images {name}"
+    return cache.jobs().submit(Job(f"Reading {demo_set.title}", work, unit="images", key=key), "interactive")
 
 
 def _digest_of(name: str) -> str:

@@ -5,12 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from common.escape import markdown
-from common.settings import settings
 from models.loaders import playground
 from pages.playground import view
 from pages.playground.controls import Choice
 from pages.playground.runs import Entry
-from pages.shared import cache, demo_sets, session, site_map
+from pages.shared import cache, demo_sets, session, site_map, workspace
 from pages.shared.demo_sets import Added
 from playground.data import marked_image_set
 from playground.kept_histories import KeptHistories
@@ -20,7 +19,7 @@ from playground.runs import save
 def to_file(choice: Choice, entry: Entry, epoch: int) -> Path:
     """The file of a run's network after an epoch; raises `InputError` where its weights are not kept."""
     assert entry.run is not None
-    return save(entry.request, entry.run, epoch, cache.store(), choice.images, settings().data_folder)
+    return save(entry.request, entry.run, epoch, cache.store(), choice.images, workspace.current().folder)
 
 
 def button(choice: Choice, entry: Entry, epoch: int) -> None:
@@ -31,7 +30,7 @@ def button(choice: Choice, entry: Entry, epoch: int) -> None:
         if st.button("Send to comparison", icon=":material/compare:", key="playground_send", disabled=this in sent):
             with st.spinner("Making it a model of the session …"):
                 card = cache.model_store().add(playground.load(str(to_file(choice, entry, epoch)), name))
-                KeptHistories(settings().data_folder / "histories").put(card.digest, view.history(entry))
+                KeptHistories(workspace.current().folder / "histories").put(card.digest, view.history(entry))
             demo_sets.use(Added(choice.images.digest, (card.digest,)))
             session.state().take_six = True
             sent.append(this)
@@ -46,6 +45,6 @@ def button(choice: Choice, entry: Entry, epoch: int) -> None:
                 help="The comparison then shows the test images, every one with the mark: who falls for it?",
             ):
                 data = view.data_of(entry.request, choice.images)
-                marked = marked_image_set(choice.images, data, settings().data_folder)
+                marked = marked_image_set(choice.images, data, workspace.current().folder)
                 session.state().use_images(marked.digest)
                 st.toast(f"The comparison now uses {markdown(marked.name)}.")

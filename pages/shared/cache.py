@@ -1,6 +1,10 @@
-"""Every cache of the app: what a server keeps once for all its visitors."""
+"""Every cache of the app: what a server keeps once for all its visitors, or for those of one workspace.
 
-from collections.abc import Callable
+Models and image sets are found in the session's own workspace, then in the class's, then among those that come with
+Parallax. Several workspaces may hold the same under different names; results, which are kept by digests, are shared.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +16,49 @@ from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
 from figures.maps import grey, shrink, to_webp
+from images import mnist
 from images.image_set import ImageSet, to_jpeg
+from images.intake import DEMO
 from images.paintings import demo_image_set
-from jobs.queue import JobQueue
+from jobs.queue import JobQueue, OwnJobs
 from jobs.results import ResultStore
 from models.card import ModelCard
 from models.demo.demo_models import PAINTING_MODELS
-from models.loaders import demo
+from models.loaders import built_in, demo
+from models.memory import ModelMemory
 from models.store import ModelStore
-from pages.shared import content
+from pages.shared import content, workspace
+from pages.shared.address import is_digest
 from suggestion import activations, scoring
 from suggestion.table import Predictions
 
 
 @st.cache_resource(show_spinner=False)
+def model_memory() -> ModelMemory:
+    """The modules of all workspaces."""
+    return ModelMemory(int(settings().max_models_gigabytes * 1e9))
+
+
+@st.cache_resource(show_spinner=False, max_entries=100)
+def _model_store(folder: Path) -> ModelStore:
+    return ModelStore(folder, memory=model_memory())
+
+
 def model_store() -> ModelStore:
-    """The server's models, each loaded once."""
-    return ModelStore()
+    """The models of this session's workspace; modules in memory are shared by all."""
+    return _model_store(workspace.current().folder)
 
 
 @st.cache_resource(show_spinner=False)
-def jobs() -> JobQueue:
-    """The server's workers: maps wait neither for scoring nor for the many maps of another visitor.
+def queue() -> JobQueue:
+    """The server's workers: maps wait for no scoring. Trainings wait for each other within their jobs, in turns."""
+    now = settings()
+    return JobQueue(now.max_running_jobs, now.max_waiting_jobs, background=2, interactive=4, training=16)
 
-    Trainings wait for each other within their jobs, in turns.
-    """
-    return JobQueue(background=1, interactive=4, training=16)
+
+def jobs() -> OwnJobs:
+    """The jobs of this session's workspace."""
+    return queue().of(workspace.current().id)
 
 
 @st.cache_resource(show_spinner=False)
@@ -60,24 +81,91 @@ def demo_images() -> ImageSet:
 @st.cache_resource(show_spinner="Loading the demo models …")
 def demo_cards() -> list[ModelCard]:
     """The four models of the demo."""
-    return [model_store().add(demo.PAINTINGS.load(name)) for name in PAINTING_MODELS]
+    return [_model_store(settings().data_folder).add(demo.PAINTINGS.load(name)) for name in PAINTING_MODELS]
 
 
-@st.cache_resource(show_spinner=False, max_entries=500)
 def card(digest: str) -> ModelCard:
-    """A model's card; raises `InputError` for one that this server does not know."""
-    found = model_store().card(digest)
+    """A model's card; raises `InputError` for one that this session may not use."""
+    found = _find_card(digest)
     if found is None:
-        raise InputError("a model of this server", digest, "Add the model again on the Upload page.")
+        raise InputError("a model of this workspace", digest, "Add the model again on the Upload page.")
     return found
 
 
+def knows_model(digest: str) -> bool:
+    """Whether this session may use a model with this digest."""
+    return _find_card(digest) is not None
+
+
+def known_cards() -> list[ModelCard]:
+    """All models that this session may use: its own first, the latest before others; the class's; the demo's."""
+    every = [card for folder in workspace.folders() for card in _model_store(folder).cards()] + demo_cards()
+    return list({card.digest: card for card in reversed(every)}.values())[::-1]
+
+
+def _find_card(digest: str) -> ModelCard | None:
+    if not is_digest(digest):
+        return None
+    own = next(filter(None, (_card_in(folder, digest) for folder in workspace.folders())), None)
+    if own is None and (ours := _card_in(settings().data_folder, digest)) is not None and built_in(ours.recipe):
+        return ours
+    return own
+
+
+def _card_in(folder: Path, digest: str) -> ModelCard | None:
+    try:
+        return _card(folder, digest, (folder / "models" / f"{digest}.json").stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=500)
+def _card(folder: Path, digest: str, written_ns: int) -> ModelCard | None:
+    return _model_store(folder).card(digest)
+
+
 def image_set(digest: str) -> ImageSet:
-    """An image set; raises `InputError` for one that this server does not know."""
-    path = _image_set_path(digest)
-    if not path.exists():
-        raise InputError("an image set of this server", digest, "Add the images again on the Upload page.")
-    return _image_set(path, path.stat().st_mtime_ns)
+    """An image set; raises `InputError` for one that this session may not use."""
+    found = _find_images(digest)
+    if found is None:
+        raise InputError("an image set of this workspace", digest, "Add the images again on the Upload page.")
+    return found
+
+
+def knows_images(digest: str) -> bool:
+    """Whether this session may use an image set with this digest."""
+    return _find_images(digest) is not None
+
+
+def known_image_sets() -> list[ImageSet]:
+    """The image sets of this workspace, the latest first, then the class's."""
+    paths = [
+        path for folder in workspace.folders() for path in _latest_first((folder / "image-sets").glob("*.parquet"))
+    ]
+    return [image_set(path.stem) for path in paths if knows_images(path.stem)]
+
+
+def _latest_first(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+
+def _find_images(digest: str) -> ImageSet | None:
+    if not is_digest(digest):
+        return None
+    own = next(filter(None, (_image_set_in(folder, digest) for folder in workspace.folders())), None)
+    shared = settings().data_folder
+    if own is None and (found := _image_set_in(shared, digest)) is not None:
+        places = [DEMO, *(shared / folder for folder in ("digits", *mnist.SOURCES))]
+        return found if any(found.paths[0].is_relative_to(place) for place in places) else None
+    return own
+
+
+def _image_set_in(folder: Path, digest: str) -> ImageSet | None:
+    path = folder / "image-sets" / f"{digest}.parquet"
+    try:
+        return _image_set(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=20)
@@ -86,30 +174,19 @@ def _image_set(path: Path, written_ns: int) -> ImageSet:
     return ImageSet.read(path)
 
 
-def knows_model(digest: str) -> bool:
-    """Whether a model with this digest was ever added here."""
-    return digest.isalnum() and model_store().card(digest) is not None
-
-
-def knows_images(digest: str) -> bool:
-    """Whether an image set with this digest was ever added here."""
-    return digest.isalnum() and _image_set_path(digest).exists()
-
-
-def _image_set_path(digest: str) -> Path:
-    return settings().data_folder / "image-sets" / f"{digest}.parquet"
-
-
 def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
     """The models' predictions on the images; `None` until all are scored."""
     if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
         return None
     versions = tuple(scoring.version(card, images, predictions_folder()) for card in cards)
-    return _predictions(tuple(card.digest for card in cards), images.digest, versions)
+    names = tuple(card.name for card in cards)  # which others may have given them
+    return _predictions(tuple(card.digest for card in cards), names, images.digest, versions)
 
 
 @st.cache_resource(show_spinner=False, max_entries=20)
-def _predictions(models: tuple[str, ...], images: str, versions: tuple[int, ...]) -> Predictions | None:
+def _predictions(
+    models: tuple[str, ...], names: tuple[str, ...], images: str, versions: tuple[int, ...]
+) -> Predictions | None:
     return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
 
 
@@ -162,9 +239,9 @@ def thumbnail_uri(images: str, index: int, side_px: int) -> str:
     """The address of a small JPEG of one image of the set with this digest; plain grey where it cannot be read."""
     key = f"thumbnail {images} {index} {side_px}"
     try:
-        return content.STORE.find(key, lambda: _thumbnail(images, index, side_px), "jpg")
+        return content.find(key, lambda: _thumbnail(images, index, side_px), "jpg")
     except InputError:
-        return content.STORE.put(_no_thumbnail(side_px), "jpg")
+        return content.put(_no_thumbnail(side_px), "jpg")
 
 
 @st.cache_data(show_spinner=False, max_entries=500)
@@ -176,7 +253,7 @@ def placed_map(version: str, size: tuple[int, int], _request: AttributionRequest
 
 def drawn(key: str, draw: Callable[[], np.ndarray]) -> str:
     """The address of what `draw` gives, (h, w, 3 or 4) uint8; `key` stands for all that it is made of."""
-    return content.STORE.find(key, lambda: to_webp(draw()), "webp")
+    return content.find(key, lambda: to_webp(draw()), "webp")
 
 
 @st.cache_data(show_spinner=False, max_entries=200)

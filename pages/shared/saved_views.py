@@ -1,4 +1,4 @@
-"""What a visitor chose, on disk under a name: a plain value in Python's own spelling, which keeps tuples and sets."""
+"""What a visitor chose, in a file of the workspace: a plain value in Python's spelling, which keeps tuples and sets."""
 
 import ast
 import re
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from common import sealed
-from common.settings import settings
+from pages.shared import workspace
 
-#: The most that are kept: those that were written last.
-_N_KEPT = 10_000
+#: The most that a workspace keeps: those that were written last.
+_N_KEPT = 1000
 
-_NAME = re.compile(r"[0-9a-f]{16}")
+_FOLDER, _NAME = "views", re.compile(r"[0-9a-f]{16}")
 
 
 def write(name: str, chosen: str) -> None:
@@ -23,11 +23,19 @@ def write(name: str, chosen: str) -> None:
 
 
 def read(name: str) -> dict[str, Any]:
-    """What was kept under a name; nothing for a name that is none, or is not known."""
-    if not _NAME.fullmatch(name):
-        return {}
+    """What was kept under a name in this workspace; nothing for a name that is none, or is not known."""
+    return _read(_path(name)) if _NAME.fullmatch(name) else {}
+
+
+def latest(folder: Path) -> dict[str, Any]:
+    """What was written last in the workspace that lies in `folder`; nothing where nothing was."""
+    files = sorted((folder / _FOLDER).glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
+    return _read(files[-1]) if files else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content = sealed.read(_path(name))
+        content = sealed.read(path)
         found = None if content is None else ast.literal_eval(content.decode())
     except (OSError, ValueError, SyntaxError):
         return {}
@@ -43,7 +51,7 @@ def is_plain(value: object) -> bool:
 
 
 def _path(name: str) -> Path:
-    return settings().data_folder / "views" / f"{name}.txt"
+    return workspace.current().folder / _FOLDER / f"{name}.txt"
 
 
 def _prune(folder: Path) -> None:

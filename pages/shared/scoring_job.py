@@ -14,7 +14,7 @@ def job() -> Job:
     model_store, folder = cache.model_store(), cache.predictions_folder()
 
     def work(job: Job) -> dict[str, str]:
-        return scoring.score(model_store, cards, images, folder, job.report)
+        return scoring.score(model_store, cards, images, folder, job.report_in_between)
 
     name = f"score {images.digest}"
     parts = frozenset(f"{name} {card.digest}" for card in cards if not scoring.scored(card, images, folder))

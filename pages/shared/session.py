@@ -1,8 +1,8 @@
 """The state of one session, typed: models, images, picks, settings, jobs; what a visitor chose is kept on disk.
 
 Widget values have keys of their own (`page_widget`), see `kept`; all else that must outlive a page switch is here. The
-address bar holds models and images, and the name of a file with the rest (`saved_views`), so that a reload, a bookmark
-or a link opens the same, also after a restart. Every session writes a file of its own.
+address bar holds the key of the workspace, models and images, and the name of a file with the rest (`saved_views`), so
+that a reload, a bookmark or a link opens the same, also after a restart. Every session writes a file of its own.
 """
 
 import secrets
@@ -16,7 +16,7 @@ from figures.colours import model_colour
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
-from pages.shared import cache, saved_views
+from pages.shared import cache, saved_views, workspace
 from pages.shared.address import TOO_LONG, is_digest, parts, short
 
 #: What is kept of a session: all that somebody chose, and what was stopped or has failed as a whole.
@@ -142,11 +142,13 @@ def save() -> None:
     chosen = repr({name: getattr(now, name) for name in _CHOSEN})
     if chosen != now.saved:
         now.saved = chosen
+        workspace.current().touch()
         try:
             saved_views.write(now.view, chosen)
         except OSError as error:
             now.warnings = [f"What you choose is not kept for a reload: {error.strerror or error}."]
-    address = {"models": ",".join(now.models), "images": now.images, "view": now.view}
+    own = {workspace.PARAMETER: workspace.current().key}
+    address = own | {"models": ",".join(now.models), "images": now.images, "view": now.view}
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
 
@@ -154,6 +156,19 @@ def save() -> None:
 def square(digest: str) -> str:
     """A model's mark in its colour, as Streamlit's markdown has it."""
     return f':color[■]{{foreground="{state().colour(digest)}"}}'
+
+
+def forget_what_is_gone() -> None:
+    """Leave out models and images whose files are gone, as after a long pause; the demo's take their place."""
+    now = state()
+    if lost := [digest for digest in now.models if not cache.knows_model(digest)]:
+        now.models = [digest for digest in now.models if digest not in lost] or [
+            card.digest for card in cache.demo_cards()
+        ]
+        now.warnings.append(f"{len(lost)} models of this workspace are no longer kept. Add them again.")
+    if not cache.knows_images(now.images):
+        now.use_images(cache.demo_images().digest)
+        now.warnings.append("The image set that was in use is no longer kept. Add it again.")
 
 
 def cards() -> list[ModelCard]:
@@ -172,9 +187,12 @@ def _from_address() -> SessionState:
     Models may be given by digest or by name; without models or images, the demo's take their place.
     """
     address, demo, demo_images = st.query_params, cache.demo_cards(), cache.demo_images()
-    found = SessionState()
     view = address.get("view", "")
-    for name, value in (saved := saved_views.read(view)).items():
+    found, saved = SessionState(), saved_views.read(view)
+    chosen = saved
+    for folder in workspace.folders()[1:]:  # a class begins with what its teacher chose last
+        chosen = chosen or {k: v for k, v in saved_views.latest(folder).items() if k in ("models", "images")}
+    for name, value in chosen.items():
         if name in _CHOSEN:
             setattr(found, name, value)
     if TOO_LONG in address:
@@ -207,5 +225,4 @@ def _from_address() -> SessionState:
 
 def _by_name() -> dict[str, str]:
     """The digests of models by their names; where several have the same, the demo's goes first, then the newest."""
-    every = [*reversed(cache.model_store().cards()), *cache.demo_cards()]
-    return {card.name: card.digest for card in every}
+    return {card.name: card.digest for card in [*reversed(cache.known_cards()), *cache.demo_cards()]}

@@ -1,6 +1,7 @@
 """This session's jobs, one of each name at a time; unfinished results and failures are kept by the requests' keys."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ def submit(
     def work(job: Job) -> None:
         unfinished: dict[str, Any] = {}
         job.result = unfinished
-        draws_on = Sources(model_store, store, images, say=job.say)
+        draws_on = of_job(Sources(model_store, store, images), job)
 
         def show(request: Request[Any], result: Any) -> None:
             if result is None:
@@ -74,6 +75,11 @@ def _report(job: Job, before: float, after: float, done: float, total: float) ->
 def sources(images: ImageSet) -> Sources:
     """What computing on the server draws on."""
     return Sources(cache.model_store(), cache.store(), images)
+
+
+def of_job(sources: Sources, job: Job) -> Sources:
+    """The same for a job: it tells what it does, and takes turns with those of other workspaces."""
+    return replace(sources, say=job.say, turn=job.turn, turn_is_over=job.turn_is_over)
 
 
 def key_for(name: str, requests: Sequence[Request[Any]]) -> str:

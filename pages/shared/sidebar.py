@@ -20,6 +20,7 @@ def around_page() -> Iterator[None]:
     A mistake in somebody's input that the page raises gets its line at the page's end.
     """
     state = session.state()
+    session.forget_what_is_gone()
     with st.sidebar:
         _models(state)
         images = session.images()
@@ -68,7 +69,7 @@ def _picks(state: session.SessionState) -> None:
 
 
 def _jobs() -> None:
-    """All running and waiting jobs of this server; redrawn every second while there are any."""
+    """All running and waiting jobs of this workspace; redrawn every second while there are any."""
     active = [job for job in cache.jobs().jobs if job.active]
 
     @st.fragment(run_every=1.0 if active else None)

@@ -28,7 +28,7 @@ def serve(request: Request) -> Response:
 
 def of_server() -> dict[str, Any]:
     """Versions, memory, models, jobs, sessions, disk and settings of this server, in plain values."""
-    memory, jobs = cache.model_store().memory, cache.jobs().jobs
+    memory, jobs = cache.model_memory(), cache.queue().jobs
     states = Counter(job.state for job in jobs)
     return {
         "versions": facts.versions(),

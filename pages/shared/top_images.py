@@ -65,7 +65,7 @@ def measured(card: ModelCard, layer: str | None, key: str, asked: bool = False) 
         model_store, store = cache.model_store(), cache.store()
 
         def work(job: Job) -> None:
-            activations.measure(model_store, card, images, layer, store, job.report)
+            activations.measure(model_store, card, images, layer, store, job.report_in_between)
 
         title = f"{layer or 'classes'} of {card.name}"
         if name in jobs and not jobs[name].active:

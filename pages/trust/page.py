@@ -58,7 +58,8 @@ def submit_table(
         def show(rows: pd.DataFrame) -> None:
             job.result = rows
 
-        return evaluate(sources, page_state.cards, chosen, image_ids, figures, progress=job.report, show=show)
+        own = session_jobs.of_job(sources, job)
+        return evaluate(own, page_state.cards, chosen, image_ids, figures, progress=job.report, show=show)
 
     names = " ".join([*(card.digest for card in page_state.cards), *methods, *image_ids, *figures])
     key = f"trust table {page_state.images.digest} {names}"

@@ -9,7 +9,6 @@ from streamlit.typing import UploadedFile
 
 from common.errors import InputError
 from common.escape import markdown
-from common.settings import settings
 from jobs.queue import Job
 from models import loaders
 from models.loaders import checkpoint, zoo
@@ -17,7 +16,7 @@ from models.loaders.arguments import parse_arguments, split_preprocessing
 from models.loaders.entries import stem_of
 from models.loaders.pairing import pair
 from models.preprocessing import Preprocessing
-from pages.shared import cache, session
+from pages.shared import cache, session, workspace
 from pages.upload import preprocessing
 from pages.upload.added import Added
 
@@ -133,7 +132,8 @@ def _job(plans: list[Plan], changes: dict[str, Any], texts: dict[str, str]) -> J
         if plan.architecture is None and loaders.for_file(plan.file.name).holds_weights_only:
             cure = "Choose one, or upload the model's config.json."
             raise InputError(f"an architecture for {plan.file.name}", "none", cure)
-    folder = settings().data_folder / loaders.KEPT
+    workspace.current().check_room(sum(plan.file.size for plan in plans))
+    folder, model_store = workspace.current().folder / loaders.KEPT, cache.model_store()
     kept = [(plan, loaders.keep(plan.file, plan.file.name, folder), plan.file.name) for plan in plans]
 
     def load(job: Job) -> Added:
@@ -152,7 +152,7 @@ def _job(plans: list[Plan], changes: dict[str, Any], texts: dict[str, str]) -> J
                     loaded = loaded.with_class_names(texts[plan.names])
                 if plan.head is not None:
                     loaded = loaded.with_head(plan.head)
-                digests.append(cache.model_store().add(loaded).digest)
+                digests.append(model_store.add(loaded).digest)
             except InputError as error:
                 if len(kept) == 1:
                     raise

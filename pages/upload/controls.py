@@ -14,7 +14,7 @@ from jobs.queue import Job
 from models.loaders import zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
-from pages.shared import cache, demo_sets, session
+from pages.shared import cache, demo_sets, session, workspace
 from pages.shared.listening import server_folders
 from pages.shared.session import kept
 from pages.shared.widgets import segments, select
@@ -41,11 +41,11 @@ def demo_models() -> None:
 
 
 def recent_model() -> None:
-    """Models that were added to this server before."""
+    """Models that were added to this workspace before, or are those of the class."""
     state = session.state()
-    known = {card.digest: card for card in cache.model_store().cards() if card.digest not in state.models}
+    known = {card.digest: card for card in cache.known_cards() if card.digest not in state.models}
     if not known:
-        st.caption("Models that you add are kept on this server and listed here on your next visit.")
+        st.caption("Models that you add are kept in this workspace and listed here on your next visit.")
         return
     names = {digest: f"{card.name} · {card.architecture}" for digest, card in known.items()}
     digest = select("Model", names, "upload_recent")
@@ -62,14 +62,28 @@ def zoo_model() -> Job | None:
     if not st.button("Add model", key="upload_zoo_add", disabled=architecture is None):
         return None
     create = parse_arguments(text)
-    head = create.pop("head", None)
+    head, model_store = create.pop("head", None), cache.model_store()
 
     def load(_job: Job) -> Added:
         loaded = zoo.load(str(architecture), weights == "pretrained", create)
         loaded = loaded if head is None else loaded.with_head(str(head))
-        return Added((cache.model_store().add(loaded).digest,))
+        return Added((model_store.add(loaded).digest,))
 
     return cache.jobs().submit(Job(f"Loading {architecture}", load), "interactive")
+
+
+def recent_images() -> None:
+    """Image sets that were added to this workspace before, or are those of the class."""
+    state = session.state()
+    known = {images.digest: images for images in cache.known_image_sets() if images.digest != state.images}
+    if not known:
+        st.caption("Image sets that you add are kept in this workspace and listed here on your next visit.")
+        return
+    names = {digest: f"{images.name} · {len(images):,} images" for digest, images in known.items()}
+    digest = select("Image set", names, "upload_recent_set")
+    if st.button("Use this image set", key="upload_recent_set_use"):
+        state.use_images(digest)
+        st.rerun()
 
 
 #: What draws each tab that loaders name.
@@ -99,7 +113,8 @@ def uploaded_images() -> Job | None:
     )
     if not st.button("Use these images", key="upload_files_add", disabled=not files):
         return None
-    data = settings().data_folder
+    workspace.current().check_room(sum(file.size for file in files))
+    data = workspace.current().folder
 
     def read(job: Job) -> ImageSet:
         if len(files) == 1 and files[0].name.lower().endswith(".zip"):
@@ -122,7 +137,7 @@ def server_folder() -> Job | None:
             return None
     if not text.strip():
         raise InputError("the path of a folder on the server", "nothing", "Type one, such as /data/validation.")
-    folder, data = check_server_folder(text.strip(), roots), settings().data_folder
+    folder, data = check_server_folder(text.strip(), roots), workspace.current().folder
 
     def read(job: Job) -> ImageSet:
         return intake.from_folder(folder, data, job.report, roots)

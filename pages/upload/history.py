@@ -6,10 +6,9 @@ import streamlit as st
 
 from common.errors import InputError
 from common.escape import markdown
-from common.settings import settings
 from figures.training_curves import other_measures, training_curves
 from models.card import ModelCard
-from pages.shared import session
+from pages.shared import session, workspace
 from pages.shared.chart.component import chart
 from pages.shared.job_progress import error_line
 from pages.shared.widgets import select
@@ -28,7 +27,7 @@ _FIRST = "Accuracy and loss"
 
 def kept() -> KeptHistories:
     """The histories of this server's models."""
-    return KeptHistories(settings().data_folder / "histories")
+    return KeptHistories(workspace.current().folder / "histories")
 
 
 def on_card(card: ModelCard) -> None:

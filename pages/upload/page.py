@@ -22,6 +22,7 @@ IMAGE_TABS = {
     "Demo images": controls.demo_images,
     "Files or zip": controls.uploaded_images,
     "Folder on the server": controls.server_folder,
+    "Recent": controls.recent_images,
 }
 
 
@@ -54,6 +55,7 @@ def page() -> None:
         st.subheader("Images")
         view.image_set(images)
         add_from("images", IMAGE_TABS, use_images)
+    view.this_workspace()
 
 
 def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Callable[[Any], None]) -> None:

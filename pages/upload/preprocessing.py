@@ -115,12 +115,13 @@ def edit(card: ModelCard, pixels: np.ndarray) -> None:
 def load_again(card: ModelCard, changes: dict[str, Any], head: str) -> Job:
     """The model by its recipe, with other preprocessing or another head, in place of what it is now."""
     wanted = card.preprocessing.changed(changes)
+    model_store = cache.model_store()
     whole = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(wanted).items()}
 
     def load(_job: Job) -> Added:
         arguments = {**card.recipe.arguments, **({"preprocessing": whole} if changes else {})}
         recipe = replace(card.recipe, arguments=arguments, head=card.recipe.head if head == card.head else head)
-        return Added((cache.model_store().add(loaders.load(recipe)).digest,), replaces=card.digest)
+        return Added((model_store.add(loaders.load(recipe)).digest,), replaces=card.digest)
 
     return Job(f"Loading {card.name}", load)
 

@@ -6,11 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from common.escape import markdown
+from common.settings import settings
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
 from models.loaders import built_in
-from pages.shared import cache, session
+from pages.shared import cache, session, workspace
 from pages.upload import history
 from pages.upload.preprocessing import edit, first_image, rgb
 from suggestion.table import label_note, unknown_labels
@@ -89,6 +90,23 @@ def image_set(images: ImageSet) -> None:
         with st.expander(f":orange[{len(images.skipped)} skipped]"):
             rows = [(skipped.name, skipped.reason) for skipped in images.skipped]
             st.dataframe(pd.DataFrame(rows, columns=["file", "why"]), hide_index=True)
+
+
+def this_workspace() -> None:
+    """Whose what is added here is, how much of it is on disk, and the way to another workspace."""
+    own = workspace.current()
+    with st.expander("This workspace", key="upload_workspace", on_change="rerun") as box:
+        if not box.open:
+            return
+        st.markdown(
+            "What you add and compute here belongs to this workspace. **The address of this page is its key:** keep it "
+            "to come back from another computer, and give it only to people who may see and change everything in here."
+        )
+        limit, days = settings().max_workspace_gigabytes, settings().keep_days
+        size = f"{own.n_bytes / 1e6:,.1f} MB of {limit:g} GB on disk."
+        st.caption(f"{size} It is deleted after {days} days without a visit.")
+        address = f"?{workspace.PARAMETER}={workspace.new().key}"
+        st.link_button("Open a new workspace", address, icon=":material/open_in_new:")
 
 
 def about_labels(images: ImageSet) -> list[str]:

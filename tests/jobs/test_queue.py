@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from common.errors import InputError
 from jobs import queue as queue_module
 from jobs.queue import N_REMEMBERED, Job, JobQueue, State
 
@@ -37,7 +38,7 @@ def gate():
 
 @pytest.fixture
 def queue():
-    return JobQueue(background=1, interactive=1)
+    return JobQueue(background=1, interactive=1).of("me")
 
 
 def test_a_job_waits_runs_and_ends_with_its_result(queue, gate):
@@ -262,7 +263,7 @@ def test_lanes_do_not_wait_for_each_other(queue, gate):
 
 
 def test_a_lane_of_two_works_on_two_jobs():
-    queue = JobQueue(pair=2)
+    queue = JobQueue(pair=2).of("me")
     meeting = threading.Barrier(2)
     jobs = [queue.submit(Job("meet", lambda job: meeting.wait(WAIT_S)), lane="pair") for _ in range(2)]
     assert all(job.wait(WAIT_S) and job.state is State.DONE for job in jobs)
@@ -281,3 +282,96 @@ def test_old_jobs_are_forgotten_and_active_ones_never(queue, gate):
         assert queue.submit(Job("nothing", lambda job: None)).wait(WAIT_S)
     assert slow in queue.jobs
     assert len(queue.jobs) <= N_REMEMBERED + 2
+
+
+def test_nobody_sees_finds_or_shares_the_jobs_of_another_owner(gate):
+    queue = JobQueue(background=2)
+    mine, yours = queue.of("me"), queue.of("you")
+    job = mine.submit(Job("count", gate, key="k", parts=frozenset("a")))
+    assert (yours.jobs, yours.find("k"), yours.last_at(frozenset("a"))) == ([], None, None)
+    other = yours.submit(Job("the same", lambda job: "mine", key="k"))
+    assert other is not job
+    assert other.wait(WAIT_S)
+    assert job.active
+    assert mine.jobs == [job]
+
+
+def test_one_owner_leaves_workers_for_others():
+    queue, gates = JobQueue(most_running=2, pool=3), [Gate() for _ in range(4)]
+    for gate in gates:
+        queue.of("me").submit(Job("long", gate), "pool")
+    assert queue.of("you").submit(Job("short", lambda job: "done"), "pool").wait(WAIT_S)
+    assert sum(job.state is State.RUNNING for job in queue.jobs) == 2
+    for gate in gates:
+        gate.open.set()
+    assert all(job.wait(WAIT_S) for job in queue.jobs)
+
+
+def test_more_jobs_than_allowed_do_not_wait(gate):
+    queue = JobQueue(most_waiting=2, one=1)
+    for _ in range(3):
+        queue.of("me").submit(Job("long", gate), "one")
+    with pytest.raises(InputError, match="at most 2 jobs that wait"):
+        queue.of("me").submit(Job("too many", gate), "one")
+    assert len(queue.jobs) == 3
+    queue.of("you").submit(Job("first of another", gate), "one")
+    gate.open.set()
+
+
+def in_pieces(log, who, n_pieces):
+    """Work of pieces of more than a turn each, which can be cancelled between them."""
+
+    def work(job):
+        for piece in range(n_pieces):
+            job.report(piece, n_pieces)
+            job.turn()
+            log.append(who)
+            time.sleep(0.02)
+
+    return work
+
+
+def test_owners_take_turns_while_their_jobs_run(monkeypatch):
+    monkeypatch.setattr(queue_module, "TURN_S", 0.01)
+    queue, log = JobQueue(one=1), []
+    long = queue.of("me").submit(Job("long", in_pieces(log, "me", 40)), "one")
+    short = [queue.of(who).submit(Job("short", in_pieces(log, who, 3)), "one") for who in ("you", "they")]
+    assert all(job.wait(WAIT_S) for job in short)
+    assert long.active
+    assert log.count("me") <= 6
+    assert long.wait(WAIT_S)
+    assert (long.state, log.count("me")) == (State.DONE, 40)
+
+
+def test_jobs_of_one_owner_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(queue_module, "TURN_S", 0.0)
+    queue, log = JobQueue(one=1).of("me"), []
+    jobs = [queue.submit(Job(who, in_pieces(log, who, 3)), "one") for who in "ab"]
+    assert all(job.wait(WAIT_S) for job in jobs)
+    assert log == ["a"] * 3 + ["b"] * 3
+
+
+def test_who_waits_for_a_turn_can_be_cancelled_and_gives_no_slot_back_twice(monkeypatch, gate):
+    monkeypatch.setattr(queue_module, "TURN_S", 0.0)
+    queue, log = JobQueue(one=1), []
+    parked = queue.of("me").submit(Job("long", in_pieces(log, "me", 1000)), "one")
+    queue.of("you").submit(Job("blocks", gate), "one")
+    assert gate.reached.wait(WAIT_S)
+    parked.stop()
+    assert parked.wait(WAIT_S)
+    assert parked.state is State.CANCELLED
+    never = queue.of("they").submit(Job("next", lambda job: "ran"), "one")
+    assert not never.wait(0.05)
+    gate.open.set()
+    assert never.wait(WAIT_S)
+
+
+def test_an_ended_job_lets_its_work_go(queue, gate):
+    queue.submit(Job("first", gate))
+    assert gate.reached.wait(WAIT_S)
+    waiting = queue.submit(Job("second", lambda job: None))
+    waiting.cancel()
+    gate.open.set()
+    failed = queue.submit(Job("third", fail_with(ValueError("no"))))
+    assert failed.wait(WAIT_S)
+    assert [job.work for job in queue.jobs] == [None] * 3

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pages.shared import cache
-from pages.shared.content import STORE
+from pages.shared import cache, content
 
 APP = str(Path(__file__).parents[2] / "pages/shared/navigation.py")
 
@@ -29,7 +28,7 @@ def words(page: Any) -> str:
 def figures(page: Any) -> list[dict[str, Any]]:
     """What each chart on the page draws, in the page's order."""
     mounted = [json.loads(component.proto.json) for component in page.get("bidi_component")]
-    return [json.loads(STORE.get(data["figure"]) or "") for data in mounted if "figure" in data]
+    return [json.loads(content.at(data["figure"]) or "") for data in mounted if "figure" in data]
 
 
 def drawn(page: Any, which: int = 0) -> str:

@@ -10,8 +10,9 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
 from streamlit.testing.v1 import AppTest, app_test, local_script_runner
 
+from common.settings import settings
 from images.paintings import demo_image_set
-from pages.shared import cache
+from pages.shared import cache, workspace
 from tests.pages.apps import APP
 from tests.scored import score_demo
 
@@ -58,6 +59,17 @@ def demo_read_once(demo, monkeypatch):
         return demo
 
     monkeypatch.setattr(cache, "demo_image_set", images)
+
+
+@pytest.fixture(autouse=True)
+def one_workspace(request, monkeypatch):
+    """Every session of a test, and the test itself, work in the same one, which lies in the data folder itself."""
+    if "own_workspaces" in request.keywords:
+        return None
+    own = workspace.new()
+    monkeypatch.setattr(workspace.Workspace, "folder", property(lambda self: settings().data_folder))
+    monkeypatch.setattr(workspace, "current", lambda: own)
+    return own
 
 
 @pytest.fixture

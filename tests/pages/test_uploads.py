@@ -38,15 +38,15 @@ def in_memory(watched):
 
 @pytest.mark.parametrize("content", [picture, lambda number: b"no picture"], ids=["read", "refused"])
 def test_ended_jobs_keep_no_uploaded_image(monkeypatch, new_app, content):
-    monkeypatch.setattr(st, "button", lambda *_, **__: True)
     watched = []
-    for number in range(N_UPLOADS):
-        file = uploaded(f"{number}.png", content(number))
-        watched.append(weakref.ref(file))
-        monkeypatch.setattr(st, "file_uploader", lambda *_, made=[file], **__: made)
-        assert controls.uploaded_images().wait(30)
-        del file
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(st, "button", lambda *_, **__: True)
+        for number in range(N_UPLOADS):
+            file = uploaded(f"{number}.png", content(number))
+            watched.append(weakref.ref(file))
+            patch.setattr(st, "file_uploader", lambda *_, made=[file], **__: made)
+            assert controls.uploaded_images().wait(30)
+            del file
     assert {job.state for job in cache.jobs().jobs} == {State.DONE if content is picture else State.FAILED}
     assert in_memory(watched) == 0
 

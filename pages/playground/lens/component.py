@@ -60,4 +60,4 @@ def max_pool_lens(
 
 
 def _draw(view: LensView, key: str) -> None:
-    _component(key=key, data=view.facts | {"values": content.STORE.put(view.values.tobytes(), "bin")})
+    _component(key=key, data=view.facts | {"values": content.put(view.values.tobytes(), "bin")})

@@ -97,7 +97,7 @@ def chart(
         if on_select is not None and (places := st.session_state[key].select) is not None:
             on_select([ChartPoint(*place) for place in places])
 
-    address = content.STORE.put(shown.json, "json")
+    address = content.put(shown.json, "json")
     result = _component(
         key=key,
         height=shown.height_px + (_TITLE_PX if title else 0),
