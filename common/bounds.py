@@ -1,16 +1,15 @@
 """What input may claim, at most: each bound is asked before the memory or the time is taken.
 
+Those that an installation may want to change are settings: classes, sides of inputs, weights of models, uploads.
+
 None of them is near to what people have; all are what a server that many share can bear at once.
 """
 
-#: Outputs of a model, and pixels of a side of what it sees.
-MAX_CLASSES, MAX_INPUT_PIXELS = 100_000, 2048
+#: Times the largest side of an input that images are resized to before the middle is cut out, and pixels of all then.
+MAX_RESIZE, MAX_RESIZED_PIXELS = 4, 64_000_000
 
-#: Pixels of a side that images are resized to before the middle is cut out, and of the whole image then.
-MAX_RESIZE_PIXELS, MAX_RESIZED_PIXELS = 4 * MAX_INPUT_PIXELS, 64_000_000
-
-#: Bytes of a model's parameters and buffers, and of the largest tensor on the way of two images through it.
-MAX_MODEL_BYTES, MAX_ACTIVATION_BYTES = 4 * 1024**3, 512 * 1024**2
+#: Bytes of the largest tensor on the way of two images through a model.
+MAX_ACTIVATION_BYTES = 512 * 1024**2
 
 #: Operations on tensors while a model is made: the deepest architectures take a quarter of it.
 MAX_CONSTRUCTION_STEPS = 20_000
@@ -45,8 +44,8 @@ MAX_FRAMES = 10_000
 #: Bytes of an image's colour profile.
 MAX_PROFILE_BYTES = 4 * 1024**2
 
-#: A table of labels: bytes, columns, cells, and letters of a cell.
-MAX_TABLE_BYTES, MAX_TABLE_COLUMNS, MAX_TABLE_CELLS, MAX_CELL = 64 * 1024**2, 1_000, 4_000_000, 10_000
+#: A table of labels: bytes, columns and cells.
+MAX_TABLE_BYTES, MAX_TABLE_COLUMNS, MAX_TABLE_CELLS = 64 * 1024**2, 1_000, 6_000_000
 
 #: Files of an upload, folders inside each other, letters of a name with its folders, and bytes of a zip's directory.
-MAX_FILES, MAX_FOLDERS, MAX_FILE_NAME, MAX_ZIP_DIRECTORY_BYTES = 200_000, 64, 1_000, 32 * 1024**2
+MAX_FILES, MAX_FOLDERS, MAX_FILE_NAME, MAX_ZIP_DIRECTORY_BYTES = 1_000_000, 64, 1_000, 24 * 1024**2

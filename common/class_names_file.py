@@ -5,10 +5,11 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from common.bounds import MAX_CLASS_NAME, MAX_CLASSES, MAX_JSON_TEXT, MAX_LITERAL_TEXT
+from common.bounds import MAX_CLASS_NAME, MAX_JSON_TEXT, MAX_LITERAL_TEXT
 from common.class_names import distinct, has_wordnet_id, plain_name
 from common.errors import InputError
 from common.plain_json import check_depth, parse_json
+from common.settings import settings
 
 #: Keys under which configurations hold the names, the surest first.
 _HOLDERS = ("id2label", "label2id", "label_names", "class_names", "classes", "names", "labels", "categories",
@@ -54,8 +55,8 @@ def parse_class_names(text: str, n_classes: int) -> tuple[str, ...]:
 
 def check_names(names: Sequence[str]) -> None:
     """Raise `InputError` for more class names than a model may have, or one that is a text."""
-    if len(names) > MAX_CLASSES:
-        raise InputError(f"at most {MAX_CLASSES:,} class names", f"{len(names):,}", "Pick the file of this model.")
+    if len(names) > (most := settings().max_classes):
+        raise InputError(f"at most {most:,} class names", f"{len(names):,}", "Pick the file of this model.")
     if long := next((name for name in names if len(name) > MAX_CLASS_NAME), None):
         received = f"{long[:40]}… with {len(long):,}"
         raise InputError(f"class names of at most {MAX_CLASS_NAME} letters", received, "Write one name a line.")

@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+from common.bounds import MAX_PROFILE_BYTES
+
 #: Profiles that move no colour by more than this count as sRGB, and leave the image as it is.
 _SAME_OF_255 = 3
 
@@ -19,6 +21,8 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, str]:
     Colours without a profile, and in profiles that differ from sRGB only by rounding, stay what they are.
     """
     profile: bytes = image.info.get("icc_profile") or b""
+    if len(profile) > MAX_PROFILE_BYTES:
+        profile = b"too large"  # which does not fit
     opacity = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     converted, note = _converted(image, profile)
     if opacity is not None:
@@ -46,6 +50,8 @@ def _converted(image: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
 
 def _plain(image: Image.Image) -> Image.Image:
     """RGB as Pillow makes it of any mode, without a profile."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
     return (image.convert("RGBA") if image.has_transparency_data else image).convert("RGB")
 
 
@@ -59,7 +65,7 @@ def _open(profile: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(io.BytesIO(profile))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _mode_of(profile: bytes) -> str:
     """The mode of images that a profile is for; empty for a profile that is damaged or for no image."""
     try:
@@ -68,14 +74,14 @@ def _mode_of(profile: bytes) -> str:
         return ""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _title(profile: bytes) -> str:
     """What a profile calls itself, in a few words."""
     title = " ".join(ImageCms.getProfileDescription(_open(profile)).replace(",", " ").split())
     return title[:40] or "its colour profile"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | str:
     """The way from a profile (Lab for none) to sRGB; "" where it is sRGB, and else why there is no way."""
     srgb = ImageCms.createProfile("sRGB")

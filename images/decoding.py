@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,11 +13,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import EXTRASAMPLES, TiffImageFile
 
+from common.bounds import MAX_DECODE_BYTES, MAX_DECODE_BYTES_AT_ONCE, MAX_IMAGE_BYTES
 from common.errors import InputError, first_line
 from common.settings import settings
 from images.colour import to_srgb
 from images.depth import Samples, check_deep_png, is_tiff, read_samples, to_8_bits, to_image
 from images.formats import FORMAT_NAMES, FORMATS, LOSSY
+from images.frames import check_frames
+from images.room import Room
 
 #: PIL opens by content, whatever a file is called: without this list, a ".png" could start Ghostscript. (MPO files are
 #: met as JPEG.)
@@ -34,6 +38,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 #: Masks of lossy formats are cut here: what was black is no longer quite black.
 _HALF = 128
+
+#: What all decoders of the process hold at once.
+_ROOM = Room(MAX_DECODE_BYTES_AT_ONCE)
 
 T = TypeVar("T")
 
@@ -80,23 +87,19 @@ def _open(
     convert_samples: Callable[[Samples, str], T],
 ) -> T:
     name = name or (source.name if isinstance(source, Path) else "the file")
-
-    def check_size(width: int, height: int) -> None:
-        _check_size(width, height, name)
-
     try:
-        if (tiff := is_tiff(source)) and (samples := read_samples(source, name, check_size)) is not None:
-            return convert_samples(samples, name)
-        try:
-            with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_OPENED) as image:
-                check_size(*image.size)
-                return convert(image, name, source)
-        except UnidentifiedImageError:
-            if not tiff:
-                raise
-            samples = read_samples(source, name, check_size, always=True)
-            assert samples is not None
-            return convert_samples(samples, name)
+        n_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if n_bytes > MAX_IMAGE_BYTES:
+            expected, cure = f"an image file of at most {MAX_IMAGE_BYTES // 1024**2} MB", "Export it smaller."
+            raise InputError(expected, f"{name} with {n_bytes / 1024**2:,.0f} MB", cure)
+        check_frames(source, name)
+        with ExitStack() as held:
+
+            def check_size(width: int, height: int, bytes_per_pixel: float) -> None:
+                _check_size(width, height, bytes_per_pixel, name)
+                held.enter_context(_ROOM.taken(width * height * bytes_per_pixel))
+
+            return _read(source, name, convert, convert_samples, check_size)
     except UnidentifiedImageError as error:
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         received = f"{name}, which is empty" if empty else f"{name}, which holds something else"
@@ -109,7 +112,42 @@ def _open(
         raise InputError("a whole image", received, "Copy or export it again.") from error
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _read(
+    source: Path | bytes,
+    name: str,
+    convert: Callable[[Image.Image, str, Path | bytes], T],
+    convert_samples: Callable[[Samples, str], T],
+    check_size: Callable[[int, int, float], None],
+) -> T:
+    """What one of the readers makes of a file."""
+    if (tiff := is_tiff(source)) and (samples := read_samples(source, name, check_size)) is not None:
+        return convert_samples(samples, name)
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=_OPENED) as image:
+            check_size(*image.size, _bytes_per_pixel(image))
+            return convert(image, name, source)
+    except UnidentifiedImageError:
+        if not tiff:
+            raise
+        samples = read_samples(source, name, check_size, always=True)
+        assert samples is not None
+        return convert_samples(samples, name)
+
+
+def _bytes_per_pixel(image: Image.Image) -> float:
+    """What decoding takes at its peak, measured: Pillow's own copies, those of the codec, and the result."""
+    alpha = image.has_transparency_data or image.mode in ("LA", "PA", "La", "RGBa")
+    deep = image.mode in ("I", "F", "CMYK") or image.mode.startswith("I;16") or _is_deep_png(image)
+    codec = {"WEBP": 9, "JPEG2000": 9, "AVIF": 4, "HEIF": 9}.get(image.format or "", 0)
+    return 8 + 8 * alpha + 7 * deep + codec + 8 * ("icc_profile" in image.info)
+
+
+def _is_deep_png(image: Image.Image) -> bool:
+    """Whether a PNG has 16 bits a channel, of which Pillow takes the high ones."""
+    return isinstance(image, PngImageFile) and any("16" in str(tile.args) for tile in image.tile)
+
+
+def _check_size(width: int, height: int, bytes_per_pixel: float, name: str) -> None:
     """Refuse by the header alone: nothing is decoded yet."""
     limit = settings().max_image_megapixels
     if width * height > limit * 1_000_000:
@@ -121,6 +159,13 @@ def _check_size(width: int, height: int, name: str) -> None:
     if max(width, height) > _MAX_ASPECT * min(width, height):
         expected = f"an image at most {_MAX_ASPECT} times as long as it is wide"
         raise InputError(expected, f"{name} with {width:,} × {height:,} pixels", "Cut out the part that matters.")
+    most = MAX_DECODE_BYTES * max(1, limit / 100)
+    if width * height * bytes_per_pixel > most:
+        raise InputError(
+            f"an image that takes at most {most / 1e6:,.0f} MB to decode",
+            f"{name} with {width:,} × {height:,} pixels, which takes {width * height * bytes_per_pixel / 1e6:,.0f} MB",
+            "Scale it down, or save it as JPEG, without opacity.",
+        )
 
 
 def _to_rgb(image: Image.Image, name: str, source: Path | bytes) -> Decoded:
@@ -132,7 +177,7 @@ def _to_rgb(image: Image.Image, name: str, source: Path | bytes) -> Decoded:
             image.seek(0)
     extras = image.tag_v2.get(EXTRASAMPLES, ()) if isinstance(image, TiffImageFile) else ()
     notes += _left_out([int(kind) for kind in extras])
-    deep = isinstance(image, PngImageFile) and any("16" in str(tile.args) for tile in image.tile)
+    deep = _is_deep_png(image)
     image.load()
     image = _upright(image, notes)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -164,7 +209,8 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     if not _is_turned(image):
         return image
     notes.append("turned upright")
-    return ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _flat(image: Image.Image, notes: list[str], reading: str = "") -> Decoded:
@@ -177,7 +223,24 @@ def _flat(image: Image.Image, notes: list[str], reading: str = "") -> Decoded:
         if image.getchannel("A").getextrema() != (255, 255):
             notes.append("transparency on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return Decoded(np.asarray(image.convert("RGB")), tuple(notes), reading)
+    return Decoded(_pixels(image if image.mode == "RGB" else image.convert("RGB")), tuple(notes), reading)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8; of large images strip by strip, as Pillow would hold them twice on the way."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if height <= rows:
+        return np.asarray(image)
+    found = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, rows):
+        found[top : top + rows] = np.asarray(image.crop((0, top, width, min(height, top + rows))))
+    found.flags.writeable = False
+    return found
+
+
+#: Pixels that are copied at once.
+_STRIP_PIXELS = 4_000_000
 
 
 def _to_mask(image: Image.Image, _name: str, _source: Path | bytes) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image
 
+from common.bounds import MAX_DECODE_BYTES
 from common.errors import InputError
 
 #: Images whose values all lie in this lowest part of their range are hardly meant so: 12 bits in a file of 16.
@@ -32,6 +33,15 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 #: Tags: orientation, colour profile, and the lowest and highest value (of any type, then of unsigned integers).
 _ORIENTATION, _PROFILE, _LIMITS = 274, 34675, ((340, 341), (280, 281))
+
+#: Values that are computed with at once, and channels of an image, at most.
+_BLOCK, _MOST_CHANNELS = 1_000_000, 8
+
+#: Ways of packing that cannot unpack to more than a piece holds: none, CCITT, LZW, Deflate, PackBits, LZMA, Zstandard.
+_COMPRESSIONS, _MOST_PIECES = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000), 200_000
+
+#: Bytes a pixel beside the values themselves, twice: 8 bits, Pillow's copies, and the result.
+_SAMPLE_BYTES = 14
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -93,12 +103,12 @@ def is_tiff(source: Path | bytes) -> bool:
 
 
 def read_samples(
-    source: Path | bytes, name: str, check_size: Callable[[int, int], None], always: bool = False
+    source: Path | bytes, name: str, check_size: Callable[[int, int, float], None], always: bool = False
 ) -> Samples | None:
     """The first image of a TIFF; `None` for up to 8 unsigned bits in the usual colours, unless it is wanted `always`.
 
-    `check_size(width, height)` may raise before the pixels are decoded. Raises `InputError` where the channels are no
-    colours that we know.
+    `check_size(width, height, bytes a pixel)` is asked before the pixels are decoded, and may raise. Raises
+    `InputError` where the channels are no colours that we know.
     """
     with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
         page: Any = file.pages[0]
@@ -106,7 +116,8 @@ def read_samples(
         photometric, extras = int(page.photometric), tuple(map(int, page.extrasamples))
         if not always and bits <= 8 and page.sampleformat in (0, 1, 4) and photometric != _ICC_LAB:
             return None
-        check_size(page.imagewidth, page.imagelength)
+        _check_layout(page, name)
+        check_size(page.imagewidth, page.imagelength, 2 * page.samplesperpixel * max(1, bits // 8) + _SAMPLE_BYTES)
         n_colours, mode = _COLOURS.get(photometric, (0, ""))
         unknown = len([kind for kind in extras if kind not in (_ASSOCIATED, _UNASSOCIATED)])
         numbers = page.dtype is not None and page.dtype.kind in "uif"
@@ -123,6 +134,20 @@ def read_samples(
         return Samples(
             values, n_colours, mode, photometric, extras, int(bits), limits, profile, orientation, len(file.pages)
         )
+
+
+def _check_layout(page: Any, name: str) -> None:
+    """Refuse by the tags alone: pieces that are larger than the image, very many, or images of other formats."""
+    n_values = float(np.prod(page.chunks, dtype=float))
+    if page.samplesperpixel > _MOST_CHANNELS or page.imagedepth > 1 or n_values > MAX_DECODE_BYTES / 8:
+        received = (
+            f"{name} with {page.samplesperpixel:,} channels, {page.imagedepth:,} deep, in pieces of {n_values:,.0f}"
+        )
+        raise InputError("a flat image of few channels", received, "Export what matters of it as RGB.")
+    if len(page.dataoffsets) > _MOST_PIECES or int(page.compression) not in _COMPRESSIONS:
+        title = getattr(page.compression, "name", page.compression)
+        received = f"{name} in {len(page.dataoffsets):,} pieces ({title})"
+        raise InputError("a TIFF that is not packed, or by LZW or Deflate", received, "Export it again.")
 
 
 def to_image(samples: Samples, name: str) -> tuple[Image.Image, str, bool]:
@@ -155,15 +180,28 @@ def to_8_bits(values: np.ndarray, low: float, high: float, name: str, sure: bool
 
     Raises `InputError` where all are nearly black, and it is not `sure` that the range is meant so.
     """
-    known = np.nan_to_num(values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64), nan=low)
-    highest = float(known.max(initial=low))
+    highest = max((float(_known(block, low).max(initial=low)) for block in _blocks(values)), default=low)
     if not sure and low < highest < low + (high - low) * _NEARLY_BLACK:
         received = f"{name}, which is nearly black: its highest value is {highest:,.5g} of {high:,}"
         cure = "Save it as 8 bits, or multiply it up to the full range; a TIFF can also say its MaxSampleValue (281)."
         raise InputError("values that use the range of their type", received, cure)
     if values.ndim == 3 and values.shape[2] > 1 and (values.dtype, low, high) == (np.uint16, 0, 65535):
         return (values >> 8).astype(np.uint8)  # as Pillow does with colours
-    return np.asarray(((known.clip(low, high) - low) * (255 / (high - low))).round().astype(np.uint8))
+    eight = np.empty(values.shape, dtype=np.uint8)
+    for block, place in zip(_blocks(values), _blocks(eight), strict=True):
+        place[...] = ((_known(block, low).clip(low, high) - low) * (255 / (high - low))).round()
+    return eight
+
+
+def _known(values: np.ndarray, low: float) -> np.ndarray:
+    """Values as floats, `low` where there is none."""
+    return np.nan_to_num(values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64), nan=low)
+
+
+def _blocks(values: np.ndarray) -> list[np.ndarray]:
+    """Rows of an image, so many that computing with them takes little memory."""
+    rows = max(1, _BLOCK * len(values) // max(1, values.size))
+    return [values[start : start + rows] for start in range(0, len(values), rows)]
 
 
 def check_deep_png(content: bytes, name: str) -> None:

@@ -54,6 +54,11 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def suffix_of(name: str) -> str:
+    """The suffix of an image file, in lower case; "" for one that is called otherwise."""
+    return next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.lower().endswith(suffix)), "")
+
+
 def is_table(name: str) -> bool:
     """Whether a file is called like a table."""
     return name.lower().endswith(TABLE_SUFFIXES)

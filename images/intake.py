@@ -1,10 +1,9 @@
 """How images come in: several files, a zip, or a folder on the server. Nothing that is wrong stops the rest."""
 
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
@@ -12,13 +11,14 @@ import pandas as pd
 from common.errors import InputError
 from common.files import mark_used, write_bytes
 from common.tables import read_table, write_table
+from common.uploads import check_upload
 from images.decoding import Decoded, decode, decode_mask
-from images.formats import FORMAT_NAMES
+from images.formats import FORMAT_NAMES, suffix_of
 from images.image_set import LABEL, MASK, MASK_ID, META, ImageSet, Skipped, image_id, reason, stamp_of
 from images.labels import Annotations, annotate
 from images.masks import assign
 from images.server_folder import check_server_folder
-from images.upload import Source, Upload, of_files, of_folder, of_zip
+from images.upload import Source, Upload, of_files, of_folder, of_zip, open_zip
 
 #: The demo's images and masks, in the layout that `from_folder` reads.
 DEMO = Path(__file__).parent / "demo"
@@ -50,7 +50,7 @@ def from_folder(
         cure = "Check the path; it is the server's, not your computer's."
         raise InputError("a folder on the server", f"{folder}, which is not there", cure)
     memory = data / "image-sets" / f"folder-{image_id(str(folder).encode())}.parquet"
-    return _take_in(folder.name, f"images in {folder}", of_folder(folder, roots), data, progress, memory)
+    return _take_in(folder.name, f"images in {folder}", of_folder(folder, roots, progress), data, progress, memory)
 
 
 def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Progress | None = None) -> ImageSet:
@@ -58,6 +58,7 @@ def from_files(files: Iterable[tuple[str, BinaryIO]], data: Path, progress: Prog
 
     Names may hold folders, as those of an uploaded directory do.
     """
+    files = check_upload(files)
     upload, folder = of_files((name, file.read) for name, file in files)
     return _take_in(folder, "images", upload, data, progress)
 
@@ -68,11 +69,10 @@ def from_zip(file: BinaryIO, name: str, data: Path, progress: Progress | None = 
     Raises `InputError` for a file that is no zip, holds no image, reaches outside itself with `../`, or unpacks
     to more than the settings allow.
     """
-    try:
-        archive = zipfile.ZipFile(file)
-    except Exception as error:  # a damaged directory makes zipfile stumble in many ways
-        raise InputError("a zip of images", f"{name}, which is no whole zip", "Zip the folder again.") from error
-    with archive:
+    check_upload([(name, file)])
+    with open_zip(file, name) as archive:
+        if progress is not None:
+            progress(0, len(archive.infolist()))
         return _take_in(Path(name).stem, f"images in {name}", of_zip(archive, name), data, progress)
 
 
@@ -180,7 +180,7 @@ def _checked(
         except (InputError, OSError) as error:
             return Skipped(source.name, reason(error))
         digest = image_id(content, decoded.reading)
-        path = source.path or store / f"{digest}{PurePosixPath(source.name).suffix.lower()}"
+        path = source.path or store / f"{digest}{suffix_of(source.name)}"
         if source.path is None:
             if _holds(path, content):
                 mark_used(path)

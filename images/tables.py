@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from common.bounds import MAX_TABLE_BYTES, MAX_TABLE_CELLS, MAX_TABLE_COLUMNS
 from common.class_names import plain_names
 from common.errors import InputError, first_line
 from images.formats import is_image
@@ -55,6 +56,9 @@ def read_table(content: bytes, name: str, is_file: Callable[[str], bool]) -> Tab
 
     Raises `InputError` for a file that is no such table.
     """
+    if len(content) > MAX_TABLE_BYTES:
+        received = f"{name} with {len(content) / 1024**2:,.0f} MB"
+        raise InputError(f"a table of at most {MAX_TABLE_BYTES // 1024**2} MB", received, "Leave columns out.")
     text, notes = decode(content, name)
     lines = cells_of(text, name)
     if not lines:
@@ -122,7 +126,7 @@ def decode(content: bytes, name: str) -> tuple[str, list[str]]:
 
 def cells_of(text: str, name: str, expected: str = _EXPECTED) -> list[tuple[int, list[str]]]:
     """(line number, cells) of all lines of a table that are not empty, whatever separates its cells."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in io.StringIO(text) if line.strip()), "").strip("\r\n")
     skipped = 0
     if said := re.fullmatch(r'"?sep=(.)"?', first.strip("\r\n\ufeff ")):  # Excel's own way to say it
         separator = said[1]
@@ -130,6 +134,11 @@ def cells_of(text: str, name: str, expected: str = _EXPECTED) -> list[tuple[int,
         skipped = 1
     else:
         separator = max(_SEPARATORS, key=lambda one: len(_cells(first, one)))
+    n_cells = text.count(separator) + text.count("\n")
+    if first.count(separator) >= MAX_TABLE_COLUMNS or n_cells > MAX_TABLE_CELLS:
+        received = f"{name} with {first.count(separator) + 1:,} columns, and {n_cells:,} cells"
+        most = f"at most {MAX_TABLE_COLUMNS:,} columns and {MAX_TABLE_CELLS:,} cells"
+        raise InputError(f"a table of {most}", received, "Leave columns out that nobody needs.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         return [(reader.line_num + skipped, cells) for cells in reader if any(cell.strip() for cell in cells)]
@@ -139,7 +148,10 @@ def cells_of(text: str, name: str, expected: str = _EXPECTED) -> list[tuple[int,
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # a cell longer than csv takes
+        return []
 
 
 def _plain(column: str) -> str:

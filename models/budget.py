@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from common.bounds import MAX_ACTIVATION_BYTES, MAX_CONSTRUCTION_STEPS, MAX_MODEL_BYTES
+from common.bounds import MAX_ACTIVATION_BYTES, MAX_CONSTRUCTION_STEPS
 from common.errors import InputError
+from common.settings import settings
 
 #: Operations that make a tensor of the size they are told, those of the size of another, and ranges.
 _SIZED = frozenset((
@@ -29,7 +30,7 @@ _SMALL_PIXELS, _SMALL_PARAMETERS = 512 * 512, 100_000_000
 
 
 class ConstructionBudget(TorchDispatchMode):
-    """Within the block, making tensors raises `InputError` before they are larger than `MAX_MODEL_BYTES` in all.
+    """Within the block, making tensors raises `InputError` before they take more than the models of a server may.
 
     `title` names what is made. Endless making of small ones ends there too, after `seconds` of computing where they are
     given. Concerns this thread alone.
@@ -38,6 +39,7 @@ class ConstructionBudget(TorchDispatchMode):
     def __init__(self, title: str, seconds: float = math.inf) -> None:
         super().__init__()
         self._title, self._bytes, self._steps = title, 0.0, 0
+        self._most = settings().max_models_gigabytes * 1e9
         self._until = time.thread_time() + seconds
 
     def __torch_dispatch__(
@@ -47,22 +49,15 @@ class ConstructionBudget(TorchDispatchMode):
         given = dict(kwargs or {})
         self._steps += 1
         self._bytes += _made_by(func.overloadpacket.__name__, args, given)
-        if self._bytes > MAX_MODEL_BYTES:
-            raise too_large(self._title, self._bytes)
+        if self._bytes > self._most:
+            size = "more" if self._bytes < 1.05 * self._most else f"{self._bytes / 1e9:,.1f} GB or more"
+            cure = "Take a smaller architecture, or smaller creation arguments, or raise max_models_gigabytes."
+            expected = f"a model whose weights take at most {self._most / 1e9:g} GB"
+            raise InputError(expected, f"{self._title} with {size}", cure)
         if self._steps > MAX_CONSTRUCTION_STEPS or time.thread_time() > self._until:
             cure = "Give it fewer layers."
             raise InputError("a model that can be made in seconds", f"{self._title} of endless layers", cure)
         return func(*args, **given)
-
-
-def too_large(title: str, n_bytes: float) -> InputError:
-    """The line for a model that has more numbers than this server takes."""
-    cure = "Take a smaller architecture, or smaller creation arguments."
-    return InputError(
-        f"a model whose weights take at most {MAX_MODEL_BYTES / 1e9:.1f} GB",
-        f"{title} with {'more' if n_bytes < 1.05 * MAX_MODEL_BYTES else f'{n_bytes / 1e9:,.1f} GB or more'}",
-        cure,
-    )
 
 
 def check_activations(module: nn.Module, probe: Tensor, name: str) -> None:

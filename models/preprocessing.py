@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from common.bounds import MAX_INPUT_PIXELS, MAX_RESIZE_PIXELS, MAX_RESIZED_PIXELS
+from common.bounds import MAX_RESIZE, MAX_RESIZED_PIXELS
 from common.errors import InputError, check_known
+from common.settings import settings
 
 if TYPE_CHECKING:
     import torch
@@ -214,7 +215,7 @@ def _sides(value: Any) -> Any:
 def _check_sides(name: str, value: Any) -> None:
     if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(side, int) and side > 0 for side in value)):
         raise InputError(f"{name} as height and width in pixels", repr(value)[:200], "Write it as 224, 224.")
-    most = MAX_INPUT_PIXELS if name == "input_size" else MAX_RESIZE_PIXELS
+    most = settings().max_input_pixels * (1 if name == "input_size" else MAX_RESIZE)
     if max(value) > most:
         received = f"{value[1]:,} × {value[0]:,}" if max(value) < 1e15 else "more"
         raise InputError(f"{name} of at most {most:,} pixels a side", received, "Write it as 224, 224.")

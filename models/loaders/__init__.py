@@ -11,6 +11,7 @@ from common.bounds import MAX_ARGUMENT_TEXT
 from common.errors import InputError
 from common.files import atomic_write
 from common.settings import settings
+from common.uploads import check_upload
 from models.card import Recipe
 from models.loaders import checkpoint, demo, playground, zoo
 from models.loaders.base import Loaded, Loader
@@ -83,6 +84,7 @@ def for_file(name: str) -> Loader:
 def keep(file: BytesIO, name: str, folder: Path) -> Path:
     """Copy an uploaded model into `folder`, under the digest of its content; equal files are kept once."""
     for_file(name)
+    check_upload([(name, file)])
     path = folder / f"{_digest(file)}{_suffix(name)}"
     file.seek(0)
     with atomic_write(path) as partial, partial.open("wb") as copy:

@@ -6,15 +6,10 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
-from common.bounds import (
-    MAX_ARGUMENT_NUMBER,
-    MAX_ARGUMENT_TEXT,
-    MAX_ARGUMENTS,
-    MAX_CLASSES,
-    MAX_INPUT_PIXELS,
-)
+from common.bounds import MAX_ARGUMENT_NUMBER, MAX_ARGUMENT_TEXT, MAX_ARGUMENTS
 from common.errors import InputError, did_you_mean, first_line
 from common.plain_json import check_depth, parse_json
+from common.settings import settings
 from models.preprocessing import FIELDS
 
 #: Arguments of the libraries that name files or addresses: they are no one's choice in a browser.
@@ -140,13 +135,14 @@ def checked(create: dict[str, Any]) -> dict[str, Any]:
 def _check_bounds(create: dict[str, Any]) -> None:
     """Raise `InputError` for creation arguments that no model of a usual size has."""
     check_depth(create, "creation arguments", _CURE)
+    known = {"num_classes": settings().max_classes, **dict.fromkeys(_SIDES, settings().max_input_pixels)}
     waiting: list[tuple[str, Any]] = list(create.items())
     for n_seen, (name, value) in enumerate(waiting):  # which grows
         if isinstance(value, dict):
             waiting += [(str(key), inner) for key, inner in value.items()]
         elif isinstance(value, list | tuple):
             waiting += [(name, inner) for inner in value]
-        most = {"num_classes": MAX_CLASSES, **dict.fromkeys(_SIDES, MAX_INPUT_PIXELS)}.get(name, MAX_ARGUMENT_NUMBER)
+        most = known.get(name, MAX_ARGUMENT_NUMBER)
         if isinstance(value, int | float) and not -most <= value <= most:  # NaN is not, either
             received = "more" if isinstance(value, int) else f"{value:.4g}"
             raise InputError(f"{name[:80]} of at most {most:,}", received, "Correct it, or drop it.")

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from common import hub
-from common.bounds import MAX_CLASSES
 from common.class_names import imagenet_names
 from common.errors import InputError, did_you_mean, first_line
+from common.settings import settings
 from models.budget import ConstructionBudget
 from models.card import Recipe
 from models.loaders import cifar
@@ -99,8 +99,8 @@ def _on_meta(name: str, given: dict[str, Any]) -> tuple[nn.Module, Preprocessing
     """The model without content; raises `InputError` where it is too large, `MisfitError` where it cannot be made."""
     with torch.device("meta"), ConstructionBudget(name, _MOST_SECONDS):
         module, preprocessing = _made(name, given)
-    if (n_classes := n_outputs(module)) > MAX_CLASSES:
-        raise InputError(f"a model of at most {MAX_CLASSES:,} outputs", f"{n_classes:,}", "Is num_classes right?")
+    if (n_classes := n_outputs(module)) > (most := settings().max_classes):
+        raise InputError(f"a model of at most {most:,} outputs", f"{n_classes:,}", "Is num_classes right?")
     return module, preprocessing
 
 
