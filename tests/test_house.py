@@ -6,6 +6,7 @@ Each rule is a function from a file's path and source to what is wrong with it, 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,8 +92,55 @@ def astray(path: Path, _source: str) -> list[str]:
 
 
 def raw_html(path: Path, source: str) -> list[str]:
-    """Markdown that lets HTML through: names of models, classes and files stand in it."""
-    return [f"{path} lets HTML through"] if path.parts[0] == "pages" and "unsafe_allow_html" in source else []
+    """Markdown that lets HTML through, and HTML that is more than words of ours: names of models and files stand in it.
+
+    `top_images` escapes them for their place; the legend of `layers` has none.
+    """
+    if path.parts[0] != "pages":
+        return []
+    allowed = path in (Path("pages/shared/top_images.py"), Path("pages/layers/page.py"))
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    made = [call for call in calls if getattr(call.func, "attr", "") in ("html", "iframe") and _owner(call) != "html"]
+    made = [call for call in made if not _is_literal(call)]
+    through = "unsafe_allow_html" in source or "allow_javascript" in source or (made and not allowed)
+    return [f"{path} lets HTML through"] if through else []
+
+
+def _owner(call: ast.Call) -> str:
+    """Whose method is called: `st` in `st.html(…)`."""
+    return getattr(getattr(call.func, "value", None), "id", "")
+
+
+def _is_literal(call: ast.Call) -> bool:
+    return all(isinstance(argument, ast.Constant) for argument in call.args) and not call.keywords
+
+
+#: What makes elements or runs scripts out of text.
+MARKUP = re.compile(
+    r"\b(innerHTML|outerHTML|insertAdjacentHTML|srcdoc|DOMParser|createContextualFragment|setHTMLUnsafe|eval|Function)\b"
+    r"|document\.write|javascript:|set(Timeout|Interval)\([\"'`]"
+)
+
+
+def html_in_scripts(path: Path, source: str) -> list[str]:
+    """Scripts that read text as markup; only what is a file of ours may be."""
+    lines = source.splitlines()
+    return [
+        f"{path}:{n} reads text as markup"
+        for n, line in enumerate(lines, 1)
+        if MARKUP.search(line) and OURS not in line
+    ]
+
+
+#: What says so, at the end of a line.
+OURS = "// a file of ours"
+
+
+def test_no_script_reads_text_as_markup():
+    scripts = list(ROOT.joinpath("pages").rglob("*.js"))
+    broken = [line for path in scripts for line in html_in_scripts(path, path.read_text(encoding="utf-8"))]
+    assert len(scripts) > 5
+    assert not broken, "\n".join(broken)
 
 
 @pytest.mark.parametrize("rule", [arrows_up, forbidden, too_long, astray, raw_html])
@@ -137,6 +185,15 @@ def test_every_room_of_the_house_is_on_a_floor():
         (astray, "pages/__init__.py", ""),
         (astray, "helpers.py", ""),
         (raw_html, "pages/a/view.py", "st.markdown(name, unsafe_allow_html=True)"),
+        (raw_html, "pages/a/view.py", "st.html(name)"),
+        (raw_html, "pages/a/view.py", "st.html(f'<b>{name}</b>')"),
+        (raw_html, "pages/a/view.py", "components.html('<b>' + name)"),
+        (raw_html, "pages/a/view.py", "column.iframe(srcdoc=name)"),
+        (html_in_scripts, "pages/a/a.js", "box.innerHTML = name"),
+        (html_in_scripts, "pages/a/a.js", "box.insertAdjacentHTML('beforeend', name)"),
+        (html_in_scripts, "pages/a/a.js", "new Function(name)()"),
+        (html_in_scripts, "pages/a/a.js", "setTimeout('go()', 10)"),
+        (html_in_scripts, "pages/a/a.js", "link.href = `javascript:${name}`"),
     ],
 )
 def test_the_rules_see_what_breaks_them(rule, path, source):
@@ -156,6 +213,8 @@ def test_the_rules_see_what_breaks_them(rule, path, source):
         (too_long, "pages/find/view.py", "x = 1\n" * 400),
         (astray, "pages/find/page.py", ""),
         (astray, "app.py", ""),
+        (raw_html, "pages/a/view.py", "st.html('<style>a { color: red }</style>')\nhtml.escape(name)"),
+        (html_in_scripts, "pages/a/a.js", "box.textContent = name\nsetTimeout(() => go(), 10)"),
     ],
 )
 def test_the_rules_leave_good_files_alone(rule, path, source):

@@ -20,14 +20,27 @@ from jobs.queue import Job
 from models.card import Recipe
 from models.graph import Graph, Node
 from pages.shared import cache
+from playground.history_files import read_history
+from playground.kept_histories import KeptHistories
 from tests.makers import tiny_loaded
 from tests.pages.apps import figures, finish
 from tests.pages.test_pages import PAGES
 
 #: One of each kind of sign; what must never reach Markdown as it is, nor a figure.
-CLASSES = ("**ant**", "$bee$ :red[b] $c$", "[cat](http://x.org) `c` <b>c</b>")
-SIGNS = re.compile(r"(?<!\\)(\*\*ant|\*\*net|\$bee|:red\[b|\[cat\]|`c`|:material/net|\[file\]|:green\[set|__layer__)")
-TAGS = re.compile(r"<b>c</b>|<a href|<i>")
+CLASSES = ("**ant**", "$bee$ :red[b] $c$ ![bee](http://x.org/b.png)", "[cat](http://x.org) `c` <b>c</b> <img src=x>")
+SIGNS = re.compile(
+    r"(?<!\\)(\*\*ant|\*\*net|\$bee|:red\[b|\[cat\]|`c`|:material/net|\[file\]|:green\[set|__layer__|\[bee\]|<img|<i>"
+    r"|\[sex\]|\[epoch\]|\*\*bold|\[history\])"
+)
+TAGS = re.compile(r"<b>c</b>|<a href|<i>|<img")
+
+#: Where text is shown as it stands, by the kind of message and its field.
+PLAIN = {
+    *(("Selectbox", name) for name in ("options", "raw_value", "placeholder")),
+    *(("MultiSelect", name) for name in ("options", "raw_values", "default", "placeholder")),
+    ("TextInput", "value"), ("TextInput", "default"), ("Image", "alt"), ("BidiComponent", "json"), ("Html", "body"),
+    ("DownloadButton", "url"), ("PlotlyChart", "spec"),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -39,6 +52,9 @@ def app(new_app, tmp_path):
         place = folder / label
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(place / f"[file](x) *{number}*.png")
+    rows = [f'"[file](x) *{number}*.png",**bold** $x$ <img src=x>' for number in range(4)]
+    (folder / "[file] <i>.csv").write_text("\n".join(['file,"[sex](http://x.org) <i> <img src=x>"', *rows]))
+    (folder / "[file](x).txt").write_text("[file]")
     app = new_app.run()
     state = app.session_state["session"]
     images = intake.from_folder(folder, settings().data_folder, lambda done, total: None)
@@ -48,23 +64,33 @@ def app(new_app, tmp_path):
         .digest
         for seed, name in enumerate(("**net** <i>i</i>", ":material/net: [cat](http://x.org)"))
     ]
+    history = read_history(b"epoch,loss,[epoch](x) <i>,$bee$ <img src=x>\n1,2,3,4\n2,1,2,3\n", "[history](x) <i>")
+    KeptHistories(settings().data_folder / "histories").put(state.models[0], history)
     state.use_images(images.digest)
     state.pick(list(images.ids))
     return app
 
 
 def texts(app) -> list[str]:
-    """Every word that is read as Markdown: of elements, of widgets' labels and help, of bars and buttons."""
-    found = []
-    for element in app.main, app.sidebar:
-        for node in _nodes(element):
-            proto = getattr(node, "proto", None)
-            for name in ("body", "label", "help", "text"):
-                value = getattr(proto, name, None)
-                if isinstance(value, str) and type(proto).__name__ != "Html":
-                    found.append(value)
-            found += [block.caption for block in getattr(proto, "imgs", ())]
-    return found
+    """Every text that is sent to the browser, but for what is shown as it stands."""
+    return [text for part in (app.main, app.sidebar) for node in _nodes(part) for text in _texts(_proto(node))]
+
+
+def _proto(node):
+    return getattr(node, "proto", None)
+
+
+def _texts(message):
+    if not hasattr(message, "ListFields"):
+        return
+    for field, value in message.ListFields():
+        if (type(message).__name__, field.name) in PLAIN or field.name in ("id", "element_id", "user_key"):
+            continue
+        for one in value if field.is_repeated else [value]:
+            if isinstance(one, str):
+                yield f"{type(message).__name__}.{field.name}: {one}"
+            else:
+                yield from _texts(one)
 
 
 def _nodes(block):
