@@ -16,7 +16,6 @@ from pathlib import Path
 from common import sealed
 from common.files import ABANDONED_S, last_use, remove_abandoned
 from common.settings import settings
-from common.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +102,8 @@ def _remove_unused(root: Path, oldest: float, cleaned: Cleaned) -> None:
 
 def _named(root: Path) -> Iterator[str]:
     """The files that image sets and cards name."""
+    from common.tables import read_table  # slow to import, and the server wants to start
+
     for path in (root / "image-sets").glob("*.parquet"):
         table = read_table(path)
         if table is not None:
