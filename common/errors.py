@@ -1,10 +1,25 @@
 """The one error a person may cause, and the line that helps them out of it."""
 
 import difflib
+import errno
 from collections.abc import Collection, Iterable
 
 #: Letters of each part of a line, and of a name for which others are suggested: comparing takes their square.
 _LONGEST_PART, _LONGEST_NAME = 2_000, 200
+
+
+_FULL = "one that is full", "Free some space on it, and try again; what is finished is kept."
+_CLOSED = (
+    "one that cannot be written",
+    "Let Parallax write into its data folder, and try again; what is finished is kept.",
+)
+
+#: What the system says of its disks, in other words, and the cure.
+_DISK = {
+    errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: _CLOSED, errno.EACCES: _CLOSED, errno.EPERM: _CLOSED,
+    errno.ENOENT: ("a file or folder that has gone", "Put it back, or add again what was in it."),
+    errno.EIO: ("one that fails", "Check the disk, and add again what was on it."),
+}  # fmt: skip
 
 
 class InputError(ValueError):
@@ -18,6 +33,12 @@ class InputError(ValueError):
 def _short_line(text: str) -> str:
     line = " ".join(text[: 2 * _LONGEST_PART].split())
     return line if len(line) <= _LONGEST_PART else line[: _LONGEST_PART - 1].rstrip() + "…"
+
+
+def of_disk(error: BaseException) -> InputError | None:
+    """What to say where the server's disk refuses, without its paths; `None` for any other error."""
+    known = _DISK.get(error.errno or 0) if isinstance(error, OSError) else None
+    return InputError("a disk of the server that can be read and written", *known) if known else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, of_disk
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,8 @@ class Job:
 
 
 def _one_line(error: Exception) -> str:
-    """A user's mistake in its own words; anything else with its type, since nobody wrote it for them."""
+    """A user's mistake, or the disk's, in words; anything else with its type, since nobody wrote it for them."""
+    error = of_disk(error) or error
     text = " ".join(str(error).split())
     if isinstance(error, ValueError) and text:
         return text
