@@ -41,6 +41,15 @@ def of_disk(error: BaseException) -> InputError | None:
     return InputError("a disk of the server that can be read and written", *known) if known else None
 
 
+def in_one_line(error: Exception) -> str:
+    """A mistake in somebody's input, or what a disk says, for a page; raises any other error again."""
+    if isinstance(error, InputError):
+        return str(error)
+    if (found := of_disk(error)) is None:
+        raise error
+    return str(found)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the closest known spellings of `name`, as a sentence; empty when nothing is near."""
     near = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=3, cutoff=0.5)

@@ -45,7 +45,7 @@ def remove_abandoned(folder: Path, now: float) -> list[Path]:
     """
     removed = []
     for path in folder.rglob(f"*{_PARTIAL}"):
-        with suppress(FileNotFoundError):  # finished, or removed by another
+        with suppress(OSError):  # finished, or removed by another; or its disk cannot be written
             if path.stat().st_mtime < now - ABANDONED_S:
                 path.unlink()
                 removed.append(path)

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from common.errors import InputError
@@ -73,8 +74,9 @@ def set_aside(path: Path, why: str) -> None:
     except FileNotFoundError:  # another thread was faster
         return
     except (OSError, InputError) as error:  # another disk, a full one, or one that cannot be written
-        path.unlink(missing_ok=True)
-        log.warning("Deleted %s, which is damaged: %s. It could not be set aside: %s", path, why, error)
+        log.warning("%s is damaged: %s. It cannot be set aside: %s. It is deleted.", path, why, error)
+        with suppress(OSError):
+            path.unlink()
         return
     log.warning("Set aside %s, which is damaged: %s. It is kept as %s.", path, why, place)
     for old in sorted(folder.iterdir())[:-MAX_DAMAGED]:

@@ -54,7 +54,7 @@ class ResultStore:
         with self._guard:
             fresh, n_written = self._memory.get(key), self._n_written
         try:
-            os.utime(path)  # what was used last is pruned last
+            _mark(path)
             if fresh is not None:
                 return self._remember(key, fresh, n_written)
             content = sealed.read(path)
@@ -126,6 +126,16 @@ class ResultStore:
 
     def _forget(self, key: str) -> None:
         self._bytes_in_memory -= _n_bytes(self._memory.pop(key, {}))
+
+
+def _mark(path: Path) -> None:
+    """What was used last is pruned last. Raises `FileNotFoundError` where there is nothing."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a disk that can only be read
+        return
 
 
 def _n_bytes(arrays: Arrays) -> int:

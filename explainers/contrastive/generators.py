@@ -143,9 +143,14 @@ class GeneratorRequest(Resumable[Snapshot]):
         state = sources.store.get(request._state_key)
         if state is not None:
             training.restore(state)
+
+        def ended() -> bool:
+            return training.step >= request.params.steps or training.status != Status.OK
+
+        if ended():  # a process was killed between keeping the last state and what there is to see of it
+            yield Step(training.step, lambda: [training.snapshot()], True)
         for _ in training.run(request.params.steps):
-            ended = training.step >= request.params.steps or training.status != Status.OK
-            yield Step(training.step, lambda: [training.snapshot()], ended)
+            yield Step(training.step, lambda: [training.snapshot()], ended())
 
 
 def find(store: ResultStore, data: str) -> Trained | None:

@@ -130,8 +130,8 @@ class MaxOutRequest(Resumable[MaxOutImages]):
 
     def group(self, sources: Sources) -> Hashable:
         """Targets of one model, output and setting that stand at the same step climb together."""
-        result = self.load(sources.store)
-        step = 0 if result is None or self._state_key not in sources.store else result.step
+        state = sources.store.get(self._state_key)  # a process may be killed between keeping it and its images
+        step = 0 if state is None else int(state["step"])
         return self.card.digest, self.output, self.params, step
 
     def pack(self, result: MaxOutImages) -> Arrays:
@@ -162,14 +162,16 @@ class MaxOutRequest(Resumable[MaxOutImages]):
         first, until = requests[0], requests[0].params.iterations
         known = [state for request in requests if (state := request._state(sources.store)) is not None]
         state = State.joined(known) if len(known) == len(requests) else None
-        while state is None or not state.ended(until):
+        ended = False
+        while not ended:
             with sources.model_store.borrow(first.card) as model:
                 ascent = Ascent(model, first.output, [request.target for request in requests], first.params)
                 turn_ends = time.monotonic() + _TURN_S
                 start = ascent.new() if state is None else state
-                for state in ascent.climb(start, until):
+                for state in [start] if start.ended(until) else ascent.climb(start, until):
                     exact, quick = partial(_images, ascent, state, True), partial(_images, ascent, state, False)
-                    yield Step(state.step, exact, state.ended(until), quick)
+                    ended = state.ended(until)
+                    yield Step(state.step, exact, ended, quick)
                     if time.monotonic() >= turn_ends:
                         break
             time.sleep(_PAUSE_S)

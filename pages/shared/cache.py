@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from common.errors import InputError
+from common.files import mark_used
 from common.settings import settings
 from explainers.attribution import AttributionRequest
 from figures import layers
@@ -109,12 +110,14 @@ def _find_card(digest: str) -> ModelCard | None:
     own = next(filter(None, (_card_in(folder, digest) for folder in workspace.folders())), None)
     if own is None and (ours := _card_in(settings().data_folder, digest)) is not None and built_in(ours.recipe):
         return ours
-    return own
+    return own or next((card for card in demo_cards() if card.digest == digest), None)  # even where its file is gone
 
 
 def _card_in(folder: Path, digest: str) -> ModelCard | None:
+    path = folder / "models" / f"{digest}.json"
+    mark_used(path)
     try:
-        return _card(folder, digest, (folder / "models" / f"{digest}.json").stat().st_mtime_ns)
+        return _card(folder, digest, path.stat().st_mtime_ns)
     except FileNotFoundError:
         return None
 
@@ -157,14 +160,15 @@ def _find_images(digest: str) -> ImageSet | None:
     if own is None and (found := _image_set_in(shared, digest)) is not None:
         places = [DEMO, *(shared / folder for folder in ("digits", *mnist.SOURCES))]
         return found if any(found.paths[0].is_relative_to(place) for place in places) else None
-    return own
+    return demo_images() if own is None and digest == demo_images().digest else own
 
 
 def _image_set_in(folder: Path, digest: str) -> ImageSet | None:
     path = folder / "image-sets" / f"{digest}.parquet"
+    mark_used(path)
     try:
         return _image_set(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
+    except (FileNotFoundError, InputError):  # the latter where the file is damaged: it has been set aside
         return None
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from common.errors import InputError
+from common.errors import InputError, in_one_line
 from common.escape import markdown
 from common.settings import settings
 from models.libraries import import_libraries
@@ -19,9 +19,9 @@ page = st.navigation(site_map.menu(), position="hidden" if sign_in.is_wanted() e
 if sign_in.is_wanted():
     sign_in.page()
 try:
-    needed = settings().data_folder, cache.model_store()  # by everything; a bare expression would be shown on the page
-except InputError as error:
-    st.error(markdown(str(error)), icon=":material/error:")
+    needed = settings().data_folder, cache.model_store(), cache.store(), session.state()  # by everything
+except (InputError, OSError) as error:
+    st.error(markdown(in_one_line(error)), icon=":material/error:")
     st.stop()
 # Streamlit fades what runs again, so that what is polled would blink.
 st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; }</style>')

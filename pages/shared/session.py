@@ -140,9 +140,9 @@ def save() -> None:
     """Write down what was chosen, and its name into the address bar."""
     now = state()
     chosen = repr({name: getattr(now, name) for name in _CHOSEN})
+    workspace.current().touch()
     if chosen != now.saved:
         now.saved = chosen
-        workspace.current().touch()
         try:
             saved_views.write(now.view, chosen)
         except OSError as error:

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 import streamlit as st
 
-from common.errors import InputError
+from common.errors import InputError, in_one_line
 from common.escape import markdown
 from models.device import device_title
 from pages.shared import cache, session
@@ -17,7 +17,7 @@ from pages.shared.page_state import PageEnd
 def around_page() -> Iterator[None]:
     """Draw it around the page that the block runs: the jobs come last, so that those the page starts are there.
 
-    A mistake in somebody's input that the page raises gets its line at the page's end.
+    A mistake in somebody's input that the page raises, or a disk that refuses, gets its line at the page's end.
     """
     state = session.state()
     session.forget_what_is_gone()
@@ -33,8 +33,8 @@ def around_page() -> Iterator[None]:
     try:
         with suppress(PageEnd):
             yield
-    except InputError as error:
-        error_line(str(error))
+    except (InputError, OSError) as error:
+        error_line(in_one_line(error))
     finally:
         with jobs:
             _jobs()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from common.errors import InputError
+from common.errors import InputError, in_one_line
 from common.escape import markdown
 from figures.training_curves import other_measures, training_curves
 from models.card import ModelCard
@@ -70,7 +70,11 @@ def form(card: ModelCard) -> None:
             return
         _show(history, card, _DIALOG_PX)
         if st.button("Keep this history", type="primary", key=f"upload_history_keep_{card.digest}"):
-            kept().put(card.digest, history)
+            try:
+                kept().put(card.digest, history)
+            except OSError as error:
+                error_line(in_one_line(error))
+                return
             st.rerun()
     elif kept().path(card.digest).exists() and st.button("Remove", key=f"upload_history_remove_{card.digest}"):
         kept().remove(card.digest)

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from common.errors import InputError
+from common.errors import InputError, in_one_line
 from images.image_set import ImageSet
 from jobs.queue import Job, State
 from models.loaders import LOADERS, built_in
@@ -74,7 +74,7 @@ def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Calla
             try:
                 started = draw()
             except (InputError, OSError) as error:  # a full disk is no one's mistake, and gets a line as well
-                error_line(str(error))
+                error_line(in_one_line(error))
                 continue
         if started is not None:
             jobs[slot] = started

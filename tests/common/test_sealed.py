@@ -103,7 +103,7 @@ def test_what_cannot_be_set_aside_is_deleted_so_that_it_is_computed_again(path, 
     path.write_bytes(path.read_bytes()[:-1])
     assert sealed.read(path) is None
     assert not path.exists()
-    assert "Deleted" in caplog.text
+    assert "deleted" in caplog.text
 
 
 def test_a_reader_never_meets_half_a_file(path):

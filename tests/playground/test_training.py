@@ -98,6 +98,17 @@ def test_a_training_that_is_killed_again_and_again_draws_the_same_curve(sources,
         assert all(torch.equal(a, b) for a, b in zip(*(net.values() for net in nets), strict=True))
 
 
+def test_a_training_that_is_killed_between_the_last_state_and_its_curve_is_resumed(sources, images):
+    request = request_of(images)
+    compute_missing(sources, [request], failures := {})
+    whole = request.load(sources.store)
+    sources.store._path(request.key).unlink()
+    compute_missing(replace(sources, store=ResultStore(sources.store.folder, 10**9)), [request], failures)
+    assert not failures
+    resumed = request.load(ResultStore(sources.store.folder, 10**9))
+    assert np.array_equal(resumed.history, whole.history, equal_nan=True)
+
+
 def test_trainings_at_once_take_turns_and_answer_as_they_do_alone(images):
     data = training_data(images, 8)
 

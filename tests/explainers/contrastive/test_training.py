@@ -88,6 +88,15 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_never_had_been(sources,
     assert np.array_equal(one.losses, other.losses)
 
 
+def test_a_process_that_was_killed_between_the_last_state_and_its_snapshot_is_resumed(sources, images):
+    request = request_of(images)
+    whole = compute(sources, request)
+    sources.store._path(request.key).unlink()
+    again = compute(Sources(sources.model_store, ResultStore(sources.store.folder, 10**9), images), request)
+    assert np.array_equal(again.samples, whole.samples)
+    assert np.array_equal(again.losses, whole.losses)
+
+
 def test_a_generator_is_kept_under_its_sets_digest_and_more_steps_are_another(sources, store, images):
     assert find(store, images.digest) is None
     snapshot = compute(sources, request_of(images))

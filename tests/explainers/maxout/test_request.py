@@ -133,3 +133,24 @@ def test_the_notebook_lines_of_the_ascent_run(model_store, tiny_card):
         ascent = Ascent(model, Output("logit"), [0, 2], MaxOutParams())
         *_, state = ascent.climb(ascent.new(), 4)
         assert ascent.pictures(ascent.judged(state)).shape == (2, 3, *tiny_card.input_size)
+
+
+@pytest.mark.parametrize("lost", [(0,), (0, 1)], ids=["one", "both"])
+@pytest.mark.parametrize("stopped", [5, 8], ids=["on the way", "at the end"])
+def test_a_process_that_was_killed_between_the_state_and_its_images_is_resumed(
+    sources, tiny_card, tmp_path, lost, stopped
+):
+    wanted = [request_of(tiny_card, target) for target in (0, 2)]
+    compute_missing(sources, [request.up_to(4) for request in wanted], {})
+    before = {number: wanted[number].load(sources.store) for number in lost}
+    compute_missing(sources, [request.up_to(stopped) for request in wanted], {})
+    for number in lost:  # what was kept before, beside the newer state
+        sources.store.put(wanted[number].key, **wanted[number].pack(before[number]))
+    restarted = Sources(sources.model_store, ResultStore(sources.store.folder, 10**9))
+    elsewhere = Sources(sources.model_store, ResultStore(tmp_path / "elsewhere", 10**9))
+    for one in (restarted, elsewhere):
+        compute_missing(one, wanted, failures := {})
+        assert not failures
+    for request in wanted:
+        resumed, whole = request.load(restarted.store), request.load(elsewhere.store)
+        assert all(np.array_equal(array, request.pack(whole)[name]) for name, array in request.pack(resumed).items())
