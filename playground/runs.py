@@ -187,8 +187,8 @@ class TrainingRequest(Resumable[Run]):
         if state is not None:
             seen = request.unpack(state)
             training.restore(seen, {name: value for name, value in state.items() if name not in request.pack(seen)})
-        if request.complete(training.latest):  # a process was killed between keeping the last state and the rest
-            yield Step(params.epochs, lambda: [training.latest], True)
+            if request.complete(training.latest):  # a process was killed between keeping the last state and the rest
+                yield Step(params.epochs, lambda: [training.latest], True)
         for done in training.run(params.epochs):
             yield Step(min(done, params.epochs), lambda: [training.latest], request.complete(training.latest))
 
