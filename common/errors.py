@@ -65,7 +65,11 @@ def check_known(name: str, known: Collection[str], expected: str) -> None:
 
 
 def first_line(error: BaseException, limit: int = 160) -> str:
-    """What another library's error says, short enough for a line of ours; its type where it says nothing."""
-    lines = [line.strip() for line in str(error)[: 100 * limit].splitlines() if line.strip()]
+    """What another library's error says, short enough for a line of ours; its type where it says nothing.
+
+    Of the system's errors that is the reason alone, without the path, which is no visitor's concern.
+    """
+    said = error.strerror if isinstance(error, OSError) and error.strerror and error.filename else str(error)
+    lines = [line.strip() for line in said[: 100 * limit].splitlines() if line.strip()]
     line = lines[0].rstrip(".:") if lines else type(error).__name__
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -106,9 +106,12 @@ class Settings(BaseSettings):
 
         Raises `InputError` where nothing can be written, as on a full disk.
         """
-        folder = Path(self.data).expanduser() if self.data else platformdirs.user_data_path("parallax")
-        _make_writable(folder)
-        return folder
+        _make_writable(self._data_path)
+        return self._data_path
+
+    @property
+    def _data_path(self) -> Path:
+        return Path(self.data).expanduser() if self.data else platformdirs.user_data_path("parallax")
 
     @property
     def allowed_folders(self) -> tuple[Path, ...]:
@@ -141,6 +144,11 @@ def settings() -> Settings:
     if found is None:
         raise wrong[0]
     return found
+
+
+def without_paths(text: str) -> str:
+    """A message for visitors, where files in the data folder have no path: it tells of others, and of the server."""
+    return re.sub(rf"{re.escape(str(settings()._data_path))}[^\s'\",;:()]*", "a file of this server", text)
 
 
 def mistakes() -> list[InputError]:

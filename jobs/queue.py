@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from common.errors import InputError, of_disk
+from common.errors import InputError, first_line, of_disk
+from common.settings import without_paths
 
 log = logging.getLogger(__name__)
 
@@ -196,11 +197,11 @@ class Job:
 def _one_line(error: Exception) -> str:
     """A user's mistake, or the disk's, in words; anything else with its type, since nobody wrote it for them."""
     error = of_disk(error) or error
-    text = " ".join(str(error).split())
+    text = without_paths(" ".join(str(error).split()))
     if isinstance(error, ValueError) and text:
         return text
-    text = text if len(text) <= 200 else text[:199] + "…"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name, text = type(error).__name__, without_paths(first_line(error, 200))
+    return name if text == name else f"{name}: {text}"
 
 
 class _Lane:

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from common.escape import markdown
+from common.settings import without_paths
 from jobs.queue import Job, State
 from pages.shared import cache, session_jobs
 
@@ -79,7 +80,7 @@ def resume_button(name: str, key: str, words: str) -> None:
 
 def error_line(line: str) -> None:
     """A mistake or a failure, in the words that tell of it."""
-    st.error(markdown(line), icon=":material/error:")
+    st.error(markdown(without_paths(line)), icon=":material/error:")
 
 
 def wait_for(job: Job, key: str) -> None:

@@ -375,3 +375,28 @@ def test_an_ended_job_lets_its_work_go(queue, gate):
     failed = queue.submit(Job("third", fail_with(ValueError("no"))))
     assert failed.wait(WAIT_S)
     assert [job.work for job in queue.jobs] == [None] * 3
+
+
+def test_no_line_tells_where_files_of_the_server_lie(data_folder):
+    """A job's line is read by a visitor."""
+    place = data_folder / "workspaces" / "other" / "a.pt"
+
+    def lacks(_job):
+        raise OSError(4242, "Out of luck", str(place))
+
+    def says(_job):
+        raise ValueError(f"cannot read '{place}', or {place}: damaged")
+
+    def breaks(_job):
+        raise RuntimeError(f"in {data_folder}")
+
+    lines = []
+    for work in (lacks, says, breaks):
+        job = Job("job", work)
+        job.run()
+        lines.append(job.error)
+    assert lines == [
+        "OSError: Out of luck",
+        "cannot read 'a file of this server', or a file of this server: damaged",
+        "RuntimeError: in a file of this server",
+    ]
