@@ -200,8 +200,8 @@ def _one_line(error: Exception) -> str:
     text = without_paths(" ".join(str(error).split()))
     if isinstance(error, ValueError) and text:
         return text
-    name, text = type(error).__name__, without_paths(first_line(error, 200))
-    return name if text == name else f"{name}: {text}"
+    text = first_line(error) if isinstance(error, OSError) else text if len(text) <= 200 else text[:199] + "…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class _Lane:

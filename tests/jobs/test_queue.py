@@ -380,23 +380,12 @@ def test_an_ended_job_lets_its_work_go(queue, gate):
 def test_no_line_tells_where_files_of_the_server_lie(data_folder):
     """A job's line is read by a visitor."""
     place = data_folder / "workspaces" / "other" / "a.pt"
-
-    def lacks(_job):
-        raise OSError(4242, "Out of luck", str(place))
-
-    def says(_job):
-        raise ValueError(f"cannot read '{place}', or {place}: damaged")
-
-    def breaks(_job):
-        raise RuntimeError(f"in {data_folder}")
-
-    lines = []
-    for work in (lacks, says, breaks):
-        job = Job("job", work)
+    lines = {
+        OSError(4242, "Out of luck", str(place)): "OSError: Out of luck",
+        ValueError(f"cannot read '{place}', {place}"): "cannot read 'a file of this server', a file of this server",
+        RuntimeError(f"in {data_folder}"): "RuntimeError: in a file of this server",
+    }
+    for error, line in lines.items():
+        job = Job("job", lambda _job, error=error: (_ for _ in ()).throw(error))
         job.run()
-        lines.append(job.error)
-    assert lines == [
-        "OSError: Out of luck",
-        "cannot read 'a file of this server', or a file of this server: damaged",
-        "RuntimeError: in a file of this server",
-    ]
+        assert job.error == line
