@@ -120,7 +120,7 @@ def first_pairs(names: Sequence[str], n: int = 3, start: int = 0) -> str:
     return ", ".join(pairs + ["…"] * (len(names) > n))
 
 
-@cache
+@lru_cache(maxsize=64)
 def imagenet_names(n_classes: int) -> tuple[str, ...] | None:
     """Class names of an ImageNet head with `n_classes` outputs, `None` where there is no such label set."""
     if n_classes == 1000:

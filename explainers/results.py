@@ -22,10 +22,14 @@ import pandas as pd
 from common.errors import InputError
 from explainers.base import Progress, nobody, out_of_memory
 from images.image_set import ImageSet
+from jobs.claims import Claims, Mine
 from jobs.results import Arrays, ResultStore, key_of
 from models.store import ModelStore
 
 R = TypeVar("R")
+
+#: Who computes which result, and seconds between two looks at what others are at.
+_CLAIMS, _LOOK_S = Claims(), 0.25
 
 #: For requests that are about a model alone.
 NO_IMAGES = ImageSet("no images", pd.DataFrame(columns=["id", "path", "name", "label", "note"]))
@@ -220,7 +224,8 @@ def compute_missing(
 
     `progress` counts what `unit_of` says and may raise to stop: what can be resumed is kept then, as it is every
     few seconds. `show` gets unfinished results, at most twice a second or so, and `None` once the finished one is
-    stored. What cannot be computed puts its reason into `failures` under its key; the others go on.
+    stored. What cannot be computed puts its reason into `failures` under its key; the others go on. What another
+    thread is at is left to it, and waited for.
     """
     each = list({request.key: request for request in requests}.values())
     bar = _Bar(progress, each, sources.store)
@@ -240,17 +245,32 @@ def compute_missing(
                 sources.turn()
                 bar.report()
                 group = missing(sources.store, group, failures)  # somebody else may have been faster
-                batch = group[:at_once]
-                try:
-                    n_done = _compute(sources, batch, bar, shown) if batch else 0
-                except (InputError, RuntimeError) as error:
-                    if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
-                        at_once = len(batch) // 2
-                        continue
-                    failures.update({request.key: reason_for(error, request.memory_cure) for request in batch})
-                    n_done = len(batch)
-                group = group[n_done:]
+                with _CLAIMS.mine() as mine:
+                    batch = _claimed(sources, group, mine)[:at_once]
+                    try:
+                        n_done = _compute(sources, batch, bar, shown) if batch else 0
+                    except (InputError, RuntimeError) as error:
+                        if isinstance(error, RuntimeError) and out_of_memory(error) and len(batch) > 1:
+                            at_once = len(batch) // 2
+                            continue
+                        failures.update({request.key: reason_for(error, request.memory_cure) for request in batch})
+                        n_done = len(batch)
+                if not batch:
+                    _CLAIMS.wait([_claim(sources, request) for request in group], _LOOK_S)
+                done = {request.key for request in batch[:n_done]}
+                group = [request for request in group if request.key not in done]
     bar.finish()
+
+
+def _claim(sources: Sources, request: Request[Any]) -> Hashable:
+    return sources.store.folder, request.key
+
+
+def _claimed(sources: Sources, group: Sequence[Q], mine: Mine) -> list[Q]:
+    """What nobody else is at, of a group: as far as it can still be computed together, if others left it on the way."""
+    by_claim = {_claim(sources, request): request for request in group}
+    free = missing(sources.store, [by_claim[claim] for claim in mine.take(by_claim)], {})
+    return [request for request in free if request.group(sources) == free[0].group(sources)]
 
 
 def compute(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -28,7 +28,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 PARAMS = GeneratorParams(width=16, learning_rate=5e-4)
 
 
-@cache
+@lru_cache(maxsize=64)
 def ready_made(data: str) -> Trained | None:
     """The generator that comes with the app for the image set of this digest, if there is one."""
     for path in sorted(WEIGHTS.glob("*.safetensors")):

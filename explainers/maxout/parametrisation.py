@@ -4,7 +4,7 @@ Whatever the numbers, the image lies in [0, 1]: a sigmoid ends every parametrisa
 """
 
 import math
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -70,7 +70,7 @@ class Parametrisation:
         return rows @ images @ columns.T
 
 
-@cache
+@lru_cache(maxsize=16)
 def _gaussian(length: int, device: torch.device) -> Tensor:
     """(length, length): each pixel's weights of all of a line, by a Gaussian of one pixel.
 

@@ -1,5 +1,7 @@
 """The loop of the result cache, once for all requests: found, computed, stopped, resumed, and what cannot be."""
 
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -235,3 +237,99 @@ def test_a_map_is_found_by_what_makes_it_and_refined_ones_are_shown_on_the_way(m
         assert (found.params, found.output, found.targets) == (expected.params, expected.output, expected.targets)
     assert wanted[0].key != request_for(card, images.ids[0], grad_cam, target=2).key
     assert wanted[0].key != request_for(card, images.ids[1], grad_cam, target=1).key
+
+
+def at_once(*works):
+    """Run these in threads of their own; what they raise."""
+    raised = [None] * len(works)
+
+    def run(place):
+        try:
+            works[place]()
+        except Exception as error:
+            raised[place] = error
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    return raised
+
+
+@dataclass(frozen=True)
+class Slow(Square):
+    """One that waits until somebody else asks for it, too."""
+
+    @classmethod
+    def compute(cls, requests, sources, progress):
+        COMPUTED.append(tuple(request.number for request in requests))
+        for _ in range(20):
+            time.sleep(0.002)
+            progress(0, 1)
+        yield Step.of(*(request.number**2 for request in requests))
+
+
+def test_what_several_ask_for_at_once_is_computed_once(sources):
+    def asks(*numbers):
+        return lambda: compute_missing(sources, [Slow(number) for number in numbers], {})
+
+    works = [asks(1, 2, 3, 4), asks(3, 4, 5), asks(5, 1, 2), asks(1, 2, 3, 4, 5)]
+    assert at_once(*works) == [None] * 4
+    assert sorted(number for batch in COMPUTED for number in batch) == [1, 2, 3, 4, 5]
+    assert [Slow(number).load(sources.store) for number in range(1, 6)] == [1, 4, 9, 16, 25]
+
+
+def test_what_was_stopped_on_the_way_is_taken_over_by_who_waits(sources):
+    begun = threading.Event()
+
+    def stopped():
+        def progress(done, total):
+            if COMPUTED:
+                begun.set()
+                time.sleep(0.02)  # the other waits by now
+                raise Cancelled
+
+        compute_missing(sources, [Count(1, 40), Count(2, 40)], {}, progress)
+
+    def waits():
+        assert begun.wait(10)
+        compute_missing(sources, [Count(1, 40), Count(2, 40)], failures)
+
+    failures = {}
+    first, second = at_once(stopped, waits)
+    assert isinstance(first, Cancelled)
+    assert (second, failures) == (None, {})
+    assert len(COMPUTED) == len(set(COMPUTED)) == 80, "no step is taken twice"
+
+
+def test_who_waits_for_others_can_be_stopped(sources):
+    begun, over = threading.Event(), threading.Event()
+
+    def holds():
+        def progress(done, total):
+            if COMPUTED:
+                begun.set()
+                assert over.wait(10)
+
+        compute_missing(sources, [Slow(1)], {}, progress)
+
+    def waits():
+        assert begun.wait(10)
+        reports = []
+
+        def progress(done, total):
+            reports.append(done)
+            if len(reports) > 1:
+                raise Cancelled
+
+        try:
+            compute_missing(sources, [Slow(1)], {}, progress)
+        finally:
+            over.set()
+
+    held, waited = at_once(holds, waits)
+    assert held is None
+    assert isinstance(waited, Cancelled)
+    assert COMPUTED == [(1,)]
