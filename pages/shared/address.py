@@ -9,6 +9,9 @@ from uvicorn.protocols.http import h11_impl
 #: What is left of an address that is too long.
 TOO_LONG = "too_long"
 
+#: What is added to one whose workspace is none.
+UNKNOWN_WORKSPACE = "unknown_workspace"
+
 #: As many names are read.
 _MOST = 100
 

@@ -17,7 +17,7 @@ from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
 from pages.shared import cache, saved_views, workspace
-from pages.shared.address import TOO_LONG, is_digest, parts, short
+from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE, is_digest, parts, short
 
 #: What is kept of a session: all that somebody chose, and what was stopped or has failed as a whole.
 _CHOSEN = (
@@ -195,6 +195,8 @@ def _from_address() -> SessionState:
     for name, value in chosen.items():
         if name in _CHOSEN:
             setattr(found, name, value)
+    if UNKNOWN_WORKSPACE in address:
+        found.warnings.append("The address names a workspace that this server does not know: this is another one.")
     if TOO_LONG in address:
         found.warnings.append("The address is too long to be read.")
     if view and not saved:

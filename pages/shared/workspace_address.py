@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.settings import settings
 from pages.shared import workspace
+from pages.shared.address import UNKNOWN_WORKSPACE
 from pages.shared.workspace import PARAMETER, Workspace
 
 #: The cookie with the key that was used last; the name of each workspace's own begins so, too.
@@ -39,6 +40,8 @@ class WorkspaceAddress:
         if there is None:
             own = workspace.named(_kept(request, _LAST)) or workspace.new()
             rest = [pair for pair in parse_qsl(request.url.query) if pair[0] != PARAMETER]
+            if request.query_params.get(PARAMETER):
+                rest.append((UNKNOWN_WORKSPACE, "1"))
             address = f"?{urlencode([(PARAMETER, own.key), *rest])}"
             await RedirectResponse(address, headers={"Cache-Control": "no-store"})(scope, receive, send)
             return

@@ -1,6 +1,7 @@
 """Addresses of any length, by the server's own parser."""
 
 import asyncio
+from urllib.parse import parse_qsl
 
 import pytest
 import uvicorn
@@ -8,7 +9,9 @@ from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from pages.shared.address import TOO_LONG, LongAddresses
+from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE, LongAddresses
+from pages.shared.workspace import named
+from pages.shared.workspace_address import WorkspaceAddress
 
 
 class Transport(asyncio.Transport):
@@ -51,3 +54,39 @@ def test_an_address_too_long_to_be_read_leads_to_the_start_page(n_bytes):
     else:
         assert said.startswith("HTTP/1.1 303")
         assert f"location: ./?{TOO_LONG}=1" in said
+
+
+HOSTILE = (
+    "<b>",
+    "../../x",
+    "a" * 32 + "!",
+    "a" * 31,
+    "%00",
+    "%F0%9F%98%80",
+    "a" * 90_000,
+    "%0d%0aSet-Cookie:x=1",
+    "//x.org",
+)
+
+
+@pytest.mark.parametrize("key", HOSTILE)
+def test_an_address_with_a_workspace_that_is_none_leads_to_another_which_says_so(key):
+    async def ask():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"accept", b"text/html"), (b"host", b"x")]
+        query = f"workspace={key}&images=a%26b".encode()
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": query, "headers": headers}
+        await WorkspaceAddress(page)(scope, None, send)
+        return sent[0]
+
+    start = asyncio.run(ask())
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert start["status"] == 307
+    found = dict(parse_qsl(headers["location"].removeprefix("?"), strict_parsing=True))
+    assert named(found.pop("workspace"))
+    assert found == {"images": "a&b", UNKNOWN_WORKSPACE: "1"}
+    assert "set-cookie" not in headers

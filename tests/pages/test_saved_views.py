@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import cache, saved_views
-from pages.shared.address import TOO_LONG
+from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE
 from tests.makers import tiny_loaded
 from tests.pages.apps import APP, finish, words
 
@@ -122,6 +122,7 @@ def test_an_address_of_any_content_opens_the_start_page_with_a_short_line(app, k
 
 def test_an_address_that_was_too_long_is_told(app):
     assert opened({TOO_LONG: "1"}).warning[0].value == "The address is too long to be read."
+    assert "a workspace that this server does not know" in opened({UNKNOWN_WORKSPACE: "1"}).warning[0].value
 
 
 def test_files_that_are_none_and_a_full_disk_stop_nothing(app, data_folder, monkeypatch):
