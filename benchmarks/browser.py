@@ -14,6 +14,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pages.shared.workspace import Workspace
+
 CHROMIUM = Path(os.environ.get("PARALLAX_CHROMIUM", "/usr/bin/chromium"))
 ROOT = Path(__file__).parent.parent
 
@@ -25,6 +27,15 @@ _FLAGS = (
     "--use-gl=swiftshader",
     "--enable-unsafe-swiftshader",
 )
+
+
+#: The workspace of benchmarks.
+WORKSPACE = Workspace("benchmarks".ljust(32, "x"))
+
+
+def own_folder(data: Path) -> Path:
+    """Where the server over the data folder `data` keeps what belongs to `WORKSPACE`."""
+    return data / "workspaces" / WORKSPACE.id
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Page
 
-from benchmarks.browser import POINTS, chromium, serve, wait_for_scatter
+from benchmarks.browser import POINTS, WORKSPACE, chromium, own_folder, serve, wait_for_scatter
 from benchmarks.scoring import write_jpegs
 from images.image_set import ImageSet
 from models.card import ModelCard
@@ -64,7 +64,7 @@ def synthetic(data: Path, n_rows: int) -> tuple[list[ModelCard], ImageSet]:
     random = np.random.default_rng(0)
     table["label"] = random.choice(cards[0].class_names, n_rows)
     images = ImageSet("synthetic", table)
-    images.save(data / "image-sets")
+    images.save(own_folder(data) / "image-sets")
     folder = data / "predictions" / images.digest
     folder.mkdir(parents=True)
     base = random.integers(0, 6, n_rows)
@@ -150,7 +150,7 @@ def main() -> None:
         bare_script.write_text(_BARE.format(**places))
         models = ",".join(card.digest for card in cards)
         with serve(data) as address, serve(data, bare_script) as bare_address:
-            url = f"{address}/suggestion?models={models}&images={images.digest}"
+            url = f"{address}/suggestion?workspace={WORKSPACE.key}&models={models}&images={images.digest}"
             for warm in (address, bare_address):  # imports count for the cold start only
                 with chromium() as page:
                     page.goto(warm)

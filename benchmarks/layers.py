@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from benchmarks.browser import chromium, serve
+from benchmarks.browser import WORKSPACE, chromium, own_folder, serve
 from images.paintings import demo_image_set
 from models.loaders import zoo
 from models.store import ModelStore
@@ -64,7 +64,7 @@ def visit(address: str, models: list[str], images: str, repeats: int) -> tuple[l
     """Seconds between the layers, and between picks, with these models (digests) on the page."""
     with chromium() as page:
         page.set_default_timeout(120_000)
-        page.goto(f"{address}/?models={','.join(models)}&images={images}")
+        page.goto(f"{address}/?workspace={WORKSPACE.key}&models={','.join(models)}&images={images}")
         page.get_by_role("link", name="Layers").click()
         page.get_by_role("button", name="Select six images").click()
         if len(models) > 1:
@@ -104,7 +104,7 @@ def main() -> None:
     figures = {}
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)
-        model_store = ModelStore(data, "cpu")
+        model_store = ModelStore(own_folder(data), "cpu")
         cards = [model_store.add(zoo.load(ARCHITECTURE, seed=seed)) for seed in range(2)]
         images = demo_image_set(data).take(range(N_PICTURES))
         images.save(data / "image-sets")
