@@ -2,7 +2,7 @@
 
 `python -m benchmarks.visitors`: 30 scripted sessions on two cores for ten minutes, each in its own workspace with an
 image set and models that carry its name: Suggestion, Compare, Reason, over and over, some seconds on each page, while
-a few of them compute new maps all the time. A session speaks Streamlit's protocol over a websocket as a browser does: it
+a few of them compute new maps all the time. A session speaks Streamlit's protocol over a websocket as browsers do: it
 runs pages, presses buttons, polls what polls, and fetches what pages show. A turn is timed from the request to the end
 of the page's run; drawing in the browser is not in it. What counts as an error: an exception or an error on a page, or
 an answer that does not come; as a mix-up: any byte of an answer that carries another visitor's name.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -154,7 +154,7 @@ class Explainer(ABC):
     (the paper), `caution` (what it cannot tell; "" when nothing is known), `warning` (a few words beside every map,
     where maps of the method must not be taken at face value). `chunk` is the number of images per pass
     that suits the method, `outputs` the kinds of output that it can explain. `tried_as` names the methods whose failure
-    on a model, found out when its card was made, is also this one's.
+    on a model, found out when its card was made, is also this one's; `tried_with` are the settings for its own trial.
     """
 
     name: ClassVar[str]
@@ -170,6 +170,7 @@ class Explainer(ABC):
     uses_target: ClassVar[bool] = True
     outputs: ClassVar[tuple[str, ...]] = KINDS
     tried_as: ClassVar[tuple[str, ...]] = ()
+    tried_with: ClassVar[Mapping[str, Any]] = {}
     chunk: ClassVar[int] = 32
     Params: ClassVar[type[ExplainerParams]] = ExplainerParams
     #: The class of requests for its maps, where `explainers.attribution.AttributionRequest` does not do.

@@ -23,16 +23,20 @@ def refusals(model: ModelHandle) -> dict[str, str]:
     targets = torch.zeros(1, dtype=torch.int64, device=model.device)
     found: dict[str, str] = {}
     for name in dict.fromkeys(name for method in METHODS.values() for name in method.tried_as):
-        if METHODS[name].applies(model.card) is None and (reason := _failure(METHODS[name], model, inputs, targets)):
+        method = METHODS[name]
+        if found.keys() & {*method.tried_as} or method.applies(model.card) is not None:
+            continue
+        if reason := _failure(method, model, inputs, targets):
             found[name] = reason
     return found
 
 
 def _failure(method: Explainer, model: ModelHandle, inputs: torch.Tensor, targets: torch.Tensor) -> str | None:
     try:
-        method.attribute(model, inputs, targets, method.Params(), nobody)
+        maps = method.attribute(model, inputs, targets, method.Params(**method.tried_with), nobody)
     except InputError as error:
         return f"expects {error.expected}; {model.card.name} brings {error.received}."
     except Exception as error:  # whatever a foreign model stumbles over on the way back
         return f"fails on {model.card.name} ({first_line(error)})."
-    return None
+    finite = isinstance(maps, torch.Tensor) and bool(maps.isfinite().all())
+    return None if finite else f"gives NaN or infinity on {model.card.name}."

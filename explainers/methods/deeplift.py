@@ -1,6 +1,8 @@
 """DeepLIFT: what the picture has over a baseline, handed back difference by difference."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -85,7 +87,8 @@ class DeepLIFTSHAP(Explainer):
     """
 
     name, title, family, signed = "deeplift-shap", "DeepLIFT-SHAP", "gradient", True
-    tried_as = ("deeplift",)
+    tried_as = ("deeplift", "deeplift-shap")  # a model may break at one of the baselines
+    tried_with: ClassVar[Mapping[str, Any]] = {"draws": 1}
     question = "How does each pixel make up the answer, averaged over several ideas of an empty image?"
     recipe = "Take DeepLIFT against a black, a grey, a blurred and some noisy baselines, and average."
     reference = "Lundberg & Lee 2017, A Unified Approach to Interpreting Model Predictions"

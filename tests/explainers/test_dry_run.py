@@ -138,3 +138,22 @@ def test_a_model_comes_out_of_it_as_it_went_in(model_store):
 def test_without_methods_a_store_tries_none(model_store, monkeypatch):
     monkeypatch.setattr(ModelStore, "dry_run", None)
     assert add(model_store, seeded(FAILING["cumulative product"][0])).refusals == {}
+
+
+class OverItsMean(nn.Module):
+    """Divides by what is zero where the normalised image is: at the mean baseline, and at no other."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 6, 4, 4, bias=False), nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.head((x / x.abs().mean((1, 2, 3), keepdim=True)).relu().mean((2, 3)))
+
+
+def test_a_model_that_breaks_at_one_baseline_is_offered_deeplift_but_not_its_average(model_store):
+    card = add(model_store, seeded(OverItsMean))
+    assert card.refusals.keys() == {"deeplift-shap"}
+    assert METHODS["deeplift"].applies(card) is None
+    assert METHODS["deeplift-shap"].applies(card) == f"DeepLIFT-SHAP gives NaN or infinity on {card.name}."
