@@ -19,6 +19,7 @@ from jobs.retention import clean_daily
 from models.libraries import import_libraries
 from pages.shared import assets, content, listening, sign_in, status
 from pages.shared.address import LongAddresses
+from pages.shared.guard import Guard
 from pages.shared.headers import SafeHeaders
 from pages.shared.workspace_address import WorkspaceAddress
 
@@ -52,6 +53,7 @@ routes = [Route(served.ROUTE, served.serve) for served in (content, assets, stat
 middleware = [
     Middleware(SafeHeaders),
     Middleware(TrustedHostMiddleware, allowed_hosts=listening.host_names(), www_redirect=False),
+    Middleware(Guard),
     Middleware(LongAddresses),
     Middleware(WorkspaceAddress),
 ]

@@ -1,6 +1,7 @@
 """Closed by default: who connects, from where pages load, which folders they name, and who has to sign in."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from streamlit.runtime.secrets import AttrDict, Secrets
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from common import settings as settings_module
 from common.settings import settings
-from pages.shared import listening, sign_in
+from pages.shared import guard, listening, sign_in
+from pages.shared.guard import Guard
 from pages.shared.headers import SafeHeaders, content_security_policy
 from tests.makers import encoded, picture
 from tests.pages.apps import words
@@ -43,7 +46,7 @@ def choose(text: str) -> None:
     settings.cache_clear()
 
 
-def get(app, host: str = "127.0.0.1:8501", kind: str = "http") -> list[dict]:
+def get(app, host: str = "127.0.0.1:8501", kind: str = "http", path: str = "/", cookies: str = "") -> list[dict]:
     """What an ASGI app sends to one request."""
     sent = []
 
@@ -53,7 +56,9 @@ def get(app, host: str = "127.0.0.1:8501", kind: str = "http") -> list[dict]:
     async def receive():
         return {"type": f"{kind}.connect" if kind == "websocket" else "http.request"}
 
-    scope = {"type": kind, "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", host.encode())]}
+    path, _, query = path.partition("?")
+    headers = [(b"host", host.encode()), (b"cookie", cookies.encode())]
+    scope = {"type": kind, "method": "PUT", "path": path, "query_string": query.encode(), "headers": headers}
     asyncio.run(app(scope, receive, send))
     return sent
 
@@ -116,6 +121,35 @@ def test_pages_load_from_this_server_alone():
 @pytest.mark.parametrize("host", ["", "evil.org; script-src *", "a, b", "x y", "*", "a\r\nX: y", "ü.org", "a'b"])
 def test_no_name_of_a_host_gets_more_into_the_policy(host):
     assert content_security_policy(host) == content_security_policy("")
+
+
+def test_measurements_are_for_whoever_runs_the_server(monkeypatch):
+    app = Guard(Response("page"))
+    assert [get(app, path=path)[0]["status"] for path in ("/", "/compare", "/_stcore/health")] == [200] * 3
+    assert [get(app, path=f"{base}/_stcore/metrics?key=")[0]["status"] for base in ("", "/app")] == [404] * 2
+    monkeypatch.setenv("PARALLAX_TEACHER_KEY", "0123456789abcdef")
+    settings.cache_clear()
+    assert get(app, path="/_stcore/metrics?key=0123456789abcdee")[0]["status"] == 404
+    assert get(app, path="/_stcore/metrics?key=0123456789abcdef")[0]["status"] == 200
+
+
+def test_nobody_fills_the_memory_without_signing_in(secret, monkeypatch):
+    """A visitor at the door has a session, and a session may upload."""
+    app, path = Guard(Response("page")), "/_stcore/upload_file/session/file"
+    assert get(app, path=path)[0]["status"] == 200
+    secret["auth"] = AttrDict(WHOLE)
+    monkeypatch.setattr(guard, "get_cookie_secret", lambda: "c" * 32)
+    user, out = (json.dumps({"is_logged_in": is_in, "email": "a@x.org"}) for is_in in (True, False))
+    name = "_streamlit_user"
+    good = create_signed_value("c" * 32, name, user).decode()
+    bad = ("", "x", user, good[:-1], create_signed_value("d" * 32, name, user).decode(), "ü")
+    bad = (
+        *bad,
+        create_signed_value("c" * 32, "other", user).decode(),
+        create_signed_value("c" * 32, name, out).decode(),
+    )
+    assert [get(app, path=path, cookies=f"{name}={value}")[0]["status"] for value in bad] == [401] * len(bad)
+    assert get(app, path=path, cookies=f"{name}={good}")[0]["status"] == 200
 
 
 HOME = Path.home()
