@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common import sealed
+from common.files import mark_used
 from pages.shared import workspace
 
 #: The most that a workspace keeps: those that were written last.
@@ -34,6 +35,7 @@ def latest(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    mark_used(path)
     try:
         content = sealed.read(path)
         found = None if content is None else ast.literal_eval(content.decode())
