@@ -10,6 +10,7 @@ from timm.models.mlp_mixer import MlpMixer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from common import sealed
 from common.errors import InputError
 from explainers.registry import METHODS
 from models.card import TOKENS
@@ -205,7 +206,7 @@ def test_a_normalisation_in_the_stem_is_no_default_layer():
 def test_cards_of_an_earlier_format_are_made_anew_in_their_place(model_store, monkeypatch):
     first, _ = (model_store.add(tiny_loaded(name=name, seed=seed)) for seed, name in enumerate(["first", "second"]))
     file = model_store.folder / f"{first.digest}.json"
-    old = json.loads(file.read_text())
+    old = json.loads(sealed.read(file))
     del old["format"]
     for layer in old["layers"]:
         del layer["grid"]
@@ -215,14 +216,14 @@ def test_cards_of_an_earlier_format_are_made_anew_in_their_place(model_store, mo
     monkeypatch.setattr("models.store.load", lambda recipe: tiny_loaded(seed=0))
     assert model_store.card(first.digest).to_json() == first.to_json()
     assert [card.name for card in model_store.cards()] == ["second", "first"]
-    assert "grid" in json.loads(file.read_text())["layers"][0]
+    assert "grid" in json.loads(sealed.read(file))["layers"][0]
 
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_an_earlier_card_whose_source_is_gone_or_another_is_left_out(model_store, monkeypatch, gone):
     card = model_store.add(tiny_loaded())
     file = model_store.folder / f"{card.digest}.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 0}))
+    file.write_text(json.dumps({**json.loads(sealed.read(file)), "format": 0}))
 
     def load(recipe):
         if gone:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from common import sealed
 from explainers import attribution
 from explainers.output import Output
 from explainers.prediction_difference.evidence import WeightOfEvidence
@@ -138,7 +139,7 @@ def test_an_old_card_of_a_number_is_that_of_a_number_when_it_is_made_anew(data_f
     store = ModelStore(data_folder)
     card = store.add(loaded)
     (file,) = store.folder.glob("*.json")
-    old = json.loads(file.read_text())
+    old = json.loads(sealed.read(file))
     del old["format"], old["head"]
     old["recipe"]["head"] = None
     file.write_text(json.dumps(old))
