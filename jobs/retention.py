@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import sealed
+from common.errors import InputError
 from common.files import ABANDONED_S, last_use, remove_abandoned
 from common.settings import settings
 
@@ -143,10 +144,9 @@ def clean_daily() -> None:
         while True:
             try:
                 log.info("Removed what nobody has used for long: %s.", clean_now())
-            except (
-                OSError,
-                ValueError,
-            ) as error:  # a disk that is away for now; a setting that is wrong, which is shown
+            except InputError as error:  # it has its line when the server starts, and on the page
+                log.info("The data folder could not be cleaned: %s", error)
+            except (OSError, ValueError) as error:  # a disk that is away for now
                 log.warning("The data folder could not be cleaned: %s", error)
             time.sleep(_DAY_S)
 
