@@ -1,5 +1,7 @@
+import errno
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +83,28 @@ def test_a_put_that_fails_leaves_the_old_result_and_no_scraps(store, folder, mon
         store.put(key(1), map=MAP + 1)
     assert [path.suffix for path in folder.glob("*/*")] == [".npz"]
     np.testing.assert_array_equal(ResultStore(folder, 10_000_000).get(key(1))["map"], MAP)
+
+
+def test_what_is_stored_is_found_on_a_disk_that_can_only_be_read(store, folder, monkeypatch, caplog):
+    for number in (1, 2):
+        store.put(key(number), map=MAP)
+    file = store._path(key(2))
+    file.write_bytes(file.read_bytes()[:-1])
+    (folder / "ab").mkdir()
+    (folder / "ab" / "old.partial").write_bytes(b"half")
+    os.utime(folder / "ab" / "old.partial", (0, 0))
+
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("utime", "replace", "unlink", "mkdir"):
+        monkeypatch.setattr(os, name, refuse)
+    for changed in ("unlink", "replace"):
+        monkeypatch.setattr(Path, changed, refuse)
+    again = ResultStore(folder, 10_000_000)
+    np.testing.assert_array_equal(again.get(key(1))["map"], MAP)
+    assert again.get(key(2)) is None, "a damaged one can neither be read nor moved"
+    assert "damaged" in caplog.text
 
 
 @pytest.mark.parametrize(
