@@ -4,6 +4,7 @@ Models and image sets are found in the session's own workspace, then in the clas
 Parallax. Several workspaces may hold the same under different names; results, which are kept by digests, are shared.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def model_store() -> ModelStore:
 @st.cache_resource(show_spinner=False)
 def queue() -> JobQueue:
     """The server's workers: maps wait for no scoring. Trainings wait for each other within their jobs, in turns."""
+    sys.setswitchinterval(0.0005)  # with the usual 5 ms, jobs of small steps nearly stand while a page's script runs
     now = settings()
     return JobQueue(now.max_running_jobs, now.max_waiting_jobs, background=2, interactive=4, training=16)
 
