@@ -8,6 +8,9 @@ None of them is near to what people have; all are what a server that many share 
 #: Times the largest side of an input that images are resized to before the middle is cut out, and pixels of all then.
 MAX_RESIZE, MAX_RESIZED_PIXELS = 4, 64_000_000
 
+#: Bytes that creation arguments may make of an architecture that takes less than half of them by itself.
+MAX_ENLARGED_BYTES = 300 * 1024**2
+
 #: Bytes of the largest tensor on the way of two images through a model.
 MAX_ACTIVATION_BYTES = 512 * 1024**2
 
@@ -45,7 +48,7 @@ MAX_FRAMES = 10_000
 MAX_PROFILE_BYTES = 4 * 1024**2
 
 #: A table of labels: bytes, columns and cells.
-MAX_TABLE_BYTES, MAX_TABLE_COLUMNS, MAX_TABLE_CELLS = 64 * 1024**2, 1_000, 6_000_000
+MAX_TABLE_BYTES, MAX_TABLE_COLUMNS, MAX_TABLE_CELLS = 64 * 1024**2, 1_000, 1_200_000
 
 #: Files of an upload, folders inside each other, letters of a name with its folders, and bytes of a zip's directory.
 MAX_FILES, MAX_FOLDERS, MAX_FILE_NAME, MAX_ZIP_DIRECTORY_BYTES = 1_000_000, 64, 1_000, 24 * 1024**2

@@ -139,7 +139,7 @@ def _parse(text: str) -> object:
             if len(text) > MAX_LITERAL_TEXT:
                 raise
             data = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise error from None
         check_depth(data, expected, cure)
         if isinstance(data, list | dict):

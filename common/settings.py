@@ -178,7 +178,7 @@ def _read() -> tuple[Settings | None, list[InputError]]:
         found = Settings()
     except ValidationError as error:
         return None, [*wrong, *map(_mistake, error.errors(include_url=False, include_context=False))]
-    except ValueError as error:  # tomllib's own, of text that is none, of a number of 5,000 digits
+    except (ValueError, RecursionError) as error:  # tomllib's own, of text that is none, of a number of 5,000 digits
         cure = 'Write one setting a line, as in device = "cpu".'
         return None, [*wrong, InputError(f"TOML in {FILE.name}", f"something else ({first_line(error)})", cure)]
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, check_known
+from common.errors import InputError, check_known, first_line
 from common.hub import answers
 from images.arrays import nobody, write_image_set, written_once
 from images.image_set import ImageSet
@@ -69,4 +69,8 @@ def arrays_of(name: str, data: Path, training: bool = False) -> tuple[np.ndarray
             found = dataset(root, train=training, download=True)
         except (OSError, RuntimeError) as error:
             raise InputError(f"{source.title} from the network", "a download that broke off", cure) from error
+    except (AssertionError, ValueError, KeyError, IndexError, EOFError, OSError) as error:  # torchvision checks so
+        received = f"files that are damaged ({first_line(error)})"
+        cure = f"Remove {root}, to have it again."
+        raise InputError(f"{source.title} as torchvision keeps it", received, cure) from error
     return found.data.numpy(), found.targets.numpy()

@@ -7,6 +7,9 @@ from typing import NamedTuple
 Parts = tuple[str, ...]
 
 
+#: Paths whose files are remembered.
+_MOST_KNOWN = 100_000
+
 #: Files with one name from which nobody expects that their spelling tells them apart.
 _MANY = 100
 
@@ -30,12 +33,15 @@ class PathIndex:
         """`place` is where the names count from, if that has a name of its own."""
         self._ends: dict[Parts, list[str]] = {}
         self._whole: dict[Parts, list[str]] = {}
+        self._last: set[str] = set()
+        self._known: dict[tuple[str, str], Found] = {}
         files = {name: _parts(name) for name in names}
         n_shared = len(_shared([parts[:-1] for parts in files.values()]))
         around = _parts(place)
         for name, parts in files.items():
             stem = (*parts[:-1], parts[-1].rpartition(".")[0] or parts[-1]) if parts else parts
             for spelling in {parts, stem}:
+                self._last.update(spelling[-1:])
                 for end in {spelling, spelling[n_shared:]}:
                     self._whole.setdefault(end, []).append(name)
                 spelling = (*around, *spelling)
@@ -44,7 +50,17 @@ class PathIndex:
 
     def find(self, path: str, folder: str = "") -> Found:
         """The files that `path`, in a table that lies in `folder`, may mean."""
+        if (found := self._known.get((path, folder))) is not None:  # tables name many files more than once
+            return found
         parts = _parts(path)
+        if not parts or parts[-1] not in self._last:  # and many that are not there
+            return Found([], False)
+        found = self._find(path, parts, folder)
+        if found.names and len(self._known) < _MOST_KNOWN:
+            self._known[path, folder] = found
+        return found
+
+    def _find(self, path: str, parts: Parts, folder: str) -> Found:
         for wanted in (_parts(f"{folder}/{path}"), parts):
             if names := self._whole.get(wanted):
                 return Found(_closest(names, path), True)
@@ -58,7 +74,8 @@ class PathIndex:
 
 def clean_path(path: str) -> str:
     """A path as it stands in a table, with `/` between folders."""
-    return path.strip().replace("\\", "/").removeprefix("./")
+    path = path.strip()
+    return (path.replace("\\", "/") if "\\" in path else path).removeprefix("./")
 
 
 def _parts(path: str) -> Parts:

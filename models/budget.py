@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -24,6 +25,9 @@ _SIZED = frozenset((
 _ALIKE = frozenset((
     "clone", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like",
 ))  # fmt: skip
+
+#: Steps of attention, which the meta device does one by one, and others at once, without all pairs of tokens.
+_FUSED = frozenset(("bmm", "baddbmm", "_softmax", "_safe_softmax", "mul", "add", "expand", "clone", "dropout"))
 
 #: Below so many pixels and parameters a model is run without asking: nothing that it makes could be large.
 _SMALL_PIXELS, _SMALL_PARAMETERS = 512 * 512, 100_000_000
@@ -63,16 +67,17 @@ class ConstructionBudget(TorchDispatchMode):
 def check_activations(module: nn.Module, probe: Tensor, name: str) -> None:
     """Raise `InputError` where a tensor on the way of `probe` (N, C, h, w) through a model is too large.
 
-    Found without computing. A model that cannot be followed so is let through.
+    Found without computing, also where both are on the meta device. A model that cannot be followed so is let through.
     """
     if probe[0, 0].numel() <= _SMALL_PIXELS and sum(p.numel() for p in module.parameters()) <= _SMALL_PARAMETERS:
         return
     from torch._subclasses.fake_tensor import FakeTensorMode  # slow to import
 
     largest = _Largest()
+    mode = nullcontext() if probe.is_meta else FakeTensorMode(allow_non_fake_inputs=True)
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) as fake, largest, torch.no_grad():
-            module(fake.from_tensor(probe))
+        with mode as fake, largest, torch.no_grad():
+            module(probe if fake is None else fake.from_tensor(probe))
     except Exception:  # it looks at values: what it takes shows when it runs
         pass
     if largest.n_bytes > MAX_ACTIVATION_BYTES:
@@ -93,7 +98,7 @@ class _Largest(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        if not func.is_view:
+        if not func.is_view and func.overloadpacket.__name__ not in _FUSED:
             sizes = [leaf.numel() * leaf.itemsize for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
             self.n_bytes = max(self.n_bytes, *sizes, 0)
         return made

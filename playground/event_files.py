@@ -99,7 +99,8 @@ def read_event_files(files: Mapping[str, bytes], name: str) -> Log:
         held = f"{n_records:,} records" + (f" and {n_others:,} values of other kinds" if n_others else "")
         cure = "Upload the events file of the run's training." + (f" {remarks[0]}" if remarks else "")
         raise InputError("event files with scalars", f"{name} with {held}, but no scalar", cure)
-    if nan := [f"'{tag}'" for tag in tags if any(np.isnan(row.get(tag, 0.0)) for row in rows.values())]:
+    not_numbers = dict.fromkeys(tag for row in rows.values() for tag, number in row.items() if number != number)
+    if nan := [f"'{tag[:80]}'" for tag in tags if tag in not_numbers]:
         remarks.append(f"Not a number (NaN) at some steps: {', '.join(nan[:6])}{' …' if nan[6:] else ''}.")
     if n_again:
         values = "1 value was" if n_again == 1 else f"{n_again:,} values were"

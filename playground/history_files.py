@@ -120,7 +120,7 @@ def _is_number(cell: str) -> bool:
 def _json_log(text: str, name: str) -> Log:
     try:
         found = _parsed(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else f"broken: {first_line(error)}"
         cure = "Write it with json.dump(history.history, file)."
         raise InputError("a history as JSON", f"{name}, which is {why}", cure) from error
@@ -155,6 +155,8 @@ def _parsed(text: str) -> Any:
 def _of_columns(columns: dict[str, list[Any]], name: str, keyed: dict[str, dict[str, Any]]) -> Log:
     """Lists by name, of which all must be equally long; `keyed` has the epochs' numbers, as pandas writes them."""
     lengths = {key: len(values) for key, values in columns.items()}
+    if sum(lengths.values()) > _MAX_CELLS:
+        raise InputError(f"at most {_MAX_CELLS:,} values", f"{name} with more", "Keep one row an epoch.")
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key}: {length}" for key, length in list(lengths.items())[:5])
         raise InputError("lists of one length", f"{name} with {told}", "Give one value for each epoch.")

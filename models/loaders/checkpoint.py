@@ -72,7 +72,8 @@ def load(
     n_wanted = given.get("num_classes")
     if n_guessed:
         given.setdefault("num_classes", n_guessed)
-    module, default = zoo.build(architecture, {**flags, **given})
+    held = sum(value.numel() * value.itemsize for value in weights.values())
+    module, default = zoo.build(architecture, {**flags, **given}, held_bytes=held)
     head_notes = rebuild_head(module, weights, activation)
     if head_notes:
         given["num_classes"] = n_outputs(module)

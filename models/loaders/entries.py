@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import pickle
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,5 +163,5 @@ def _classes(path: Path) -> list[str]:
     """Names of the classes and functions that a pickle asks for, read without loading it; none in old formats."""
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (ValueError, RuntimeError):
+    except (ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError, struct.error):
         return []

@@ -2,9 +2,11 @@
 
 import difflib
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from models.loaders import zoo
 from models.loaders.entries import of_transformers
 from models.loaders.flags import AUXILIARY
 from models.loaders.heads import chain, head_path
+
+#: Seconds of computing in which an architecture is searched for.
+_SEARCH_S = 6.0
 
 #: How many entries a message explains; the rest is counted.
 N_EXPLAINED = 10
@@ -314,12 +319,18 @@ def _misfits(shapes: list[str], missing: list[str], unknown: list[str]) -> str:
 def find_architecture(weights: Mapping[str, Tensor], near: str) -> str | None:
     """The architecture that takes exactly these weights: one called like `near`, else a common one; `None` for none.
 
-    Built on torch's meta device, where tensors have shapes but no content, a candidate costs some 30 ms.
+    Built on torch's meta device, where tensors have shapes but no content, a candidate costs some 30 ms; the search
+    ends after a few seconds.
     """
     n_classes = guess_classes(weights)
-    create = {"num_classes": n_classes} if n_classes else {}
     shapes = {key: value.shape for key, value in weights.items() if not _is_optional(key)}
-    return next((name for name in _candidates(near) if _shapes(name, create) == shapes), None)
+    until = time.thread_time() + _SEARCH_S
+    for name in _candidates(near):
+        if _shapes(name, n_classes) == shapes:
+            return name
+        if time.thread_time() > until:
+            break
+    return None
 
 
 def _candidates(near: str) -> list[str]:
@@ -334,8 +345,10 @@ def _candidates(near: str) -> list[str]:
     return [full for name in names for full in by_name.get(name, [])]
 
 
-def _shapes(architecture: str, create: dict[str, Any]) -> dict[str, torch.Size]:
+@lru_cache(maxsize=256)
+def _shapes(architecture: str, n_classes: int | None) -> dict[str, torch.Size]:
     """Shapes of an architecture's weights; none where it cannot be made so."""
+    create = {"num_classes": n_classes} if n_classes else {}
     try:
         with torch.device("meta"):
             module, _ = zoo.skeleton(architecture, create)

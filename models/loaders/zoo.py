@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from common import hub
+from common.bounds import MAX_ENLARGED_BYTES
 from common.class_names import imagenet_names
 from common.errors import InputError, did_you_mean, first_line
 from common.settings import settings
-from models.budget import ConstructionBudget
+from models.budget import ConstructionBudget, check_activations
 from models.card import Recipe
 from models.loaders import cifar
 from models.loaders.arguments import MisfitError, checked, from_query, misfit, split_preprocessing
@@ -71,16 +72,21 @@ def load(
 
 
 def build(
-    architecture: str, create: dict[str, Any], pretrained: bool = False, seed: int = 0
+    architecture: str, create: dict[str, Any], pretrained: bool = False, seed: int = 0, held_bytes: int = 0
 ) -> tuple[nn.Module, Preprocessing]:
     """The module and its preprocessing; `architecture` is `LIBRARY/NAME` or a bare timm name.
 
     What it draws is drawn with `seed`, whatever other threads draw. Raises `InputError` as `load` does, and for a model
-    that is too large, before it is made.
+    that is too large, before it is made; one as large as the weights that are at hand, of `held_bytes`, is none.
     """
     name, given = _known(architecture, create)
     with suppress(MisfitError):  # a few families compute with numbers while they are made, or the arguments are wrong
-        _on_meta(name, given)
+        module, _ = _on_meta(name, given)
+        if (n_bytes := _n_bytes(module)) > max(MAX_ENLARGED_BYTES, 2 * held_bytes) and given:
+            own = _n_bytes(_on_meta(name, {})[0])
+            if n_bytes > 2 * own:
+                expected = f"creation arguments that make {name} at most twice as large as it is ({own / 1e6:,.0f} MB)"
+                raise InputError(expected, f"{n_bytes / 1e6:,.0f} MB", "Take a larger architecture.")
     with SeededDraws(seed), ConstructionBudget(name):
         return _made(name, given, pretrained)
 
@@ -101,7 +107,13 @@ def _on_meta(name: str, given: dict[str, Any]) -> tuple[nn.Module, Preprocessing
         module, preprocessing = _made(name, given)
     if (n_classes := n_outputs(module)) > (most := settings().max_classes):
         raise InputError(f"a model of at most {most:,} outputs", f"{n_classes:,}", "Is num_classes right?")
+    probe = torch.empty((2, preprocessing.channels, *preprocessing.input_size), device="meta")
+    check_activations(module.eval(), probe, name)
     return module, preprocessing
+
+
+def _n_bytes(module: nn.Module) -> int:
+    return sum(value.numel() * value.itemsize for value in module.state_dict().values())
 
 
 def _known(architecture: str, create: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -39,7 +39,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = sealed.read(path)
         found = None if content is None else ast.literal_eval(content.decode())
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -48,7 +48,7 @@ def is_plain(value: object) -> bool:
     """Whether a value is read as it was written."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
 
 
