@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.typing import UploadedFile
 
+from common.bounds import MAX_JSON_TEXT
 from common.errors import InputError
 from common.escape import markdown
 from jobs.queue import Job
@@ -164,6 +165,9 @@ def _job(plans: list[Plan], changes: dict[str, Any], texts: dict[str, str]) -> J
 
 def _text(file: UploadedFile) -> str:
     """The content of a text file."""
+    if file.size > MAX_JSON_TEXT:
+        received = f"{file.name} with {file.size / 1024**2:,.0f} MB"
+        raise InputError(f"a text file of at most {MAX_JSON_TEXT // 1024**2} MB", received, "Is it the right file?")
     try:
         return file.getvalue().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.hostile import files, pickles, texts
+from tests.hostile import files, pickles, texts, trainings
 from tests.hostile.cases import Case
 
 KINDS: dict[str, Callable[[np.random.Generator], Iterator[Case]]] = {
@@ -23,9 +23,9 @@ KINDS: dict[str, Callable[[np.random.Generator], Iterator[Case]]] = {
     "arguments": texts.arguments,
     "addresses": texts.addresses,
     "settings": texts.settings,
-    "histories": texts.histories,
-    "networks": texts.networks,
-    "digits": texts.digit_files,
+    "histories": trainings.histories,
+    "networks": trainings.networks,
+    "digits": trainings.digit_files,
 }
 
 
