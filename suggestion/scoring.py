@@ -130,10 +130,18 @@ class _Scoring:
                     part = self._part(card, batch.start)
                     if card.digest not in self.failed:
                         true = self._true_classes(card)[batch.start : batch.stop]
-                        write_table(part, _frame(true, places, answers[card]))
+                        self._write(card, part, _frame(true, places, answers[card]))
                     mine.release([part])
                 n_chunks += 1
         return n_chunks
+
+    def _write(self, card: ModelCard, part: Path, table: pd.DataFrame) -> None:
+        """Write a part, unless another process has put all of them together meanwhile, and removed their folder."""
+        try:
+            write_table(part, table)
+        except FileNotFoundError:
+            if not self._scored(card):
+                write_table(part, table)
 
     def _unclaimed(self, group: list[ModelCard], mine: Mine) -> Iterator[tuple[int, list[ModelCard]]]:
         """First images of chunks, and the models that nobody else runs on them, claimed as they are asked for."""

@@ -1,5 +1,6 @@
 """Scorings that share models, at the same time or one after the other was stopped; and damaged files of theirs."""
 
+import shutil
 import threading
 import time
 from collections import Counter
@@ -159,6 +160,25 @@ def test_a_model_that_fails_fails_in_every_run(model_store, images, cards, tmp_p
     ran = together(*[score(model_store, [bad, cards[0]], images, tmp_path / "out")] * 3)
     assert [list(failed) for failed in ran] == [[bad.digest]] * 3
     assert scoring.load([cards[0]], images, tmp_path / "out") is not None
+
+
+def test_another_process_may_be_done_first_and_remove_the_parts(model_store, images, cards, tmp_path, monkeypatch):
+    card, whole = cards[0], scoring.write_table
+    score(model_store, [card], images, tmp_path / "alone")()
+    table, calls = scoring._whole(card, images, tmp_path / "out"), []
+
+    def write(path, frame):
+        calls.append(path)
+        if len(calls) == 3:
+            shutil.rmtree(path.parent)
+            shutil.copy(scoring._whole(card, images, tmp_path / "alone"), table)
+            raise FileNotFoundError(path)
+        whole(path, frame)
+
+    monkeypatch.setattr(scoring, "write_table", write)
+    assert score(model_store, [card], images, tmp_path / "out")() == {}
+    pd.testing.assert_frame_equal(frame([card], images, tmp_path / "out"), frame([card], images, tmp_path / "alone"))
+    assert left_over(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(
