@@ -1,7 +1,7 @@
 """Any architecture of timm or torchvision, and the small CIFAR ResNets, by name."""
 
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -87,7 +87,7 @@ def build(
             if n_bytes > 2 * own:
                 expected = f"creation arguments that make {name} at most twice as large as it is ({own / 1e6:,.0f} MB)"
                 raise InputError(expected, f"{n_bytes / 1e6:,.0f} MB", "Take a larger architecture.")
-    with SeededDraws(seed), ConstructionBudget(name):
+    with SeededDraws(seed), nullcontext() if pretrained else ConstructionBudget(name):  # reading weights copies them
         return _made(name, given, pretrained)
 
 
