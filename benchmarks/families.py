@@ -8,8 +8,8 @@ method at tiny cost, and counts:
 - wrong cells: layers (the default one, those of multi-layer Grad-CAM, that of attention) that answer to a bright spot
   elsewhere than at the cell that `as_maps` puts there, by spots and an image that the card's own probe did not use.
 
-The last line is one JSON object with `models`, `disagreements` and `wrong_cells`. The whole takes about 90 minutes on a
-busy core (a minute a model) and 4 GB; `--models` takes names of timm's models or of its module files instead,
+The last line is one JSON object with `models`, `disagreements` and `wrong_cells`. The whole takes over two hours on a
+busy core (90 s a model) and 12 GB; `--models` takes names of timm's models or of its module files instead,
 `--keep FILE` adds to the rows of earlier calls, and `--table` writes docs/families.md from all rows.
 """
 
