@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from pages.shared import assets, content
 from pages.shared.headers import SafeHeaders
+from pages.shared.workspace_address import WorkspaceAddress
 
 routes = [Route(content.ROUTE, content.serve), Route(assets.ROUTE, assets.serve)]
-app = st.App("script.py", routes=routes, middleware=[Middleware(SafeHeaders)])
+app = st.App("script.py", routes=routes, middleware=[Middleware(SafeHeaders), Middleware(WorkspaceAddress)])
