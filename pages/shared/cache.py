@@ -18,9 +18,8 @@ from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
 from figures.maps import grey, shrink, to_webp
-from images import mnist
+from images import digits, mnist, paintings
 from images.image_set import ImageSet, to_jpeg
-from images.intake import DEMO
 from images.paintings import demo_image_set
 from jobs.queue import JobQueue, OwnJobs
 from jobs.results import ResultStore
@@ -33,6 +32,9 @@ from pages.shared import content, workspace
 from pages.shared.address import is_digest
 from suggestion import activations, scoring
 from suggestion.table import Predictions
+
+#: The names of the image sets that come with Parallax, and lie in the data folder itself.
+_OURS = {paintings.NAME, digits.NAME, digits.MARKED_NAME, *(source.title for source in mnist.SOURCES.values())}
 
 
 @st.cache_resource(show_spinner=False)
@@ -158,10 +160,8 @@ def _find_images(digest: str) -> ImageSet | None:
     if not is_digest(digest):
         return None
     own = next(filter(None, (_image_set_in(folder, digest) for folder in workspace.folders())), None)
-    shared = settings().data_folder
-    if own is None and (found := _image_set_in(shared, digest)) is not None:
-        places = [DEMO, *(shared / folder for folder in ("digits", *mnist.SOURCES))]
-        return found if any(found.paths[0].is_relative_to(place) for place in places) else None
+    if own is None and (ours := _image_set_in(settings().data_folder, digest)) is not None and ours.name in _OURS:
+        return ours
     return demo_images() if own is None and digest == demo_images().digest else own
 
 

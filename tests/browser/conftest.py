@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from benchmarks.browser import CHROMIUM, launched, own_folder, serve
+from benchmarks.browser import CHROMIUM, launched, serve
 
 
 def pytest_collection_modifyitems(items):
@@ -22,7 +22,6 @@ def address(demo_scored, digits_scored, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     for scored in (demo_scored, digits_scored[0]):
         shutil.copytree(scored, folder, dirs_exist_ok=True)
-    shutil.copytree(digits_scored[0] / "image-sets", own_folder(folder) / "image-sets")
     with serve(folder) as address:
         yield address
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
-from benchmarks.browser import WORKSPACE
 from images.digits import digits_image_set
 from tests.browser.panels import n_marks, plot, press_mark, ranges, shown_px, zoom
 
@@ -18,7 +17,7 @@ MORPH = f"{plot('contrast_morph')}?._fullLayout?.annotations.map((a) => a.text)"
 def page(open_window, address, digits_scored):
     folder, models = digits_scored
     chosen = f"models={','.join(models)}&images={digits_image_set(folder).digest}"
-    page = open_window(f"{address}/?workspace={WORKSPACE.key}&{chosen}")
+    page = open_window(f"{address}/?{chosen}")
     page.get_by_text("digits · 1,797").first.wait_for(timeout=120_000)
     page.get_by_role("link", name="Contrast").click()
     page.get_by_role("button", name="Select six images").click(timeout=120_000)
