@@ -119,7 +119,7 @@ def test_no_name_runs_or_fetches_anything_on_any_page(window, address):
     page, asked = window
     page.get_by_role("tab", name="Files or zip").wait_for(timeout=120_000)
     upload(page, "Files or zip", "Images, or one zip", [file(f"{SIGNS[0]}.zip", images())], "Use these images")
-    page.get_by_text(f"{len(SIGNS)} images").wait_for(timeout=60_000)
+    page.get_by_text(f"· {len(SIGNS)} images ·").wait_for(timeout=60_000)
     config = json.dumps({"architecture": "resnet20", "label_names": list(SIGNS[:3])}).encode()
     models = [file(f"{SIGNS[seed]}{suffix}", content) for seed in (0, 1) for suffix, content in (
         (".pt", weights(seed)), (".json", config),
