@@ -17,11 +17,11 @@ from common.errors import InputError
 from common.settings import check_at_start, settings
 from jobs.retention import clean_daily
 from models.libraries import import_libraries
-from pages.shared import assets, content, listening, sign_in, status
-from pages.shared.address import LongAddresses
-from pages.shared.guard import Guard
-from pages.shared.headers import SafeHeaders
-from pages.shared.workspace_address import WorkspaceAddress
+from pages.server import assets, content, listening, sign_in, status
+from pages.server.address import LongAddresses
+from pages.server.guard import Guard
+from pages.server.headers import SafeHeaders
+from pages.server.workspace_address import WorkspaceAddress
 
 check_at_start()
 sign_in.check_at_start()

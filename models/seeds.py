@@ -44,13 +44,13 @@ def _on_cpu(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
 def _with_generator(
     func: Any, kwargs: dict[str, Any], generator: torch.Generator
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The overload of `func` that takes a generator, and its arguments with one."""
+    """The overload of `func` that takes a generator, and its arguments with one; raises `RuntimeError` for none."""
     if kwargs.get("generator") is not None:
         return func, kwargs
     for overload in (func, *(getattr(func.overloadpacket, f"{name}") for name in _overloads_of(func))):
         if any(argument.name == "generator" for argument in overload._schema.arguments):
             return overload, {**kwargs, "generator": generator}
-    raise NotImplementedError(f"{func} draws numbers and takes no generator")
+    raise RuntimeError(f"{func} draws numbers of its own: they would not be those of the seed.")
 
 
 def _overloads_of(func: Any) -> list[str]:

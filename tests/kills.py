@@ -32,6 +32,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch
 
 from common.settings import settings
@@ -69,6 +70,7 @@ class Work:
     data: Path
     models: ModelStore
     store: ResultStore
+    table: pd.DataFrame | None = None
 
     @classmethod
     def at(cls, data: Path) -> Work:
@@ -152,7 +154,7 @@ def compute(job: str, work: Work) -> None:
 
 def trust(work: Work) -> None:
     """The table of trust."""
-    work.table = evaluate(  # type: ignore[attr-defined]
+    work.table = evaluate(
         work.sources, work.models.cards()[:1], [METHODS[name] for name in ("saliency", "grad-cam")], work.images.ids[:3]
     )
 
@@ -193,7 +195,8 @@ def table(work: Work) -> str | None:
 
 def trusted(work: Work) -> str | None:
     trust(work)
-    return digest(work.table.drop(columns="seconds", errors="ignore").to_json(double_precision=15))  # type: ignore
+    assert work.table is not None
+    return digest(work.table.drop(columns="seconds", errors="ignore").to_json(double_precision=15))
 
 
 FOUND: dict[str, Callable[[Work], str | None]] = {

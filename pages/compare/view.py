@@ -15,7 +15,8 @@ from models.card import ModelCard
 from pages.compare import metrics
 from pages.compare.controls import MapSpec
 from pages.compare.jobs import MAPS, Requests, requests_of
-from pages.shared import cache, content, session, session_jobs
+from pages.server import content
+from pages.shared import cache, session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.panels import IMAGE, OVERLAY, ViewOptions
 from pages.shared.widgets import distinct_names, to_npz

@@ -10,7 +10,8 @@ from explainers.layers.maps import DIFFER, STRONGEST, UnitMapsRequest, comparabl
 from figures.layers import SHEET_PX, bars_figure, columns_for, mosaic, mosaic_figure
 from figures.maps import colour_map, map_over, map_scale, scale_bar
 from models.card import Layer, ModelCard
-from pages.shared import cache, content, session, session_jobs
+from pages.server import content
+from pages.shared import cache, session, session_jobs
 from pages.shared.page_state import PageState
 from pages.shared.panels import IMAGE, OVERLAY
 from pages.shared.widgets import to_npz

@@ -16,7 +16,8 @@ from figures.maps import to_png, to_webp
 from figures.maxout import N_IMAGES, Curve, TargetTile, curves_figure
 from figures.panel_grid import Band, Panel, single_figure
 from pages.maxout.jobs import MAXOUT, TargetGrid, image_values, layer_of
-from pages.shared import cache, content, session, session_jobs, site_map, top_images
+from pages.server import content
+from pages.shared import cache, session, session_jobs, site_map, top_images
 from pages.shared.chart.component import chart
 from suggestion import activations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import assets
+from pages.server import assets
 
 _FOLDER = Path(__file__).parent
 

@@ -28,8 +28,9 @@ from models.demo.demo_models import PAINTING_MODELS
 from models.loaders import built_in, demo
 from models.memory import ModelMemory
 from models.store import ModelStore
-from pages.shared import content, workspace
-from pages.shared.address import is_digest
+from pages.server import content
+from pages.server.address import is_digest
+from pages.shared import workspace
 from suggestion import activations, scoring
 from suggestion.table import Predictions
 

@@ -10,7 +10,8 @@ from common.settings import settings
 from models.libraries import import_libraries
 
 import_libraries()  # the server's start is at it already: wait for it
-from pages.shared import cache, session, sidebar, sign_in, site_map, uploads  # noqa: E402
+from pages.server import sign_in  # noqa: E402
+from pages.shared import cache, session, sidebar, site_map, uploads  # noqa: E402
 
 HERE = Path(__file__).parent
 st.set_page_config(page_title="Parallax", page_icon=str(HERE / "icon.svg"), layout="wide")

@@ -16,8 +16,8 @@ from figures.colours import model_colour
 from images.image_set import ImageSet
 from jobs.queue import Job
 from models.card import ModelCard
+from pages.server.address import TOO_LONG, UNKNOWN_WORKSPACE, is_digest, parts, short
 from pages.shared import cache, saved_views, workspace
-from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE, is_digest, parts, short
 
 #: What is kept of a session: all that somebody chose, and what was stopped or has failed as a whole.
 _CHOSEN = (

@@ -1,5 +1,6 @@
 """The tabs in which models and images are added: each draws its widgets, and returns the job that it starts."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
@@ -14,8 +15,8 @@ from jobs.queue import Job
 from models.loaders import zoo
 from models.loaders.arguments import parse_arguments
 from models.loaders.base import FILE_TAB
+from pages.server.listening import server_folders
 from pages.shared import cache, demo_sets, session, workspace
-from pages.shared.listening import server_folders
 from pages.shared.session import kept
 from pages.shared.widgets import segments, select
 from pages.upload import checkpoints
@@ -42,16 +43,10 @@ def demo_models() -> None:
 
 def recent_model() -> None:
     """Models that were added to this workspace before, or are those of the class."""
-    state = session.state()
-    known = {card.digest: card for card in cache.known_cards() if card.digest not in state.models}
-    if not known:
-        st.caption("Models that you add are kept in this workspace and listed here on your next visit.")
-        return
-    names = {digest: f"{card.name} · {card.architecture}" for digest, card in known.items()}
-    digest = select("Model", names, "upload_recent")
-    if st.button("Add model", key="upload_recent_add"):
-        state.add_model(digest)
-        st.rerun()
+    known = {card.digest: f"{card.name} · {card.architecture}" for card in cache.known_cards()}
+    for digest in session.state().models:
+        known.pop(digest, None)
+    _recent("Models", known, "Add model", "upload_recent", session.state().add_model)
 
 
 def zoo_model() -> Job | None:
@@ -74,15 +69,19 @@ def zoo_model() -> Job | None:
 
 def recent_images() -> None:
     """Image sets that were added to this workspace before, or are those of the class."""
-    state = session.state()
-    known = {images.digest: images for images in cache.known_image_sets() if images.digest != state.images}
-    if not known:
-        st.caption("Image sets that you add are kept in this workspace and listed here on your next visit.")
+    known = {images.digest: f"{images.name} · {len(images):,} images" for images in cache.known_image_sets()}
+    known.pop(session.state().images, None)
+    _recent("Image sets", known, "Use this image set", "upload_recent_set", session.state().use_images)
+
+
+def _recent(what: str, names: dict[str, str], words: str, key: str, use: Callable[[str], None]) -> None:
+    """One of those with these `names`, by their digests, is used again."""
+    if not names:
+        st.caption(f"{what} that you add are kept in this workspace and listed here on your next visit.")
         return
-    names = {digest: f"{images.name} · {len(images):,} images" for digest, images in known.items()}
-    digest = select("Image set", names, "upload_recent_set")
-    if st.button("Use this image set", key="upload_recent_set_use"):
-        state.use_images(digest)
+    digest = select(what, names, key)
+    if st.button(words, key=f"{key}_add"):
+        use(digest)
         st.rerun()
 
 

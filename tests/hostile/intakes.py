@@ -20,7 +20,8 @@ from models.loaders import checkpoint, zoo
 from models.loaders.arguments import checked, parse_arguments
 from models.preprocessing import Preprocessing
 from models.store import ModelStore
-from pages.shared import address, saved_views, workspace
+from pages.server import address
+from pages.shared import saved_views, workspace
 from playground.history_files import read_files
 
 SEEN = Preprocessing((32, 32), (0.5,) * 3, (0.5,) * 3, (36, 36))

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pages.shared import cache, content
+from pages.server import content
+from pages.shared import cache
 
 APP = str(Path(__file__).parents[2] / "pages/shared/navigation.py")
 

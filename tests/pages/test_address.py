@@ -9,9 +9,9 @@ from starlette.responses import Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE, LongAddresses
+from pages.server.address import TOO_LONG, UNKNOWN_WORKSPACE, LongAddresses
+from pages.server.workspace_address import WorkspaceAddress
 from pages.shared.workspace import named
-from pages.shared.workspace_address import WorkspaceAddress
 
 
 class Transport(asyncio.Transport):

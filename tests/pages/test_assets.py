@@ -5,7 +5,7 @@ import re
 
 from starlette.requests import Request
 
-from pages.shared import assets
+from pages.server import assets
 
 
 def response(digest: str, name: str):

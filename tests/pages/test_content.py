@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from pages.shared import content
-from pages.shared.content import ContentStore
+from pages.server import content
+from pages.server.content import ContentStore
 
 
 @pytest.fixture

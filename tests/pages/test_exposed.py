@@ -14,9 +14,9 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 
 from common import settings as settings_module
 from common.settings import settings
-from pages.shared import guard, listening, sign_in
-from pages.shared.guard import Guard
-from pages.shared.headers import SafeHeaders, content_security_policy
+from pages.server import guard, listening, sign_in
+from pages.server.guard import Guard
+from pages.server.headers import SafeHeaders, content_security_policy
 from tests.makers import encoded, picture
 from tests.pages.apps import words
 

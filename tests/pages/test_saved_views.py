@@ -6,8 +6,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pages.server.address import TOO_LONG, UNKNOWN_WORKSPACE
 from pages.shared import cache, saved_views
-from pages.shared.address import TOO_LONG, UNKNOWN_WORKSPACE
 from tests.makers import tiny_loaded
 from tests.pages.apps import APP, finish, words
 

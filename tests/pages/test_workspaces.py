@@ -17,9 +17,10 @@ from common.errors import InputError
 from images import intake
 from jobs.queue import Job
 from models.store import ModelStore
-from pages.shared import cache, content, workspace
+from pages.server import content
+from pages.server.workspace_address import WorkspaceAddress
+from pages.shared import cache, workspace
 from pages.shared.workspace import PARAMETER, Workspace
-from pages.shared.workspace_address import WorkspaceAddress
 from tests.makers import tiny_loaded
 from tests.pages.apps import APP, words
 

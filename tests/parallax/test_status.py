@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from common import facts
 from common.settings import settings
-from pages.shared import status
+from pages.server import status
 
 KEY = "0123456789abcdef"
 

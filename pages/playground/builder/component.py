@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import assets
+from pages.server import assets
 
 _HERE = Path(__file__).parent
 

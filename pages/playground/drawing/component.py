@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.shared import assets
+from pages.server import assets
 from playground.drawn import is_blank
 
 #: Pixels of a side as the drawing comes to Python.

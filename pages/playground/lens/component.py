@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages.playground.lens.values import LensView, convolution_view, max_pool_view
-from pages.shared import assets, content
+from pages.server import assets, content
 
 _FOLDER = Path(__file__).parent
 

@@ -1,7 +1,7 @@
 """A plotly figure on a page: hover, click, selection, a zoom that outlives new figures, full screen, the page's theme.
 
 `st.plotly_chart` gives no hover, and makes a chart anew whenever its figure changes: the zoom is lost, and the place
-blinks. This one draws with `Plotly.react` (`chart.js`). The figure travels by the route of `pages.shared.content`, so
+blinks. This one draws with `Plotly.react` (`chart.js`). The figure travels by the route of `pages.server.content`, so
 that a run which changes nothing sends a line.
 """
 
@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
-from pages.shared import assets, content
+from pages.server import assets, content
 
 _DEFAULT_HEIGHT_PX = 450
 

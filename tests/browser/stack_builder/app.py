@@ -4,8 +4,8 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from pages.shared import assets
-from pages.shared.headers import SafeHeaders
+from pages.server import assets
+from pages.server.headers import SafeHeaders
 
 routes = [Route(assets.ROUTE, assets.serve)]
 app = st.App("script.py", routes=routes, middleware=[Middleware(SafeHeaders)])

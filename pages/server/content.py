@@ -14,8 +14,8 @@ from threading import Lock
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pages.server.workspace_address import may_see
 from pages.shared import workspace
-from pages.shared.workspace_address import may_see
 
 _FOLDER = "content"
 

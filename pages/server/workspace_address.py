@@ -12,8 +12,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.settings import settings
+from pages.server.address import UNKNOWN_WORKSPACE
 from pages.shared import workspace
-from pages.shared.address import UNKNOWN_WORKSPACE
 from pages.shared.workspace import PARAMETER, Workspace
 
 #: The cookie with the key that was used last; the name of each workspace's own begins so, too.

@@ -11,7 +11,7 @@ from streamlit.runtime.secrets import secrets_singleton
 
 from common.errors import InputError
 from common.escape import markdown
-from pages.shared.listening import listens_here, signs_in
+from pages.server.listening import listens_here, signs_in
 
 #: Streamlit's name for the provider whose keys stand in `[auth]` itself.
 _DEFAULT = "default"

@@ -10,8 +10,8 @@ from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
-from pages.shared import status
-from pages.shared.listening import signs_in
+from pages.server import status
+from pages.server.listening import signs_in
 
 
 class Guard:

@@ -6,7 +6,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from pages.shared.content import FOR_EVER
+from pages.server.content import FOR_EVER
 
 #: The path of the route.
 ROUTE = "/assets/{digest}/{name}"
