@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import sealed
+from common import facts, sealed
 from common.errors import InputError
 from common.files import ABANDONED_S, last_use, remove_abandoned
 from common.settings import settings
@@ -72,11 +72,11 @@ def clean(data: Path, now: float, keep_days: float) -> Cleaned:
     _remove_parts(data, now, cleaned)
     if since.stat().st_mtime > oldest:
         return cleaned
-    for workspace in _folders(data / "workspaces"):
+    for workspace in _folders(data / facts.WORKSPACES):
         if max([workspace.stat().st_mtime, *map(last_use, _files(workspace))]) < oldest:
             shutil.rmtree(workspace, ignore_errors=True)
             cleaned.n_workspaces += 1
-    roots = [data, *_folders(data / "workspaces")]
+    roots = [data, *_folders(data / facts.WORKSPACES)]
     for root in roots:
         _remove_unused(root, oldest, cleaned)
     old = [path for root in roots for folder in _NAMED for path in _files(root / folder) if last_use(path) < oldest]
@@ -120,7 +120,7 @@ def _named(root: Path) -> Iterator[str]:
 
 def _remove_parts(data: Path, now: float, cleaned: Cleaned) -> None:
     """Parts of tables of predictions that have been put together: a process was killed before it removed them."""
-    for root in (data, *_folders(data / "workspaces")):
+    for root in (data, *_folders(data / facts.WORKSPACES)):
         for whole in (root / "predictions").glob("*/*.parquet"):
             parts = _files(whole.with_suffix(""))
             if parts and max(map(last_use, parts)) < now - ABANDONED_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from common.bounds import MAX_ACTIVATION_BYTES, MAX_CONSTRUCTION_STEPS
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.settings import settings
+
+log = logging.getLogger(__name__)
 
 #: Operations that make a tensor of the size they are told, those of the size of another, and ranges.
 _SIZED = frozenset((
@@ -78,8 +81,8 @@ def check_activations(module: nn.Module, probe: Tensor, name: str) -> None:
     try:
         with mode as fake, largest, torch.no_grad():
             module(probe if fake is None else fake.from_tensor(probe))
-    except Exception:  # it looks at values: what it takes shows when it runs
-        pass
+    except Exception as error:  # it looks at values: what it takes shows when it runs
+        log.info("What %s takes could not be asked beforehand: %s", name, first_line(error))
     if largest.n_bytes > MAX_ACTIVATION_BYTES:
         height, width = probe.shape[-2:]
         raise InputError(

@@ -20,6 +20,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from common import facts
 from common.errors import InputError
 from common.settings import settings
 
@@ -44,12 +45,12 @@ class Workspace:
     @property
     def folder(self) -> Path:
         """Where its models, images and choices are kept: a data folder of its own; it need not be there yet."""
-        return settings().data_folder / "workspaces" / self.id
+        return settings().data_folder / facts.WORKSPACES / self.id
 
     @property
     def n_bytes(self) -> int:
         """Bytes on disk."""
-        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        return facts.bytes_in(self.folder)
 
     def touch(self) -> None:
         """Take down that it is in use, so that it is kept."""

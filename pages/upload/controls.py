@@ -128,7 +128,8 @@ def server_folder() -> Job | None:
     roots = server_folders()
     if not roots:
         st.caption("This server opens no folders: `image_folders` in parallax.toml names those that it may open.")
-    elif Path.home() in roots and Path.home() not in settings().allowed_folders:
+        return None
+    if Path.home() in roots and Path.home() not in settings().allowed_folders:
         st.caption("Your home folder may be read from here, as only your own machine reaches this server.")
     with st.form("upload_folder_form", border=False):
         text = st.text_input("Folder", key="upload_folder", placeholder="/data/validation", help=_LAYOUT)
