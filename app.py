@@ -3,6 +3,7 @@
 This is the server. What a visitor sees begins in `pages/shared/navigation.py`.
 """
 
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,6 +48,9 @@ def load() -> None:
     except InputError as error:  # the pages say so, too
         print(error, file=sys.stderr)
     import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
+
+    gc.collect()
+    gc.freeze()  # collections need not walk over the libraries: what visitors leave goes soon, and no page stands still
 
 
 routes = [Route(served.ROUTE, served.serve) for served in (content, assets, status)]

@@ -8,7 +8,8 @@ of the page's run; drawing in the browser is not in it. What counts as an error:
 an answer that does not come; as a mix-up: any byte of an answer that carries another visitor's name.
 
 The last line is one JSON object with `p95_ratio` (to the single session), `errors`, `mixups`, `memory_growth` (of the
-server, from the second minute to the last) and the seconds behind them.
+server, from the second minute to the last), the seconds behind them, and what the server took before they came and
+takes after they left (each time when a single visitor has just left).
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ LOOK_S, PATIENCE_S = 5.0, 120.0
 
 #: The server does not answer to a fragment that is gone.
 _GONE_S = 20.0
+
+#: Streamlit keeps the session of a browser that left for two minutes, and lets it go when the next one leaves.
+_KEPT_S = 130.0
 
 N_IMAGES = 24
 
@@ -275,7 +279,9 @@ def main() -> None:
         before = Load.now(server, 0)
         visitors = [furnish(data, 1 + n, n < chosen.computing, address) for n in range(chosen.visitors)]
         loads = asyncio.run(together(visitors, chosen.seconds, server))
-        time.sleep(30)
+        time.sleep(_KEPT_S)
+        asyncio.run(together([replace(alone, turns=[])], chosen.alone_seconds, server))
+        time.sleep(5)
         after = Load.now(server, 0)
     everyone = [alone, *visitors]
     for visitor in everyone:
