@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import torch
-
 _GUARD = threading.Lock()
 
 
@@ -52,6 +50,8 @@ def hugging_face() -> Iterator[None]:
 
 def check_torch_hub(url: str) -> None:
     """Raise `OSError` when the weights at `url` are neither in torch's cache nor to be had."""
+    import torch  # which takes seconds; who asks has it by then
+
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists() and not answers(url):
         raise _silent(url)

@@ -15,6 +15,8 @@ MAPS, MAPS_LAST, TOKENS, VECTOR, OTHER = "CHW", "HWC", "LC", "C", "other"
 #: What a model's outputs mean: the softmax over classes, one sigmoid for two classes, one sigmoid a class, or a number.
 SOFTMAX, SIGMOID, MULTI_LABEL, REGRESSION = HEADS = ("softmax", "sigmoid", "multi-label", "regression")
 
+#: The loaders of the models that come with Parallax.
+BUILT_IN = ("demo", "digits")
 
 #: Goes up when cards say more than before: an older card is made anew (see `ModelStore`).
 FORMAT = 1
@@ -57,6 +59,11 @@ class Recipe:
     loader: str
     arguments: dict[str, Any] = field(default_factory=dict)
     head: str | None = None
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the model comes with Parallax."""
+        return self.loader in BUILT_IN
 
 
 class OldCardError(ValueError):

@@ -25,6 +25,7 @@ from models.budget import check_activations
 from models.card import MULTI_LABEL, SIGMOID, SOFTMAX, ModelCard, OldCardError
 from models.device import choose_device, keep_freed_memory
 from models.head import with_head
+from models.kept_card import read_card, write_card
 from models.layers import layer_tree, runs_in_sequence
 from models.libraries import import_libraries
 from models.loaders import load
@@ -126,7 +127,7 @@ class ModelStore:
         module = loaded.module
         card = self._seen_before(loaded) or self._look_at(loaded, n_classes)
         self.memory.put(self._memory_key(card), module)
-        sealed.write(self._file(card.digest), json.dumps(card.to_json()).encode())
+        write_card(self._file(card.digest), card)
         return card
 
     def _look_at(self, loaded: Loaded, n_classes: int) -> ModelCard:
@@ -175,16 +176,10 @@ class ModelStore:
         One that an earlier Parallax wrote is made anew, which takes the time of loading the model.
         """
         file = self._file(digest)
-        content = sealed.read(file)
-        if content is None:
-            return None
         try:
-            return ModelCard.from_json(json.loads(content))
+            return read_card(file)
         except OldCardError as old:
             return self._made_anew(file, old)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            sealed.set_aside(file, f"it is no card of a model ({first_line(error)})")
-            return None
 
     def _made_anew(self, file: Path, old: OldCardError) -> ModelCard | None:
         """The card in today's format, in the old one's place among the others; `None` where its source is gone."""

@@ -16,7 +16,7 @@ from images.image_set import ImageSet
 from images.paintings import demo_image_set
 from jobs.results import ResultStore
 from models.card import ModelCard
-from models.loaders import LOADERS, built_in, read
+from models.loaders import LOADERS, read
 from models.store import ModelStore
 from parallax.progress import ProgressBar, complain
 
@@ -45,7 +45,7 @@ def open_models(model_store: ModelStore, *texts: str, class_names: Path | None =
     cards = [model_store.add(loaded) for text in texts for loaded in read(text, names)]
     cards = list({card.digest: card for card in cards}.values())
     for card in cards:
-        if not built_in(card.recipe):
+        if not card.recipe.built_in:
             complain("\n  ".join([f"{card.name}: {card.preprocessing.describe()}", card.outputs, *card.notes]))
     return cards
 

@@ -18,12 +18,14 @@ assert all(main([*name, "--help"]) == 0 for name in ([], *([name] for name in CO
 lacks("torch", "pandas", "plotly", "timm")
 import models.demo.demo_models
 lacks("torch", "timm")
+import app, pages.shared.cache, pages.shared.sidebar, pages.shared.scoring_job, pages.upload.view
+lacks("torch", "timm", "captum")
 import explainers.registry
 lacks("timm", "torchvision")
 """
 
 
-def test_help_is_there_without_torch_the_demo_too_and_methods_without_the_zoos():
+def test_help_and_first_page_are_there_without_torch_and_methods_without_the_zoos():
     """Torch and pandas would take seconds."""
     root = Path(__file__).parents[1]
     ended = subprocess.run([sys.executable, "-c", _STEPS], cwd=root, capture_output=True, text=True, timeout=120)

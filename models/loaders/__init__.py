@@ -31,11 +31,6 @@ KEPT, _N_HEX = "weights", 16
 _HEAD = "head="
 
 
-def built_in(recipe: Recipe) -> bool:
-    """Whether the model comes with Parallax."""
-    return recipe.loader in LOADERS and LOADERS[recipe.loader].built_in
-
-
 def load(recipe: Recipe) -> Loaded:
     """Load the model that a recipe describes; raises `InputError` when that is no longer possible."""
     if recipe.loader not in LOADERS:

@@ -88,7 +88,7 @@ class Loader:
     the Upload page that offers it. A file format has `suffixes`; its `load` takes `path`, `name`, `class_names` and
     `preprocessing`, and, if the file `holds_weights_only`, `architecture` and `create` too. `read(text, class_names)`
     loads what a line of text names, one that begins with a prefix (`timm/resnet18`) or names a file; `forms` describes
-    such lines. The models of a loader that is `built_in` come with Parallax.
+    such lines.
 
     Example:
         >>> LOADER = Loader("pt2", load, "Checkpoint or file", suffixes=(".pt2",), read=read)
@@ -102,7 +102,6 @@ class Loader:
     holds_weights_only: bool = False
     prefixes: tuple[str, ...] = ()
     forms: Mapping[str, str] = field(default_factory=dict)
-    built_in: bool = False
 
 
 #: Where the Upload page offers files.

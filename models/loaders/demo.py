@@ -30,7 +30,7 @@ def _loader(source: str, models: Mapping[str, DemoModel], expected: str, words: 
         return [load(one) for one in ([name] if name else models)]
 
     forms = {source: f"{words}; one of them as {source}/NAME: {', '.join(models)}"}
-    return Loader(source, load, "Demo models", read, prefixes=(source,), forms=forms, built_in=True)
+    return Loader(source, load, "Demo models", read, prefixes=(source,), forms=forms)
 
 
 PAINTINGS = _loader("demo", PAINTING_MODELS, "a model of the demo", "the demo's models")

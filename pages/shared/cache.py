@@ -2,11 +2,16 @@
 
 Models and image sets are found in the session's own workspace, then in the class's, then among those that come with
 Parallax. Several workspaces may hold the same under different names; results, which are kept by digests, are shared.
+
+Torch, which takes seconds to import, is wanted by a few functions alone: the first page is drawn without it.
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -14,7 +19,6 @@ import streamlit as st
 from common.errors import InputError
 from common.files import mark_used
 from common.settings import settings
-from explainers.attribution import AttributionRequest
 from figures import layers
 from figures.layers import Mosaic
 from figures.maps import grey, shrink, to_webp
@@ -23,16 +27,19 @@ from images.image_set import ImageSet, to_jpeg
 from images.paintings import demo_image_set
 from jobs.queue import JobQueue, OwnJobs
 from jobs.results import ResultStore
-from models.card import ModelCard
-from models.demo.demo_models import PAINTING_MODELS
-from models.loaders import built_in, demo
-from models.memory import ModelMemory
-from models.store import ModelStore
+from models.card import ModelCard, OldCardError
+from models.demo.cards import painting_cards
+from models.kept_card import read_card
+from models.libraries import import_libraries
 from pages.server import content
 from pages.server.address import is_digest
 from pages.shared import workspace
-from suggestion import activations, scoring
 from suggestion.table import Predictions
+
+if TYPE_CHECKING:
+    from explainers.attribution import AttributionRequest
+    from models.memory import ModelMemory
+    from models.store import ModelStore
 
 #: The names of the image sets that come with Parallax, and lie in the data folder itself.
 _OURS = {paintings.NAME, digits.NAME, digits.MARKED_NAME, *(source.title for source in mnist.SOURCES.values())}
@@ -41,11 +48,16 @@ _OURS = {paintings.NAME, digits.NAME, digits.MARKED_NAME, *(source.title for sou
 @st.cache_resource(show_spinner=False)
 def model_memory() -> ModelMemory:
     """The modules of all workspaces."""
+    from models.memory import ModelMemory
+
     return ModelMemory(int(settings().max_models_gigabytes * 1e9))
 
 
 @st.cache_resource(show_spinner=False, max_entries=100)
 def _model_store(folder: Path) -> ModelStore:
+    import_libraries()
+    from models.store import ModelStore
+
     return ModelStore(folder, memory=model_memory())
 
 
@@ -84,10 +96,10 @@ def demo_images() -> ImageSet:
     return demo_image_set(settings().data_folder)
 
 
-@st.cache_resource(show_spinner="Loading the demo models …")
+@st.cache_resource(show_spinner=False)
 def demo_cards() -> list[ModelCard]:
     """The four models of the demo."""
-    return [_model_store(settings().data_folder).add(demo.PAINTINGS.load(name)) for name in PAINTING_MODELS]
+    return painting_cards()
 
 
 def card(digest: str) -> ModelCard:
@@ -113,7 +125,7 @@ def _find_card(digest: str) -> ModelCard | None:
     if not is_digest(digest):
         return None
     own = next(filter(None, (_card_in(folder, digest) for folder in workspace.folders())), None)
-    if own is None and (ours := _card_in(settings().data_folder, digest)) is not None and built_in(ours.recipe):
+    if own is None and (ours := _card_in(settings().data_folder, digest)) is not None and ours.recipe.built_in:
         return ours
     return own or next((card for card in demo_cards() if card.digest == digest), None)  # even where its file is gone
 
@@ -129,7 +141,10 @@ def _card_in(folder: Path, digest: str) -> ModelCard | None:
 
 @st.cache_resource(show_spinner=False, max_entries=500)
 def _card(folder: Path, digest: str, written_ns: int) -> ModelCard | None:
-    return _model_store(folder).card(digest)
+    try:
+        return read_card(folder / "models" / f"{digest}.json")
+    except OldCardError:
+        return _model_store(folder).card(digest)  # which makes it anew
 
 
 def image_set(digest: str) -> ImageSet:
@@ -183,6 +198,8 @@ def _image_set(path: Path, written_ns: int) -> ImageSet:
 
 def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
     """The models' predictions on the images; `None` until all are scored."""
+    from suggestion import scoring
+
     if not cards or not all(scoring.scored(card, images, predictions_folder()) for card in cards):
         return None
     versions = tuple(scoring.version(card, images, predictions_folder()) for card in cards)
@@ -194,17 +211,23 @@ def predictions(cards: list[ModelCard], images: ImageSet) -> Predictions | None:
 def _predictions(
     models: tuple[str, ...], names: tuple[str, ...], images: str, versions: tuple[int, ...]
 ) -> Predictions | None:
+    from suggestion import scoring
+
     return scoring.load([card(digest) for digest in models], image_set(images), predictions_folder())
 
 
 def unit_activations(card: ModelCard, images: ImageSet, layer: str | None) -> np.ndarray | None:
     """(N, units) float32: mean activations on the data set (scores for no layer); `None` until they are measured."""
+    from suggestion import activations
+
     through = activations.through(card, images, layer, store())
     return _unit_activations(card.digest, images.digest, layer) if through else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=50)
 def _unit_activations(model: str, images: str, layer: str | None) -> np.ndarray | None:
+    from suggestion import activations
+
     return activations.measured(card(model), image_set(images), layer, store())
 
 

@@ -42,7 +42,7 @@ DEMO_SETS = {
         demo_images.DEMO,
         "paintings",
         "Procedural paintings of six classes, some hard, some signed, with masks; and four small models.",
-        demo_images.demo_image_set,
+        lambda data, _progress: demo_images.demo_image_set(data),
         demo.PAINTINGS.load,
         tuple(PAINTING_MODELS),
     ),

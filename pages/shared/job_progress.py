@@ -7,7 +7,7 @@ import streamlit as st
 from common.escape import markdown
 from common.settings import without_paths
 from jobs.queue import Job, State
-from pages.shared import cache, session_jobs
+from pages.shared import cache
 
 
 def progress_words(job: Job) -> str:
@@ -52,6 +52,8 @@ def progress_line(job: Job | None, key: str, polled: bool, hint: str = "", resum
     once it was stopped, else the `hint`. Where pages begin jobs by themselves, `halted` is the name of theirs: what
     was stopped or has failed then waits for a button.
     """
+    from pages.shared import session_jobs  # which stands on torch: the first page is drawn without it
+
     with st.container(height=64, border=False, horizontal=True, vertical_alignment="center"):
         if job is not None and job.active:
             st.progress(job.fraction, progress_words(job))
@@ -73,6 +75,8 @@ def progress_line(job: Job | None, key: str, polled: bool, hint: str = "", resum
 
 def resume_button(name: str, key: str, words: str) -> None:
     """The button that lets the job `name` begin again: in the page's own run, wherever the button stands."""
+    from pages.shared import session_jobs
+
     if st.button(words, key=key):
         session_jobs.resume(name)
         st.rerun()

@@ -8,10 +8,8 @@ from common.errors import InputError, in_one_line
 from common.escape import markdown
 from common.settings import settings
 from models.libraries import import_libraries
-
-import_libraries()  # the server's start is at it already: wait for it
-from pages.server import sign_in  # noqa: E402
-from pages.shared import cache, session, sidebar, site_map, uploads  # noqa: E402
+from pages.server import sign_in
+from pages.shared import cache, session, sidebar, site_map, uploads
 
 HERE = Path(__file__).parent
 st.set_page_config(page_title="Parallax", page_icon=str(HERE / "icon.svg"), layout="wide")
@@ -20,7 +18,7 @@ page = st.navigation(site_map.menu(), position="hidden" if sign_in.is_wanted() e
 if sign_in.is_wanted():
     sign_in.page()
 try:
-    needed = settings().data_folder, cache.model_store(), cache.store(), session.state()  # by everything
+    needed = settings().data_folder, cache.store(), session.state()  # by everything
 except (InputError, OSError) as error:
     st.error(markdown(in_one_line(error)), icon=":material/error:")
     st.stop()
@@ -29,6 +27,8 @@ st.html('<style>.stElementContainer[data-stale="true"] { opacity: 1 !important; 
 with st.sidebar:
     sign_in.sidebar()
 with sidebar.around_page():
+    if page.url_path:  # all but the first page, which waits for them itself
+        import_libraries()
     page.run()
 uploads.let_go()
 session.save()

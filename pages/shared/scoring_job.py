@@ -5,11 +5,12 @@ import streamlit as st
 from jobs.queue import Job
 from pages.shared import cache, session
 from pages.shared.job_progress import error_line, run_and_wait
-from suggestion import scoring
 
 
 def job() -> Job:
     """The job that scores what is not scored yet of the models and images in use."""
+    from suggestion import scoring  # which stands on torch: the first page is drawn without it
+
     cards, images = session.cards(), session.images()
     model_store, folder = cache.model_store(), cache.predictions_folder()
 

@@ -7,7 +7,6 @@ import streamlit as st
 
 from common.errors import InputError, in_one_line
 from common.escape import markdown
-from models.device import device_title
 from pages.shared import cache, session
 from pages.shared.job_progress import error_line, progress_words, stop_button
 from pages.shared.page_state import PageEnd
@@ -26,18 +25,26 @@ def around_page() -> Iterator[None]:
         images = session.images()
         st.markdown(f"**Images** {markdown(images.name)} · {len(images):,}")
         _picks(state)
-        jobs = st.container()
-        st.caption(f":material/memory: {device_title(cache.model_store().device)}")
+        jobs, device = st.container(), st.empty()
     for warning in state.warnings:
         st.warning(markdown(warning))
     try:
         with suppress(PageEnd):
             yield
+        device.caption(f":material/memory: {_device()}")
     except (InputError, OSError) as error:
         error_line(in_one_line(error))
     finally:
         with jobs:
             _jobs()
+
+
+def _device() -> str:
+    """Where models run; last of all, as it waits for torch."""
+    store = cache.model_store()
+    from models.device import device_title
+
+    return device_title(store.device)
 
 
 def _models(state: session.SessionState) -> None:

@@ -1,19 +1,23 @@
 """Widgets that several pages have: their values outlive a page switch, and `options` may give values their words."""
 
+from __future__ import annotations
+
 import io
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import streamlit as st
 
 from common.escape import markdown
-from explainers.base import Described, Explainer, ExplainerParams
 from models.card import ModelCard
 from pages.shared.session import kept
 from suggestion.table import shared_classes
+
+if TYPE_CHECKING:
+    from explainers.base import Described, Explainer, ExplainerParams
 
 DEFAULT_LAYER = "default"
 

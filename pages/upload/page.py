@@ -1,29 +1,11 @@
 """Upload: the models and images in use, and the ways to add others."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import streamlit as st
 
-from common.errors import InputError, in_one_line
-from images.image_set import ImageSet
-from jobs.queue import Job, State
-from models.loaders import LOADERS, built_in
-from pages.shared import cache, demo_sets, scoring_job, session, site_map
-from pages.shared.job_progress import error_line, wait_for
-from pages.upload import controls, history, view
-from pages.upload.added import Added
-
-MODEL_TABS = {
-    **{loader.tab: controls.MODEL_TABS[loader.tab] for loader in LOADERS.values()},
-    "Recent": controls.recent_model,
-}
-IMAGE_TABS = {
-    "Demo images": controls.demo_images,
-    "Files or zip": controls.uploaded_images,
-    "Folder on the server": controls.server_folder,
-    "Recent": controls.recent_images,
-}
+from models.libraries import import_below
+from pages.shared import cache, scoring_job, session, site_map
+from pages.shared.job_progress import error_line
+from pages.upload import view
 
 
 def page() -> None:
@@ -50,70 +32,18 @@ def page() -> None:
                 view.model_card(card, images)
         for name, why in state.not_added.items():
             error_line(f"{name}: {why}")
-        add_from("models", MODEL_TABS, use_models)
     with right:
         st.subheader("Images")
         view.image_set(images)
-        add_from("images", IMAGE_TABS, use_images)
+    with left, st.spinner("Loading PyTorch and the model libraries …"):  # once, when a server has started
+        import_below()
+    from pages.upload import adding
+
+    with left:
+        adding.models()
+    with right:
+        adding.images()
     view.this_workspace()
-
-
-def add_from(slot: str, tabs: Mapping[str, Callable[[], Job | None]], use: Callable[[Any], None]) -> None:
-    """Tabs, each of which may start the slot's job; `use` gets its result, and a failure changes nothing."""
-    jobs = session.state().jobs
-    if (job := jobs.get(slot)) is not None:
-        if job.state is State.DONE:
-            del jobs[slot]
-            use(job.result)
-            st.rerun()
-        wait_for(job, f"upload_{slot}")
-    for tab, draw in zip(st.tabs(list(tabs), on_change="rerun"), tabs.values(), strict=True):
-        if not tab.open:
-            continue
-        with tab:
-            try:
-                started = draw()
-            except (InputError, OSError) as error:  # a full disk is no one's mistake, and gets a line as well
-                error_line(in_one_line(error))
-                continue
-        if started is not None:
-            jobs[slot] = started
-            session.state().not_added = {}
-            st.rerun()
-
-
-def use_models(added: Added) -> None:
-    """Add the models; with other images than its own, the demo's models are switched off.
-
-    The form of uploaded files is empty then, unless some of them failed: they can be corrected there.
-    """
-    state = session.state()
-    state.not_added = added.failures
-    if added.uploaded and not added.failures:
-        state.uploads["models"] += 1
-    for digest in added.digests:
-        state.add_model(digest, added.replaces)
-        if added.replaces:
-            history.kept().move(added.replaces, digest)
-    if state.images != cache.demo_images().digest:
-        switch_demo_models_off()
-
-
-def use_images(images: ImageSet | demo_sets.Added) -> None:
-    """Switch to the images; the demo's models are switched off if there are models of the user's own."""
-    state = session.state()
-    state.uploads["images"] += 1
-    if isinstance(images, demo_sets.Added):
-        demo_sets.use(images)
-        return
-    state.use_images(images.digest)
-    if any(not built_in(cache.card(digest).recipe) for digest in state.models):
-        switch_demo_models_off()
-
-
-def switch_demo_models_off() -> None:
-    """They classify nothing but the demo's paintings."""
-    session.state().switched_off |= {card.digest for card in cache.demo_cards()}
 
 
 page()

@@ -11,7 +11,6 @@ from common.escape import markdown
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from jobs.queue import Job
-from models import loaders
 from models.card import MULTI_LABEL, REGRESSION, SIGMOID, SOFTMAX, ModelCard
 from models.preprocessing import INTERPOLATIONS, MODES, Preprocessing
 from pages.shared import cache, session
@@ -119,6 +118,8 @@ def load_again(card: ModelCard, changes: dict[str, Any], head: str) -> Job:
     whole = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(wanted).items()}
 
     def load(_job: Job) -> Added:
+        from models import loaders  # which stand on torch: the first page is drawn without it
+
         arguments = {**card.recipe.arguments, **({"preprocessing": whole} if changes else {})}
         recipe = replace(card.recipe, arguments=arguments, head=card.recipe.head if head == card.head else head)
         return Added((model_store.add(loaders.load(recipe)).digest,), replaces=card.digest)

@@ -10,7 +10,6 @@ from common.settings import settings
 from figures.maps import to_webp
 from images.image_set import ImageSet
 from models.card import ModelCard
-from models.loaders import built_in
 from pages.shared import cache, session, workspace
 from pages.upload import history
 from pages.upload.preprocessing import edit, first_image, rgb
@@ -25,7 +24,7 @@ def model_card(card: ModelCard, images: ImageSet) -> None:
     pixels = first_image(images)
     crop = card.preprocessing.crop(pixels)
     height, width = card.input_size
-    ours = built_in(card.recipe)
+    ours = card.recipe.built_in
     classes = f"{card.n_classes:,} classes · " if card.classifies else ""
     facts = f"{width} × {height} px · {classes}{card.n_parameters / 1e6:.2g} M parameters"
     with st.container(border=True, gap="xsmall"):

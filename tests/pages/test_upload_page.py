@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from common.escape import markdown
-from models.loaders import LOADERS, checkpoint, zoo
+from models.loaders import checkpoint, zoo
+from models.loaders.base import FILE_TAB
 from pages.shared import cache
-from pages.upload import history
+from pages.upload import adding, history
 from pages.upload.preprocessing import load_again
 from playground.history import History
 from tests.pages.apps import finish, words
@@ -21,14 +22,9 @@ NET = "cifar/resnet20"
 @pytest.fixture
 def form(new_app, monkeypatch):
     """The Upload page with the tab of checkpoints open: no test can turn to another tab."""
-    others = {name: loader for name, loader in LOADERS.items() if loader is not checkpoint.LOADER}
-    in_order = {checkpoint.LOADER.name: checkpoint.LOADER, **others}
-    before = dict(LOADERS)
-    LOADERS.clear()
-    LOADERS.update(in_order)
-    yield new_app.run()
-    LOADERS.clear()
-    LOADERS.update(before)
+    first = {FILE_TAB: adding.MODEL_TABS[FILE_TAB]}
+    monkeypatch.setattr(adding, "MODEL_TABS", first | adding.MODEL_TABS)
+    return new_app.run()
 
 
 def weights(n_classes, seed=0):
