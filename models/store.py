@@ -153,7 +153,7 @@ class ModelStore:
     def side_by_side(self, cards: Sequence[ModelCard]) -> list[list[ModelCard]]:
         """`cards` in groups that fit into memory beside each other, so that taking turns loads each once.
 
-        They fill half of it, at most, but for single models that are larger.
+        They fill half of it, at most, but for single models that are larger: whoever runs them may hold copies.
         """
         groups: list[list[ModelCard]] = []
         room = 0.0
