@@ -48,6 +48,7 @@ _OURS = {paintings.NAME, digits.NAME, digits.MARKED_NAME, *(source.title for sou
 @st.cache_resource(show_spinner=False)
 def model_memory() -> ModelMemory:
     """The modules of all workspaces."""
+    import_libraries()
     from models.memory import ModelMemory
 
     return ModelMemory(int(settings().max_models_gigabytes * 1e9))

@@ -3,12 +3,14 @@
 import streamlit as st
 
 from jobs.queue import Job
+from models.libraries import import_libraries
 from pages.shared import cache, session
 from pages.shared.job_progress import error_line, run_and_wait
 
 
 def job() -> Job:
     """The job that scores what is not scored yet of the models and images in use."""
+    import_libraries()
     from suggestion import scoring  # which stands on torch: the first page is drawn without it
 
     cards, images = session.cards(), session.images()
