@@ -24,7 +24,9 @@ def _load() -> None:
         cache.demo_images()
         wait_until_wanted(_FIRST_PAGE_S)
         import_libraries()
-        cache.model_store()
+        from models.device import choose_device
+
+        choose_device()
     except InputError as error:  # a data folder that cannot be written, a device that is not there: pages say so, too
         print(error, file=sys.stderr)
     import explainers.registry  # noqa: F401 - the pages that explain want it, and captum with it
