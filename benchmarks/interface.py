@@ -129,7 +129,7 @@ def gallery_ms(page: Page, n_clicks: int = 5) -> list[float]:
     return times
 
 
-def cold_start_s() -> tuple[float, float]:
+def start_s() -> tuple[float, float]:
     """A fresh server on an empty data folder: from its answer to the drawn Upload page, and from its start to the
     demo's scatter, the click on the way included.
     """
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=5)
     chosen = parser.parse_args()
-    first_page, cold = cold_start_s()
+    first_page, cold = start_s()
     print(f"First page {first_page:.1f} s, cold start to the demo's scatter {cold:.1f} s", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import warnings
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common import sealed
 from common.errors import InputError, first_line
 from common.files import mark_used
 from common.settings import settings
@@ -140,13 +138,10 @@ class ModelStore:
     def _seen_before(self, loaded: Loaded) -> ModelCard | None:
         """The card of an equal model, by this one's name and source; `None` for a new one, or a card out of date."""
         try:
-            content = sealed.read(self._file(digest_of(loaded)))
-            if content is None:
-                return None
-            card = ModelCard.from_json(json.loads(content))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return replace(
+            card = read_card(self._file(digest_of(loaded)))
+        except (OSError, OldCardError):
+            card = None
+        return card and replace(
             card, name=loaded.name, source=loaded.source, family=loaded.family, recipe=loaded.recipe, notes=loaded.notes
         )
 

@@ -25,13 +25,14 @@ def around_page() -> Iterator[None]:
         images = session.images()
         st.markdown(f"**Images** {markdown(images.name)} · {len(images):,}")
         _picks(state)
-        jobs, device = st.container(), st.empty()
+        jobs, device = st.container(), st.container()
     for warning in state.warnings:
         st.warning(markdown(warning))
     try:
         with suppress(PageEnd):
             yield
-        device.caption(f":material/memory: {_device()}")
+        with device:
+            st.caption(f":material/memory: {_device()}")
     except (InputError, OSError) as error:
         error_line(in_one_line(error))
     finally:
