@@ -7,6 +7,9 @@ from pages.shared import cache, scoring_job, session, site_map
 from pages.shared.job_progress import error_line
 from pages.upload import view
 
+#: What is waited for once, when a server has just started.
+_LOADING = "Loading PyTorch and the model libraries …"
+
 
 def page() -> None:
     """Models on the left, images on the right; scoring starts above them."""
@@ -22,7 +25,8 @@ def page() -> None:
             help="Run every model on every image, and see which images to look at",
         )
     if score:
-        cache.jobs().submit(scoring_job.job())
+        with st.spinner(_LOADING):
+            cache.jobs().submit(scoring_job.job())
         site_map.go("suggestion")
     left, right = st.columns(2, gap="large")
     with left:
@@ -35,7 +39,7 @@ def page() -> None:
     with right:
         st.subheader("Images")
         view.image_set(images)
-    with left, st.spinner("Loading PyTorch and the model libraries …"):  # once, when a server has started
+    with left, st.spinner(_LOADING):
         import_below()
     from pages.upload import adding
 
