@@ -137,11 +137,11 @@ def _network(card: ModelCard, key: str, names: list[str], chosen: str) -> None:
         if name in names:
             choose_layer(card, key, name)
 
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", height=48, border=False):  # the diagram stays put
         st.caption("From input to output. Click a node to choose its layer, a square also to unfold it.")
         if opened:
             st.button("Fold all", key=f"{key}_fold_{card.digest}", type="tertiary", on_click=opened.clear)
-    with st.container(height=_HEIGHT_PX, border=False):
+    with st.container(height=_HEIGHT_PX, width=600, border=False):
         chart(
             network_figure(found.network.folded(opened), card.layers, chosen),
             key=f"{key}_network_{card.digest}",

@@ -64,6 +64,7 @@ def test_a_clicked_tile_is_looked_at_and_nothing_jumps(page):
 def test_a_node_of_the_network_leads_to_its_layer_and_the_slider_goes_on(page):
     page.locator("button[data-testid=stPopoverButton]:visible").first.click()
     page.wait_for_function(f"{NODES}?._fullData?.length > 3", timeout=60_000)
+    assert page.evaluate(f"{NODES}._fullLayout.height == {NODES}.clientHeight"), "every node has its row"
     press(page, *where_it_rests(page, "features.5"), NODES)
     page.wait_for_function(f"{N_TILES} == 16", timeout=30_000)
     page.keyboard.press("Escape")

@@ -71,7 +71,7 @@ class Chart {
     this.plot.addEventListener("wheel", () => this.hold([], 200), { capture: true, passive: true })
     this.box.append(this.title, this.plot, this.button)
     place.append(this.box)
-    this.resizing = new ResizeObserver(() => this.drawn && this.box.clientWidth && Plotly.Plots.resize(this.plot))
+    this.resizing = new ResizeObserver(() => this.resize())
     this.resizing.observe(this.box)
     this.drawn = null // what is on show: a `wanted()`
   }
@@ -83,6 +83,11 @@ class Chart {
     this.plot.setAttribute("aria-label", data.alt)
     this.button.textContent = data.reset
     this.redraw()
+  }
+
+  // A figure with a width of its own keeps its size, and is scrolled to.
+  resize() {
+    if (this.drawn && this.box.clientWidth && this.plot.layout.autosize) Plotly.Plots.resize(this.plot)
   }
 
   // Draw until what is on show is what is wanted: a newer figure may have come on the way.

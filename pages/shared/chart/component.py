@@ -52,7 +52,9 @@ def drawing(figure: go.Figure) -> Drawing:
     """A figure as what `chart` shows: do it outside of a fragment that runs often."""
     parts = figure.to_dict()
     parts["layout"].pop("template", None)  # the page's theme takes its place
-    height_px = parts["layout"].pop("height", _DEFAULT_HEIGHT_PX)
+    height_px = parts["layout"].get("height", _DEFAULT_HEIGHT_PX)
+    if "width" not in parts["layout"]:
+        parts["layout"].pop("height", None)  # the chart fills its place
     return Drawing(to_json_plotly(parts).encode(), round(height_px))
 
 
