@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 
 from common.escape import plotly
 from figures.colours import translucent
-from figures.panel_grid import PAGE_PX, Panel, PanelGrid, caption_lines
+from figures.panel_grid import PAGE_PX, Panel, PanelGrid, PlainFigure, caption_lines
 from figures.words import middle_cut
 
 #: Sizes in pixels: the header at least, what is between panels, a bar of the header, a caption's line, and room above.
@@ -40,7 +39,7 @@ class Row:
 
 def compare_figure(
     picture: str, size: tuple[int, int], columns: Sequence[Column], rows: Sequence[Row], opacity: float = 1.0
-) -> go.Figure:
+) -> PlainFigure:
     """The grid: on top the image and each model's answers, then one row of maps for each method.
 
     `picture` is the address of an image of `size` (height, width). Pan and zoom move all panels in step; the mark in a
@@ -64,7 +63,7 @@ def compare_figure(
             place = grid.panel(left, top, width, height, "middle")
             grid.fill(place, panel, width, opacity, (r, c))
             grid.caption(place, caption_lines(panel.caption, n_letters))
-    return grid.figure(_ABOVE_PX).update_layout(bargap=0.25)
+    return grid.figure(_ABOVE_PX, bargap=0.25)
 
 
 def _answers(grid: PanelGrid, column: Column, left: float, width: float, height: float) -> None:

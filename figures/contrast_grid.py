@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from common.escape import plotly
 from figures.colours import TEXT_COLOUR
-from figures.panel_grid import PAGE_PX, PanelGrid, Tile, captions_px, line_chart, per_line
+from figures.panel_grid import PAGE_PX, PanelGrid, PlainFigure, Tile, captions_px, line_chart, per_line
 
 #: The first column in pixels, for words and small images; what is between columns; a tile's side at most and least.
 _FIRST_PX, _GAP_PX, _WIDEST_PX, _HIGHEST_PX, _LOWEST_PX = 236, 14, 250, 320, 80
@@ -62,7 +62,7 @@ class Curves:
     at: int | None = None
 
 
-def contrast_figure(rows: Sequence[Row], size: tuple[int, int]) -> go.Figure:
+def contrast_figure(rows: Sequence[Row], size: tuple[int, int]) -> PlainFigure:
     """All rows over images of `size` (height, width), and what the colours mean.
 
     The mark in a panel's corner carries (row, tile) as its customdata.
@@ -83,7 +83,7 @@ def contrast_figure(rows: Sequence[Row], size: tuple[int, int]) -> go.Figure:
     return grid.figure()
 
 
-def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int]) -> go.Figure:
+def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tuple[int, int]) -> PlainFigure:
     """One step of the way for each model, and below it the likelihoods along `axis`; `None` where there are none."""
     n_columns, width, height = _columns(len(row.tiles), size)
     line_px = _HEADING_PX + height + _LINE_PX + 8 + _NAMES_PX + _CHART_PX + _AXIS_PX
@@ -98,7 +98,7 @@ def morph_figure(row: Row, curves: Sequence[Curves | None], axis: str, size: tup
         top = t // n_columns * line_px + line_px - _AXIS_PX - _CHART_PX
         if one is not None:
             _chart(grid, _left(t % n_columns, width), top, width, one, axis)
-    return grid.figure(above_px=8).update_layout(hovermode="x")
+    return grid.figure(above_px=8, hovermode="x")
 
 
 def losses_figure(losses: np.ndarray) -> go.Figure:

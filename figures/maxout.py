@@ -9,7 +9,18 @@ import plotly.graph_objects as go
 
 from common.escape import plotly
 from figures.colours import translucent
-from figures.panel_grid import LETTER_PX, PAGE_PX, Band, PanelGrid, Tile, bands_px, in_bands, line_chart, per_line
+from figures.panel_grid import (
+    LETTER_PX,
+    PAGE_PX,
+    Band,
+    PanelGrid,
+    PlainFigure,
+    Tile,
+    bands_px,
+    in_bands,
+    line_chart,
+    per_line,
+)
 
 #: Sizes in pixels on the grid; an image has this side at most, so that a line holds at least four without images.
 _WIDEST_PX = 220
@@ -41,7 +52,7 @@ class Curve:
     values: np.ndarray
 
 
-def maxout_figure(bands: Sequence[Band[TargetTile]], size: tuple[int, int], images: bool) -> go.Figure:
+def maxout_figure(bands: Sequence[Band[TargetTile]], size: tuple[int, int], images: bool) -> PlainFigure:
     """All bands' tiles, as images of `size` (height, width); with room for `images` beside them where wanted.
 
     The marks in an image's corners carry (band, tile, `ENLARGE` or `REASON`) as their customdata.

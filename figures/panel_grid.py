@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 from common.escape import plotly
 from figures.maps import scale_bar
 
+#: A plotly figure as plain data: `data` and `layout`, as `go.Figure` takes them.
+PlainFigure = dict[str, Any]
+
 #: Width in pixels that the layout is drawn for; panels keep their aspect at any other width.
 PAGE_PX = 980
 
@@ -57,7 +60,7 @@ class Band(Generic[T]):
 class PanelGrid:
     """Panels over images of `size` (height, width) and words, at places in pixels from the top left.
 
-    All is collected as plain data: plotly checks it once, in `figure`.
+    All is collected as plain data, and stays it: to check it takes plotly longer than all else on a page.
     """
 
     height_px: float
@@ -185,9 +188,9 @@ class PanelGrid:
             if word:
                 self.say(left + share * length, top + 11, word, 11, xanchor=anchor)
 
-    def figure(self, above_px: int = 28) -> go.Figure:
-        """All of it, with `above_px` free on top for a chart's own buttons."""
-        layout = {
+    def figure(self, above_px: int = 28, **layout: Any) -> PlainFigure:
+        """All of it, with `above_px` free on top for a chart's own buttons; `layout` is added to what it lays out."""
+        whole = {
             **self.axes,
             "images": self.images,
             "annotations": self.words,
@@ -198,7 +201,7 @@ class PanelGrid:
             "hovermode": "closest",
             "plot_bgcolor": "rgba(0,0,0,0)",
         }
-        return go.Figure({"data": self.traces, "layout": layout})
+        return {"data": self.traces, "layout": {**whole, **layout}}
 
     def _up(self, top_px: float) -> float:
         return min(1.0, max(0.0, 1 - top_px / self.height_px))
@@ -259,10 +262,10 @@ def line_chart(traces: list[dict[str, Any]], title: str, height_px: int) -> go.F
     return go.Figure({"data": lines, "layout": layout})
 
 
-def single_figure(panel: Panel, size: tuple[int, int], opacity: float = 1.0) -> go.Figure:
+def single_figure(panel: Panel, size: tuple[int, int], opacity: float = 1.0) -> PlainFigure:
     """One panel of an image of `size` (height, width), at full width."""
     grid = PanelGrid(640, size)
     place = grid.panel(0, 0, PAGE_PX, 640, "middle")
     grid.axes["xaxis"]["constraintoward"] = "center"
     grid.fill(place, panel, PAGE_PX, opacity)
-    return grid.figure(above_px=0).update_layout(height=640, margin=dict.fromkeys("lrtb", 0))
+    return grid.figure(height=640, margin=dict.fromkeys("lrtb", 0))

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 from scipy.ndimage import binary_dilation
 
-from figures.panel_grid import PAGE_PX, Band, PanelGrid, Tile, bands_px, captions_px, in_bands, per_line
+from figures.panel_grid import PAGE_PX, Band, PanelGrid, PlainFigure, Tile, bands_px, captions_px, in_bands, per_line
 
 _GAP_PX = 14
 _WIDEST_PX = 300
@@ -46,7 +45,7 @@ def spotlight(mask: np.ndarray) -> np.ndarray:
 
 def difference_figure(
     bands: Sequence[Band[Tile]], size: tuple[int, int], opacity: float = 1.0, legend: bool = True
-) -> go.Figure:
+) -> PlainFigure:
     """All bands' tiles over an image of `size` (height, width), and below them, if wanted, what the colours mean.
 
     The mark in a panel's corner carries (band, tile) as its customdata.

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
 from common.escape import plotly
-from figures.panel_grid import PAGE_PX, Panel, PanelGrid, per_line
+from figures.panel_grid import PAGE_PX, Panel, PanelGrid, PlainFigure, per_line
 
 #: Colours of targets, told apart by colour-blind people and over a grey image (Paul Tol's "vibrant"); models have
 #: others.
@@ -72,7 +71,7 @@ def reason_figure(
     rows: Sequence[TargetRow],
     threshold: float,
     opacity: float = 1.0,
-) -> go.Figure:
+) -> PlainFigure:
     """On top the image, all targets' regions and their legend; then for each target its layers and the aggregate.
 
     `picture` is the address of an image of `size` (height, width); a region is where the aggregate exceeds `threshold`

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from common.escape import markdown
 from figures.maps import colour_map
-from figures.panel_grid import Panel, single_figure
+from figures.panel_grid import Panel, PlainFigure, single_figure
 from pages.shared import cache, session
 from pages.shared.chart.component import ChartPoint, chart
 from pages.shared.page_state import PageState
@@ -72,7 +71,7 @@ def remember_click(clicked: ChartPoint) -> None:
         session.state().clicked = tuple(clicked.data)
 
 
-def panels(figure: go.Figure, key: str, alt: str, zoomed_on: str, title: str = "") -> tuple | None:
+def panels(figure: PlainFigure, key: str, alt: str, zoomed_on: str, title: str = "") -> tuple | None:
     """Draw a chart of panels, under its title; the zoom stays for the image `zoomed_on`, until it is reset.
 
     Returns what the corner carries that was clicked before this run, `None` if none was.

@@ -1,6 +1,7 @@
 """The grid of contrasts, the way between two classes, and the curve of a training."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from figures.contrast_grid import Curves, Row, Small, contrast_figure, losses_figure, morph_figure
@@ -20,7 +21,7 @@ def words(figure) -> str:
 
 
 def test_every_map_carries_its_row_and_tile_and_zooms_with_all_others():
-    figure = contrast_figure([row("CDeepEx", 3, small=3), row("xGEMs", 3)], SIZE)
+    figure = go.Figure(contrast_figure([row("CDeepEx", 3, small=3), row("xGEMs", 3)], SIZE))
     marks = [tuple(trace.customdata[0]) for trace in figure.data if trace.customdata is not None]
     assert marks == [(r, t) for r in range(2) for t in range(3)]
     axes = list(figure.select_xaxes())
@@ -33,7 +34,7 @@ def test_every_map_carries_its_row_and_tile_and_zooms_with_all_others():
 
 @pytest.mark.parametrize(("n", "n_columns"), [(1, 1), (4, 4), (5, 3), (8, 4)])
 def test_many_models_break_into_lines_that_stay_on_the_page(n, n_columns):
-    figure = contrast_figure([row("CDeepEx", n)], SIZE)
+    figure = go.Figure(contrast_figure([row("CDeepEx", n)], SIZE))
     lefts = {round(axis.domain[0], 4) for axis in figure.select_xaxes()}
     assert len(lefts) == n_columns
     assert all(0 <= axis.domain[0] < axis.domain[1] <= 1 for axis in figure.select_xaxes())
@@ -43,7 +44,7 @@ def test_many_models_break_into_lines_that_stay_on_the_page(n, n_columns):
 def test_likelihoods_have_axes_of_their_own_below_each_picture():
     shares = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
     curves = [Curves(("8", "3", "next"), shares, at=2), None, Curves(("8", "3", ""), shares)]
-    figure = morph_figure(row("On the way", 3), curves, "step", SIZE)
+    figure = go.Figure(morph_figure(row("On the way", 3), curves, "step", SIZE))
     lines = [trace for trace in figure.data if trace.name]
     assert [line.name for line in lines] == ["8", "3", "next", "8", "3"], "two classes have no next one"
     assert {line.xaxis for line in lines} == {"x4", "x5"}

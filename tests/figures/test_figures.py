@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from figures.compare import Column, Row, compare_figure
@@ -88,7 +89,7 @@ def grid():
         ),
         Row("LRP", "Why?", True, (Panel(PIXEL, PIXEL), Panel(PIXEL, words="waiting for the map …"))),
     )
-    return compare_figure(PIXEL, (100, 200), columns, rows, 0.5)
+    return go.Figure(compare_figure(PIXEL, (100, 200), columns, rows, 0.5))
 
 
 def test_all_panels_pan_and_zoom_in_step(grid):
@@ -116,7 +117,7 @@ def test_a_map_and_its_picture_never_share_one_place(grid):
 
 def test_figures_are_plain_json(grid):
     json.loads(grid.to_json())
-    json.loads(single_figure(Panel(PIXEL, PIXEL), (10, 20)).to_json())
+    json.loads(go.Figure(single_figure(Panel(PIXEL, PIXEL), (10, 20))).to_json())
 
 
 def test_the_sheet_holds_every_cell():
@@ -129,7 +130,7 @@ def test_the_sheet_holds_every_cell():
 def test_a_long_name_of_a_model_stays_in_its_column_and_keeps_both_ends():
     names = [f"Epoch {n} · a network with a very long name indeed, every {n} marked" for n in (3, 8)]
     columns = [Column(name, "#123456", (("cat", 0.9, True),)) for name in names]
-    figure = compare_figure("picture", (10, 10), columns, [])
+    figure = go.Figure(compare_figure("picture", (10, 10), columns, []))
     titles = [one.text for one in figure.layout.annotations if "■" in one.text]
     assert len(set(titles)) == 2
     assert all("Epoch" in title and "…" in title and "marked" in title for title in titles)

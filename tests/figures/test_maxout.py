@@ -1,6 +1,7 @@
 """The figure of MaxOut's pictures: every picture has its place, its marks and its neighbours."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from figures.maxout import ENLARGE, REASON, Curve, TargetTile, curves_figure, maxout_figure
@@ -20,7 +21,7 @@ def texts(figure):
 
 def test_every_picture_zooms_with_the_others_and_carries_its_marks():
     bands = [Band("portrait", (tile(), tile())), Band("landscape", (tile(), tile()))]
-    figure = maxout_figure(bands, (64, 80), images=True)
+    figure = go.Figure(maxout_figure(bands, (64, 80), images=True))
     assert len(figure.data) == 4
     assert [list(marks) for marks in figure.data[-1].customdata] == [[1, 1, ENLARGE], [1, 1, REASON]]
     axes = [axis for name, axis in figure.layout.to_plotly_json().items() if name.startswith("xaxis")]
@@ -34,7 +35,7 @@ def test_every_picture_zooms_with_the_others_and_carries_its_marks():
 @pytest.mark.parametrize("n_tiles", [1, 2, 4, 7])
 @pytest.mark.parametrize("size", [(64, 64), (64, 128), (128, 64)])
 def test_images_stand_beside_their_picture_and_inside_the_figure(n_tiles, size):
-    figure = maxout_figure([Band("", (tile(),) * n_tiles)], size, images=True)
+    figure = go.Figure(maxout_figure([Band("", (tile(),) * n_tiles)], size, images=True))
     layout = figure.layout.to_plotly_json()
     stamps = [image for image in layout["images"] if image["xref"] == "paper"]
     assert len(stamps) == 8 * n_tiles
@@ -46,13 +47,15 @@ def test_images_stand_beside_their_picture_and_inside_the_figure(n_tiles, size):
 
 def test_without_images_pictures_are_denser():
     bands = [Band("", (tile(),) * 12)]
-    assert maxout_figure(bands, (64, 64), images=False).layout.height < (
-        maxout_figure(bands, (64, 64), images=True).layout.height
+    assert go.Figure(maxout_figure(bands, (64, 64), images=False)).layout.height < (
+        go.Figure(maxout_figure(bands, (64, 64), images=True)).layout.height
     )
 
 
 def test_what_is_not_there_yet_has_words_and_nothing_to_click():
-    figure = maxout_figure([Band("portrait", (tile(panel=Panel(words="waiting for its turn …")),))], (64, 64), True)
+    figure = go.Figure(
+        maxout_figure([Band("portrait", (tile(panel=Panel(words="waiting for its turn …")),))], (64, 64), True)
+    )
     assert any("waiting" in text for text in texts(figure))
     assert figure.data[0].customdata is None
 
@@ -60,12 +63,12 @@ def test_what_is_not_there_yet_has_words_and_nothing_to_click():
 def test_the_figure_keeps_its_height_while_pictures_come():
     waiting = [Band("portrait", (tile(panel=Panel(words="waiting"), most=(), least=()),) * 2)]
     there = [Band("portrait", (tile(), tile(panel=Panel(URI, caption="a\nb\nc"))))]
-    heights = {maxout_figure(bands, (64, 64), True).layout.height for bands in (waiting, there)}
+    heights = {go.Figure(maxout_figure(bands, (64, 64), True)).layout.height for bands in (waiting, there)}
     assert len(heights) == 1
 
 
 def test_an_empty_page_is_a_figure_too():
-    assert maxout_figure([], (64, 64), True).layout.height > 0
+    assert go.Figure(maxout_figure([], (64, 64), True)).layout.height > 0
 
 
 def test_curves_have_gaps_where_there_was_no_number():

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from figures.panel_grid import Band, Panel, Tile
@@ -25,27 +26,27 @@ def bands():
 
 
 def test_all_maps_pan_and_zoom_in_step(bands):
-    axes = list(difference_figure(bands, (100, 200)).select_xaxes())
+    axes = list(go.Figure(difference_figure(bands, (100, 200))).select_xaxes())
     assert len(axes) == 5
     assert all(axis.range == (0, 200) for axis in axes)
     assert [axis.matches for axis in axes].count("x") == 4
 
 
 def test_titles_captions_reasons_and_the_legend_are_told_in_words(bands):
-    drawn = texts(difference_figure(bands, (100, 100)))
+    drawn = texts(go.Figure(difference_figure(bands, (100, 100))))
     for words in ("conditional", "vgg", "portrait 0.91", "stride 4 of 8 → 1 · 6 s", "reads pictures", "against", "for"):
         assert words in drawn
-    assert "against" not in texts(difference_figure(bands, (100, 100), legend=False))
+    assert "against" not in texts(go.Figure(difference_figure(bands, (100, 100), legend=False)))
 
 
 def test_only_panels_with_a_map_can_be_enlarged(bands):
-    figure = difference_figure(bands, (100, 100))
+    figure = go.Figure(difference_figure(bands, (100, 100)))
     corners = [np.asarray(trace.customdata).tolist()[0] for trace in figure.data if trace.customdata is not None]
     assert corners == [[0, 0], [0, 2], [1, 0]]
 
 
 def test_panels_lie_within_the_figure_and_never_on_each_other(bands):
-    figure = difference_figure(bands * 3, (100, 70))
+    figure = go.Figure(difference_figure(bands * 3, (100, 70)))
     boxes = [(*x.domain, *y.domain) for x, y in zip(figure.select_xaxes(), figure.select_yaxes(), strict=True)]
     for n, (left, right, bottom, top) in enumerate(boxes):
         assert 0 <= left < right <= 1 + 1e-9
@@ -58,18 +59,21 @@ def test_nothing_moves_when_a_map_and_its_words_arrive(bands):
     waiting = [
         Band(band.title, tuple(Tile(t.title, "", Panel(PIXEL, words="…")) for t in band.tiles)) for band in bands
     ]
-    assert difference_figure(waiting, (100, 200)).layout.height == difference_figure(bands, (100, 200)).layout.height
+    assert (
+        go.Figure(difference_figure(waiting, (100, 200))).layout.height
+        == go.Figure(difference_figure(bands, (100, 200))).layout.height
+    )
 
 
 def test_many_models_break_into_lines_and_long_names_are_cut():
     tile = Tile("a model with a name that is far too long for its panel", "", Panel(PIXEL))
-    figure = difference_figure([Band("", (tile,) * 8)], (100, 100))
+    figure = go.Figure(difference_figure([Band("", (tile,) * 8)], (100, 100)))
     assert len({round(axis.domain[0], 6) for axis in figure.select_xaxes()}) == 4
     assert "…" in texts(figure)
 
 
 def test_a_figure_without_any_map_is_still_one():
-    json.loads(difference_figure([], (10, 10)).to_json())
+    json.loads(go.Figure(difference_figure([], (10, 10))).to_json())
 
 
 def test_the_strongest_pixels_are_those_of_largest_magnitude_whatever_their_sign():

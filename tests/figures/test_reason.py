@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from figures.colours import MODEL_COLOURS
@@ -26,7 +27,7 @@ def figure():
         TargetRow("portrait", TARGET_COLOURS[0], "its answer · score 4.1", layers),
         TargetRow("landscape", TARGET_COLOURS[1], "", layers[1:2] * 3, words="Not enough memory: choose fewer layers."),
     )
-    return reason_figure(PIXEL, Panel(PIXEL, PIXEL), (100, 200), rows, 0.5, 0.8)
+    return go.Figure(reason_figure(PIXEL, Panel(PIXEL, PIXEL), (100, 200), rows, 0.5, 0.8))
 
 
 def test_picture_regions_and_all_maps_pan_and_zoom_in_step(figure):
@@ -67,14 +68,14 @@ def test_panels_lie_within_the_figure_and_never_on_each_other(figure):
 def test_many_layers_break_into_equally_full_lines(n_panels, n_columns):
     assert per_line(n_panels) == n_columns
     rows = [TargetRow("portrait", RED, "", (Panel(PIXEL, PIXEL),) * n_panels)]
-    figure = reason_figure(PIXEL, Panel(PIXEL), (100, 100), rows, 0.5)
+    figure = go.Figure(reason_figure(PIXEL, Panel(PIXEL), (100, 100), rows, 0.5))
     assert len({round(axis.domain[0], 6) for axis in list(figure.select_xaxes())[2:]}) == n_columns
 
 
 def test_long_layer_names_keep_their_end():
     name = "encoder.layers.encoder_layer_11.self_attention.out_proj"
     panels = (Panel(PIXEL, PIXEL, caption=f"{name}\n14×14"),) * 6
-    figure = reason_figure(PIXEL, Panel(PIXEL), (100, 100), [TargetRow("portrait", RED, "", panels)], 0.5)
+    figure = go.Figure(reason_figure(PIXEL, Panel(PIXEL), (100, 100), [TargetRow("portrait", RED, "", panels)], 0.5))
     captions = [annotation for annotation in figure.layout.annotations if "out_proj" in annotation.text]
     assert len(captions) == 6
     assert all("…" in caption.text and name not in caption.text for caption in captions)
@@ -83,7 +84,9 @@ def test_long_layer_names_keep_their_end():
 
 def test_a_figure_without_any_map_is_still_one():
     waiting = (Panel(PIXEL, words="waiting for the map …"),) * 2
-    json.loads(reason_figure(PIXEL, Panel(PIXEL), (10, 10), [TargetRow("a", RED, "", waiting)], 0.5).to_json())
+    json.loads(
+        go.Figure(reason_figure(PIXEL, Panel(PIXEL), (10, 10), [TargetRow("a", RED, "", waiting)], 0.5)).to_json()
+    )
 
 
 def test_regions_are_tinted_within_and_outlined_at_their_edge():

@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
@@ -128,10 +129,10 @@ def test_no_figure_reads_a_name_as_markup():
     tile = Tile(NAME, NAME, panel, "#123456")
     shares = np.ones((3, 3), dtype=np.float32)
     drawn = [
-        difference_figure([Band(NAME, (tile, Tile(NAME, "", Panel(words=NAME))))], (8, 8)),
-        contrast_figure([Row("m", NAME, (tile,), (Small("input", ""),))], (8, 8)),
-        morph_figure(Row("m", "", (tile,)), [Curves((NAME, NAME, NAME), shares)], "step", (8, 8)),
-        maxout_figure([Band(NAME, (TargetTile(NAME, NAME, panel),))], (8, 8), True),
+        go.Figure(difference_figure([Band(NAME, (tile, Tile(NAME, "", Panel(words=NAME))))], (8, 8))),
+        go.Figure(contrast_figure([Row("m", NAME, (tile,), (Small("input", ""),))], (8, 8))),
+        go.Figure(morph_figure(Row("m", "", (tile,)), [Curves((NAME, NAME, NAME), shares)], "step", (8, 8))),
+        go.Figure(maxout_figure([Band(NAME, (TargetTile(NAME, NAME, panel),))], (8, 8), True)),
         curves_figure([Curve(NAME, "#123456", shares[0])], NAME),
         bars_figure(shares[0], np.arange(3), [NAME] * 3, "#123456"),
         charts.accuracy_figure([NAME, NAME], np.ones(2), np.ones(2, dtype=int), ["#123456"] * 2),

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.io.json import to_json_plotly
 
+from figures.panel_grid import PlainFigure
 from pages.server import assets, content
 
 _DEFAULT_HEIGHT_PX = 450
@@ -48,18 +49,18 @@ class Drawing:
     height_px: int
 
 
-def drawing(figure: go.Figure) -> Drawing:
+def drawing(figure: go.Figure | PlainFigure) -> Drawing:
     """A figure as what `chart` shows: do it outside of a fragment that runs often."""
-    parts = figure.to_dict()
-    parts["layout"].pop("template", None)  # the page's theme takes its place
-    height_px = parts["layout"].get("height", _DEFAULT_HEIGHT_PX)
-    if "width" not in parts["layout"]:
-        parts["layout"].pop("height", None)  # the chart fills its place
-    return Drawing(to_json_plotly(parts).encode(), round(height_px))
+    parts = figure.to_dict() if isinstance(figure, go.Figure) else figure
+    layout = {name: value for name, value in parts["layout"].items() if name != "template"}  # the page has a theme
+    height_px = layout.get("height", _DEFAULT_HEIGHT_PX)
+    if "width" not in layout:
+        layout.pop("height", None)  # the chart fills its place
+    return Drawing(to_json_plotly({"data": parts["data"], "layout": layout}).encode(), round(height_px))
 
 
 def chart(
-    figure: go.Figure | Drawing,
+    figure: go.Figure | PlainFigure | Drawing,
     *,
     key: str,
     alt: str,
