@@ -29,6 +29,9 @@ class InputError(ValueError):
         self.expected, self.received, self.cure = map(_short_line, (expected, received, cure))
         super().__init__(f"Expected {self.expected}, got {self.received}. {self.cure}".strip())
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:  # it may be raised in another process
+        return type(self), (self.expected, self.received, self.cure)
+
 
 def _short_line(text: str) -> str:
     line = " ".join(text[: 2 * _LONGEST_PART].split())

@@ -22,7 +22,8 @@ from models import stack as stacks
 from models.loaders import playground as loader
 from models.stack import Stack
 from playground.data import TrainingData, training_data
-from playground.training import Run, Status, Training, TrainingParams, stopped_early, weights_of
+from playground.process import TrainingElsewhere
+from playground.training import Run, Status, TrainingParams, stopped_early, weights_of
 
 #: Bytes of the weights that are kept of a run: of longer runs, or larger networks, every second epoch, every third, …
 KEPT_BYTES = 100 * 1024**2
@@ -182,15 +183,15 @@ class TrainingRequest(Resumable[Run]):
 
         data = data_for(sources.images, params.side, request.shortcut, params.seed, reading)
         sources.say("")
-        training = Training(request.stack, params, data, sources.model_store.device)
         state = sources.store.get(request._state_key)
-        if state is not None:
-            seen = request.unpack(state)
-            training.restore(seen, {name: value for name, value in state.items() if name not in request.pack(seen)})
-            if request.complete(training.latest):  # a process was killed between keeping the last state and the rest
-                yield Step(params.epochs, lambda: [training.latest], True)
-        for done in training.run(params.epochs):
-            yield Step(min(done, params.epochs), lambda: [training.latest], request.complete(training.latest))
+        with TrainingElsewhere(request.stack, params, data, sources.model_store.device) as training:
+            if state is not None:
+                seen = request.unpack(state)
+                training.restore(seen, {name: value for name, value in state.items() if name not in request.pack(seen)})
+                if request.complete(training.latest):  # killed between keeping the last state and the rest
+                    yield Step(params.epochs, lambda: [training.latest], True)
+            for done in training.run(params.epochs):
+                yield Step(min(done, params.epochs), lambda: [training.latest], request.complete(training.latest))
 
 
 def save(request: TrainingRequest, run: Run, epoch: int, store: ResultStore, images: ImageSet, folder: Path) -> Path:

@@ -12,12 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainers.base import ExplainerParams, setting
-from jobs.turns import Turns
 from models.loaders.playground import SeededDropout, build
 from models.preprocessing import Preprocessing
 from models.stack import Stack, n_multiplications, trace
@@ -39,17 +37,17 @@ _AT_ONCE = 512
 #: An epoch whose loss is so many times that of guessing has gone wrong; after two of them in a row training stops.
 _WRONG, _IN_A_ROW = 5.0, 2
 
-#: Seconds of work between two looks at whether it should stop, or whose turn it is.
+#: Seconds of work between two looks at whether it should stop, or whose turn it is (see `playground.process`).
 _SLICE_S = 0.25
 
 #: Multiplications for an image, below which a second thread gains nothing, and waits where others use the cores.
 _SMALL = 2_000_000
 
+#: Threads for the others.
+N_THREADS = torch.get_num_threads()
+
 #: Bytes of images that are held normalised.
 _MOST_BYTES = 512 * 1024**2
-
-#: Whose slice it is: a server's trainings go on one after another.
-TURNS = Turns()
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ _NET, _OPTIMISER = "net.", "optimiser."
 
 
 class Training:
-    """A network under training; several at once take turns, so that all go on.
+    """A network under training.
 
     training = Training(stack, params, data)
     for epoch in training.run(20):
@@ -161,7 +159,7 @@ class Training:
         self.inputs = as_inputs(data)
         self.labels = torch.from_numpy(data.labels)
         rows = trace(stack, data.shape, len(data.classes))
-        self._n_threads = 1 if n_multiplications(rows) < _SMALL else None
+        self.n_threads = 1 if n_multiplications(rows) < _SMALL else N_THREADS
         self._seconds, self._n_images = 0.0, 0
         self.latest = Run(np.zeros((0, len(COLUMNS))), 0.0, 0)
 
@@ -170,12 +168,11 @@ class Training:
 
         `latest` is the state after the last finished epoch. A training that diverges stops; `latest` says so.
         """
-        with threadpool_limits(self._n_threads, user_api="openmp"):
-            if self.latest.epoch < 0:
-                yield from self._measure(float("nan"), float("nan"))
-            while self.latest.epoch < until and self.latest.status is Status.OK:
-                trained = yield from self._train_epoch()
-                yield from self._measure(*trained)
+        if self.latest.epoch < 0:
+            yield self._measure(float("nan"), float("nan"))
+        while self.latest.epoch < until and self.latest.status is Status.OK:
+            trained = yield from self._train_epoch()
+            yield self._measure(*trained)
 
     def restore(self, run: Run, arrays: Mapping[str, np.ndarray]) -> None:
         """Take up a run where its `arrays` left it."""
@@ -208,14 +205,13 @@ class Training:
         self.net.train()
         sums, done = torch.zeros(2, device=self.device), 0
         while done < len(batches):
-            with TURNS.turn():
-                started = time.perf_counter()
-                while done < len(batches) and time.perf_counter() - started < _SLICE_S:
-                    sums += self._step(batches[done], random)
-                    self._n_images += len(batches[done])
-                    done += 1
-                loss, n_right = sums.tolist()
-                self._seconds += time.perf_counter() - started
+            started = time.perf_counter()
+            while done < len(batches) and time.perf_counter() - started < _SLICE_S:
+                sums += self._step(batches[done], random)
+                self._n_images += len(batches[done])
+                done += 1
+            loss, n_right = sums.tolist()
+            self._seconds += time.perf_counter() - started
             if not math.isfinite(loss):
                 return math.nan, math.nan
             yield epoch + done / (len(batches) + 1)
@@ -234,23 +230,20 @@ class Training:
             return torch.stack([loss * len(rows), (scores.argmax(1) == labels).sum()])
 
     @torch.no_grad()
-    def _measure(self, loss: float, accuracy: float) -> Iterator[float]:
-        """End an epoch: measure the network on the validation images, and take down how it stands."""
+    def _measure(self, loss: float, accuracy: float) -> float:
+        """End an epoch: measure the network on the validation images, and take down how it stands; its number."""
         self.net.eval()
         sums = torch.zeros(2, device=self.device)
         rows = torch.from_numpy(self.data.validation)
         for part in rows.split(_AT_ONCE):
-            with TURNS.turn():
-                inputs, labels = self._batch(part)
-                scores = self.net(inputs)
-                sums += torch.stack(
-                    [F.cross_entropy(scores, labels, reduction="sum"), (scores.argmax(1) == labels).sum()]
-                )
+            inputs, labels = self._batch(part)
+            scores = self.net(inputs)
+            sums += torch.stack([F.cross_entropy(scores, labels, reduction="sum"), (scores.argmax(1) == labels).sum()])
         row = [loss, float(sums[0]) / len(rows), accuracy, float(sums[1]) / len(rows)]
         history = np.vstack([self.latest.history, row])
         status = _status(history, self.params.patience, len(self.data.classes))
         self.latest = Run(history, self._seconds, self._n_images, status, self._arrays())
-        yield float(self.latest.epoch)
+        return float(self.latest.epoch)
 
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         inputs = self.inputs[rows]

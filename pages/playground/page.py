@@ -14,6 +14,7 @@ from pages.playground.runs import Entry
 from pages.shared import session
 from pages.shared.chart.component import chart
 from pages.shared.job_progress import error_line, progress_words
+from playground.process import PROCESS
 
 #: Seconds between two looks at a training.
 _POLL_S = 1.5
@@ -25,6 +26,7 @@ _MOST_CURVES = 8
 def page() -> None:
     """The stack on the left, what became of it on the right, and below the way of an image through it."""
     st.title("Build a network and train it")
+    PROCESS.start()
     choice = choose()
     for remark in choice.remarks:
         st.caption(markdown(remark))

@@ -25,6 +25,7 @@ from playground.data import (
     preprocessing_for,
     training_data,
 )
+from playground.process import TrainingElsewhere
 from playground.runs import TrainingRequest, data_for, save
 from playground.training import COLUMNS, OPTIMISERS, Status, Training, TrainingParams, augmented
 from tests.makers import one_line
@@ -113,10 +114,10 @@ def test_trainings_at_once_take_turns_and_answer_as_they_do_alone(images):
     data = training_data(images, 8)
 
     def trained(seed):
-        training = Training(STACK, replace(PARAMS, seed=seed), data)
-        for _ in training.run(2):
-            pass
-        return training.latest.history
+        with TrainingElsewhere(STACK, replace(PARAMS, seed=seed), data, "cpu") as training:
+            for _ in training.run(2):
+                pass
+            return training.latest.history
 
     alone, together = [trained(seed) for seed in range(3)], [None] * 3
 
@@ -126,7 +127,6 @@ def test_trainings_at_once_take_turns_and_answer_as_they_do_alone(images):
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
     for thread in threads:
         thread.start()
-    torch.rand(1000)  # somebody else draws from the generator of all
     for thread in threads:
         thread.join()
     for one, other in zip(alone, together, strict=True):
