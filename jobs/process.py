@@ -72,6 +72,12 @@ class OwnProcess:
             raise error
         return cast(R, answer)
 
+    @property
+    def running(self) -> bool:
+        """Whether there is one now."""
+        with self._guard:
+            return self._process is not None and self._process.poll() is None
+
     def _started(self) -> subprocess.Popen[bytes]:
         with self._guard:
             if self._process is not None and self._process.poll() is not None:

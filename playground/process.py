@@ -47,7 +47,8 @@ class TrainingElsewhere:
 
     def __exit__(self, *_: object) -> None:
         try:
-            _call(_close, self._number)
+            if PROCESS.running:  # else nothing is left to close
+                _call(_close, self._number)
         finally:
             PROCESS.__exit__()
 

@@ -115,7 +115,8 @@ def run_and_wait(job: Job, key: str, lane: str = "background") -> None:
     found = cache.jobs().find(job.key) or cache.jobs().last_at(job.parts)
     if found is None or found.state is State.DONE or (found.active and found.key != job.key):
         found = cache.jobs().submit(job, lane)
+    ended_early = found.state in (State.FAILED, State.CANCELLED)  # before it is waited for: it may end meanwhile
     wait_for(found, key)
-    if not found.active and st.button("Resume", key=f"{key}_again", icon=":material/play_arrow:"):
+    if ended_early and st.button("Resume", key=f"{key}_again", icon=":material/play_arrow:"):
         cache.jobs().submit(job, lane)
         st.rerun()

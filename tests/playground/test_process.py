@@ -45,6 +45,7 @@ def test_trainings_whose_process_ended_say_so_and_are_not_taken_for_those_of_the
         os.kill(own.call(os.getpid), signal.SIGKILL)
         with pytest.raises(InputError, match=words):
             list(steps)
+        assert not own.running
         with TrainingElsewhere(*made_of) as third:
             assert list(third.run(3))[-1] == 3
             with pytest.raises(InputError, match=words):
